@@ -1,0 +1,50 @@
+//! The union of every context's events: what the log can hold.
+
+use serde::Serialize;
+
+use crate::identity::IdentityEvent;
+use crate::ledger::LedgerEvent;
+use crate::organisation::OrganisationEvent;
+use crate::stream::StreamId;
+
+/// Something that happened. One variant a context; each context's enum names its own events.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Tenants.
+    Organisation(OrganisationEvent),
+    /// Access.
+    Identity(IdentityEvent),
+    /// Accounts, transfers, periods.
+    Ledger(LedgerEvent),
+}
+
+impl Event {
+    /// The streams that the event belongs to: its own first, then every other that it changes.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamId> {
+        match self {
+            Self::Organisation(event) => event.streams(),
+            Self::Identity(event) => event.streams(),
+            Self::Ledger(event) => event.streams(),
+        }
+    }
+}
+
+impl From<OrganisationEvent> for Event {
+    fn from(event: OrganisationEvent) -> Self {
+        Self::Organisation(event)
+    }
+}
+
+impl From<IdentityEvent> for Event {
+    fn from(event: IdentityEvent) -> Self {
+        Self::Identity(event)
+    }
+}
+
+impl From<LedgerEvent> for Event {
+    fn from(event: LedgerEvent) -> Self {
+        Self::Ledger(event)
+    }
+}

@@ -1,0 +1,155 @@
+//! An access token: that it was issued, to whom, with which roles. The token itself is never recorded.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::IdentityEvent;
+use crate::aggregate::Aggregate;
+use crate::decision::{Decision, Verdict, View};
+use crate::error::{DomainError, ErrorKind, Refusal};
+use crate::event::Event;
+use crate::ids::{ActorId, TokenId};
+use crate::stream::{Category, StreamId};
+
+/// What the bearer may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything within the tenant.
+    Owner,
+    /// Reading, and nothing else.
+    Member,
+}
+
+/// Issues an access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MintAccessToken {
+    /// Its identifier, given by the caller.
+    pub token_id: TokenId,
+    /// Who will act with it.
+    pub subject: ActorId,
+    /// What the bearer may do; at least one.
+    pub roles: Vec<Role>,
+    /// When it stops being good.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An access token was issued.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessTokenMinted {
+    /// Its identifier.
+    pub token_id: TokenId,
+    /// Who acts with it.
+    pub subject: ActorId,
+    /// What the bearer may do.
+    pub roles: Vec<Role>,
+    /// When it stops being good.
+    pub expires_at: DateTime<Utc>,
+    /// When it was issued.
+    pub at: DateTime<Utc>,
+}
+
+/// What is known of an access token.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum AccessToken {
+    /// Never issued.
+    #[default]
+    Absent,
+    /// Issued, and good until it expires.
+    Minted {
+        /// Who acts with it.
+        subject: ActorId,
+        /// What the bearer may do.
+        roles: Vec<Role>,
+        /// When it stops being good.
+        expires_at: DateTime<Utc>,
+    },
+}
+
+/// Checked in this order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessTokenError {
+    /// A token that allows nothing.
+    #[error("an access token needs at least one role")]
+    RolesEmpty,
+    /// It would be dead at birth.
+    #[error("an access token must expire in the future")]
+    ExpiryInPast,
+    /// The identifier is in use.
+    #[error("an access token with this id was issued already")]
+    Exists,
+}
+
+/// The stream of an access token.
+#[must_use]
+pub const fn stream(id: TokenId) -> StreamId {
+    StreamId::new(AccessToken::CATEGORY, id.uuid())
+}
+
+impl Decision for MintAccessToken {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.token_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if self.roles.is_empty() {
+            return Err(AccessTokenError::RolesEmpty.into());
+        }
+        if self.expires_at <= view.now {
+            return Err(AccessTokenError::ExpiryInPast.into());
+        }
+        let known = view.find::<AccessToken>(self.token_id.uuid());
+        if known.is_some_and(|seen| *seen.state != AccessToken::Absent) {
+            return Err(AccessTokenError::Exists.into());
+        }
+        let mut roles = self.roles.clone();
+        roles.sort_unstable();
+        roles.dedup();
+        let event = IdentityEvent::AccessTokenMinted(AccessTokenMinted {
+            token_id: self.token_id,
+            subject: self.subject,
+            roles,
+            expires_at: self.expires_at,
+            at: view.now,
+        });
+        Ok(Verdict::created(stream(self.token_id), event).valid_until(Some(self.expires_at)))
+    }
+}
+
+impl Aggregate for AccessToken {
+    const CATEGORY: Category = Category { code: 2, name: "identity.access-token" };
+
+    fn evolve(&mut self, id: Uuid, event: &Event) {
+        if let Event::Identity(IdentityEvent::AccessTokenMinted(event)) = event
+            && event.token_id.uuid() == id
+        {
+            *self = Self::Minted {
+                subject: event.subject,
+                roles: event.roles.clone(),
+                expires_at: event.expires_at,
+            };
+        }
+    }
+}
+
+impl DomainError for AccessTokenError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::RolesEmpty => "identity.roles-empty",
+            Self::ExpiryInPast => "identity.expiry-in-past",
+            Self::Exists => "identity.token-exists",
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RolesEmpty | Self::ExpiryInPast => ErrorKind::Rejected,
+            Self::Exists => ErrorKind::Conflict,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,485 @@
+//! A ledger account: what is on it, what is on hold, and what it may take.
+//!
+//! Every event of an account carries the account whole, so it is rebuilt from its newest event; only which holds are
+//! open has to be read from the claims that they hold. The rules of moving money are `transfer`'s.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::posting::{AccountAfter, Frozen, Leg, Side, Totals};
+use super::{LedgerError, LedgerEvent, expiry};
+use crate::aggregate::Aggregate;
+use crate::decision::{Decision, Verdict, View};
+use crate::error::Refusal;
+use crate::event::Event;
+use crate::ids::{AccountId, TransferId};
+use crate::metadata::{Label, Metadata};
+use crate::money::{Currency, Limit};
+use crate::stream::{Category, StreamId};
+
+/// What a caller says to open an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAccountRequest {
+    /// Its identifier, unique for ever; made for the caller if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AccountId>,
+    /// Its name for people.
+    pub name: Label,
+    /// Its one currency.
+    pub currency: Currency,
+    /// The side on which its balance grows.
+    #[serde(default = "Side::normal")]
+    pub normal_side: Side,
+    /// How low its balance may go; `null` for any depth.
+    #[serde(default = "Limit::zero")]
+    pub min_balance: Limit,
+    /// How high its balance may go; `null` for any height.
+    #[serde(default = "Limit::unbounded")]
+    pub max_balance: Limit,
+    /// Pairs that mean something to the caller.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+impl OpenAccountRequest {
+    /// The command; `fresh` is the identifier if the caller gave none.
+    #[must_use]
+    pub fn into_decision(self, fresh: AccountId) -> OpenAccount {
+        OpenAccount {
+            account_id: self.id.unwrap_or(fresh),
+            name: self.name,
+            currency: self.currency,
+            normal_side: self.normal_side,
+            min_balance: self.min_balance,
+            max_balance: self.max_balance,
+            metadata: self.metadata,
+        }
+    }
+}
+
+/// What a caller says to freeze an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeRequest {
+    /// Which sides shall take nothing.
+    pub side: Frozen,
+}
+
+/// Opens an account. An identifier is never used twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAccount {
+    /// Its identifier.
+    pub account_id: AccountId,
+    /// Its name for people.
+    pub name: Label,
+    /// Its one currency.
+    pub currency: Currency,
+    /// The side on which its balance grows.
+    pub normal_side: Side,
+    /// How low its balance may go.
+    pub min_balance: Limit,
+    /// How high its balance may go.
+    pub max_balance: Limit,
+    /// Pairs that mean something to the caller.
+    pub metadata: Metadata,
+}
+
+/// Stops an account from taking more on `side`, beside what is frozen already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreezeAccount {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Which sides.
+    pub side: Frozen,
+}
+
+/// Lets an account take both sides again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfreezeAccount {
+    /// Which account.
+    pub account_id: AccountId,
+}
+
+/// Closes an account for good. It must be empty, with nothing on hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseAccount {
+    /// Which account.
+    pub account_id: AccountId,
+}
+
+/// An account was opened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountOpened {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Its name for people.
+    pub name: Label,
+    /// Its one currency.
+    pub currency: Currency,
+    /// The side on which its balance grows.
+    #[serde(default = "Side::normal", skip_serializing_if = "Side::is_normal")]
+    pub normal_side: Side,
+    /// How low its balance may go.
+    #[serde(default = "Limit::zero", skip_serializing_if = "Limit::is_zero")]
+    pub min_balance: Limit,
+    /// How high its balance may go.
+    #[serde(default = "Limit::unbounded", skip_serializing_if = "Limit::is_unbounded")]
+    pub max_balance: Limit,
+    /// Pairs that mean something to the caller.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// An account stopped taking debits, credits or both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountFrozen {
+    /// Which account.
+    pub account_id: AccountId,
+    /// What was asked to be frozen; what is frozen now is in `after`.
+    pub side: Frozen,
+    /// The account's currency.
+    pub currency: Currency,
+    /// The account after it.
+    pub after: AccountAfter,
+}
+
+/// An account takes both sides again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountUnfrozen {
+    /// Which account.
+    pub account_id: AccountId,
+    /// The account's currency.
+    pub currency: Currency,
+    /// The account after it.
+    pub after: AccountAfter,
+}
+
+/// An account was closed for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountClosed {
+    /// Which account.
+    pub account_id: AccountId,
+}
+
+/// A ledger account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Account {
+    /// Never opened.
+    #[default]
+    Absent,
+    /// In use.
+    Open(LiveAccount),
+    /// Closed for good.
+    Closed,
+}
+
+/// An account in use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveAccount {
+    /// Its one currency.
+    pub currency: Currency,
+    /// The side on which its balance grows.
+    pub normal_side: Side,
+    /// How low its balance may go, counting what is on hold.
+    pub min_balance: Limit,
+    /// How high its balance may go, counting what is on hold.
+    pub max_balance: Limit,
+    /// Which sides take nothing.
+    pub frozen: Frozen,
+    /// What its sides add up to.
+    pub totals: Totals,
+    open_expiring_holds: u32,
+    holds: BTreeSet<(DateTime<Utc>, TransferId)>,
+}
+
+impl LiveAccount {
+    /// The open holds with an expiry, the earliest first.
+    #[must_use]
+    pub fn holds(&self) -> &BTreeSet<(DateTime<Utc>, TransferId)> {
+        &self.holds
+    }
+
+    /// The account whole after an event that makes `version`, with these totals, and so many more open expiring holds.
+    pub(super) fn after(&self, version: i64, totals: Totals, more_holds: i32) -> AccountAfter {
+        AccountAfter {
+            version,
+            normal_side: self.normal_side,
+            debits_posted: totals.debits_posted,
+            credits_posted: totals.credits_posted,
+            debits_pending: totals.debits_pending,
+            credits_pending: totals.credits_pending,
+            min_balance: self.min_balance,
+            max_balance: self.max_balance,
+            frozen: self.frozen,
+            open_expiring_holds: self.open_expiring_holds.saturating_add_signed(more_holds),
+        }
+    }
+
+    fn from_after(
+        currency: Currency,
+        after: &AccountAfter,
+        holds: BTreeSet<(DateTime<Utc>, TransferId)>,
+    ) -> Self {
+        let totals = after.totals();
+        Self {
+            currency,
+            normal_side: after.normal_side,
+            min_balance: after.min_balance.in_currency(currency).unwrap_or(after.min_balance),
+            max_balance: after.max_balance.in_currency(currency).unwrap_or(after.max_balance),
+            frozen: after.frozen,
+            totals: totals.in_currency(currency).unwrap_or(totals),
+            open_expiring_holds: after.open_expiring_holds,
+            holds,
+        }
+    }
+
+    fn opened(event: &AccountOpened) -> Self {
+        Self {
+            currency: event.currency,
+            normal_side: event.normal_side,
+            min_balance: event.min_balance,
+            max_balance: event.max_balance,
+            frozen: Frozen::None,
+            totals: Totals::zero(event.currency),
+            open_expiring_holds: 0,
+            holds: BTreeSet::new(),
+        }
+    }
+}
+
+/// The stream of an account.
+#[must_use]
+pub const fn stream(id: AccountId) -> StreamId {
+    StreamId::new(Account::CATEGORY, id.uuid())
+}
+
+/// The scope of the claims that open expiring holds on an account hold.
+#[must_use]
+pub fn hold_scope(id: AccountId) -> String {
+    format!("ledger.hold-of/{id}")
+}
+
+/// The claim of an open expiring hold: ordered by expiry, because moments are written at a fixed width.
+#[must_use]
+pub fn hold_claim(expires_at: DateTime<Utc>, id: TransferId) -> String {
+    format!("{}/{id}", expires_at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+fn parse_hold_claim(value: &str) -> Option<(DateTime<Utc>, TransferId)> {
+    let (expires_at, id) = value.split_once('/')?;
+    Some((DateTime::parse_from_rfc3339(expires_at).ok()?.to_utc(), id.parse().ok()?))
+}
+
+/// The account if it is open, with its version.
+pub(super) fn live<'a>(
+    view: &View<'a>,
+    account_id: AccountId,
+) -> Result<(i64, &'a LiveAccount), LedgerError> {
+    match view.find::<Account>(account_id.uuid()).map(|seen| (seen.version, seen.state)) {
+        Some((version, Account::Open(live))) => Ok((version, live)),
+        Some((_, Account::Closed)) => Err(LedgerError::AccountClosed { account_id }),
+        Some((_, Account::Absent)) | None => Err(LedgerError::AccountNotFound { account_id }),
+    }
+}
+
+impl Decision for OpenAccount {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.account_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let fit = |limit: Limit| limit.in_currency(self.currency).map_err(LedgerError::LimitMalformed);
+        let (min_balance, max_balance) = (fit(self.min_balance)?, fit(self.max_balance)?);
+        let too_high = min_balance.figure().is_some_and(|min| min.decimal() > rust_decimal::Decimal::ZERO);
+        let too_low = max_balance.figure().is_some_and(|max| max.decimal() < rust_decimal::Decimal::ZERO);
+        if too_high || too_low {
+            return Err(LedgerError::LimitsExcludeZero.into());
+        }
+        let known = view.find::<Account>(self.account_id.uuid());
+        if known.is_some_and(|seen| *seen.state != Account::Absent) {
+            return Err(LedgerError::AccountExists { account_id: self.account_id }.into());
+        }
+        let event = LedgerEvent::AccountOpened(AccountOpened {
+            account_id: self.account_id,
+            name: self.name.clone(),
+            currency: self.currency,
+            normal_side: self.normal_side,
+            min_balance,
+            max_balance,
+            metadata: self.metadata.clone(),
+        });
+        Ok(Verdict::created(stream(self.account_id), event))
+    }
+}
+
+impl Decision for FreezeAccount {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.account_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let (version, live) = live(view, self.account_id)?;
+        let frozen = live.frozen.and(self.side);
+        if frozen == live.frozen {
+            return Ok(Verdict::already(stream(self.account_id)));
+        }
+        let event = LedgerEvent::AccountFrozen(AccountFrozen {
+            account_id: self.account_id,
+            side: self.side,
+            currency: live.currency,
+            after: AccountAfter { frozen, ..live.after(version + 1, live.totals, 0) },
+        });
+        Ok(Verdict::done(stream(self.account_id), event))
+    }
+}
+
+impl Decision for UnfreezeAccount {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.account_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let (version, live) = live(view, self.account_id)?;
+        if live.frozen.is_none() {
+            return Ok(Verdict::already(stream(self.account_id)));
+        }
+        let event = LedgerEvent::AccountUnfrozen(AccountUnfrozen {
+            account_id: self.account_id,
+            currency: live.currency,
+            after: AccountAfter { frozen: Frozen::None, ..live.after(version + 1, live.totals, 0) },
+        });
+        Ok(Verdict::done(stream(self.account_id), event))
+    }
+}
+
+impl Decision for CloseAccount {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        let mut streams = vec![stream(self.account_id)];
+        streams.extend(expiry::streams(view, &[self.account_id]));
+        streams
+    }
+
+    fn overdue(&self, view: &View<'_>) -> Vec<Box<dyn Decision>> {
+        expiry::decisions(view, &[self.account_id])
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let account_id = self.account_id;
+        let live = match live(view, account_id) {
+            Err(LedgerError::AccountClosed { .. }) => return Ok(Verdict::already(stream(account_id))),
+            other => other?.1,
+        };
+        let totals = live.totals;
+        let balance = totals
+            .balance(live.normal_side)
+            .map_err(|_| LedgerError::BalanceOverflow { account_id })?;
+        if !(balance.is_zero() && totals.debits_pending.is_zero() && totals.credits_pending.is_zero()) {
+            return Err(LedgerError::AccountNotEmpty {
+                account_id,
+                balance,
+                debits_pending: totals.debits_pending,
+                credits_pending: totals.credits_pending,
+                currency: live.currency,
+            }
+            .into());
+        }
+        let event = LedgerEvent::AccountClosed(AccountClosed { account_id });
+        Ok(Verdict::done(stream(account_id), event))
+    }
+}
+
+impl Account {
+    fn set(&mut self, currency: Currency, after: &AccountAfter) {
+        let holds = match self {
+            Self::Open(live) => std::mem::take(&mut live.holds),
+            Self::Absent | Self::Closed => BTreeSet::new(),
+        };
+        *self = Self::Open(LiveAccount::from_after(currency, after, holds));
+    }
+
+    /// Applies the leg that concerns `id`, if any; says whether there was one.
+    fn moved(&mut self, id: AccountId, legs: &[Leg]) -> Option<&mut LiveAccount> {
+        let leg = Leg::of(legs, id)?;
+        self.set(leg.amount.currency(), &leg.after);
+        match self {
+            Self::Open(live) => Some(live),
+            Self::Absent | Self::Closed => None,
+        }
+    }
+
+    fn resolved(&mut self, id: AccountId, legs: &[Leg], hold: Option<(DateTime<Utc>, TransferId)>) {
+        if let (Some(live), Some(hold)) = (self.moved(id, legs), hold) {
+            live.holds.remove(&hold);
+        }
+    }
+}
+
+impl Aggregate for Account {
+    const CATEGORY: Category = Category { code: 10, name: "ledger.account" };
+    const RESTORABLE: bool = true;
+
+    fn evolve(&mut self, id: Uuid, event: &Event) {
+        let Event::Ledger(event) = event else { return };
+        let id = AccountId::new(id);
+        match event {
+            LedgerEvent::AccountOpened(event) if event.account_id == id => {
+                *self = Self::Open(LiveAccount::opened(event));
+            }
+            LedgerEvent::AccountFrozen(event) if event.account_id == id => {
+                self.set(event.currency, &event.after);
+            }
+            LedgerEvent::AccountUnfrozen(event) if event.account_id == id => {
+                self.set(event.currency, &event.after);
+            }
+            LedgerEvent::AccountClosed(event) if event.account_id == id => *self = Self::Closed,
+            LedgerEvent::TransferPosted(event) => {
+                self.moved(id, &event.legs);
+            }
+            LedgerEvent::TransferReversed(event) => {
+                self.moved(id, &event.legs);
+            }
+            LedgerEvent::TransferHeld(event) => {
+                if let (Some(live), Some(at)) = (self.moved(id, &event.legs), event.expires_at) {
+                    live.holds.insert((at, event.transfer_id));
+                }
+            }
+            LedgerEvent::HoldPosted(event) => self.resolved(id, &event.legs, event.hold()),
+            LedgerEvent::HoldVoided(event) => self.resolved(id, &event.legs, event.hold()),
+            LedgerEvent::HoldExpired(event) => self.resolved(id, &event.legs, event.hold()),
+            LedgerEvent::AccountOpened(_)
+            | LedgerEvent::AccountFrozen(_)
+            | LedgerEvent::AccountUnfrozen(_)
+            | LedgerEvent::AccountClosed(_)
+            | LedgerEvent::PeriodClosed(_) => {}
+        }
+    }
+
+    fn restore(id: Uuid, newest: &Event) -> Option<Self> {
+        let mut account = Self::Absent;
+        account.evolve(id, newest);
+        Some(account)
+    }
+
+    fn incomplete(&self, id: Uuid) -> Option<String> {
+        match self {
+            Self::Open(live) if live.holds.len() != live.open_expiring_holds as usize => {
+                Some(hold_scope(AccountId::new(id)))
+            }
+            Self::Absent | Self::Open(_) | Self::Closed => None,
+        }
+    }
+
+    fn complete(&mut self, claimed: &[String]) {
+        if let Self::Open(live) = self {
+            live.holds = claimed.iter().filter_map(|value| parse_hold_claim(value)).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,446 @@
+//! How the ledger says no, and in which order.
+//!
+//! A request with several faults is refused for the first of them in the order of [`LedgerError`]'s variants: what is
+//! wrong with the request alone, then identifiers, then times, then the accounts one after the other as they stand, then
+//! the figures, account by account. The order is part of the contract and tests pin it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::error::{DomainError, ErrorKind};
+use crate::ids::{AccountId, TransferId};
+use crate::money::{Balance, Currency, Money, MoneyError};
+
+/// Checked in this order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    // The request alone.
+    /// Fewer than two legs, or more than a transfer takes.
+    #[error("a transfer has {min} to {max} legs, not {legs}")]
+    LegCount {
+        /// How many there are.
+        legs: usize,
+        /// How many there must be.
+        min: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nothing cannot be moved.
+    #[error("an amount must be more than nothing")]
+    AmountNotPositive,
+    /// An account appears in two legs.
+    #[error("account {account_id} appears in more than one leg")]
+    SameAccount {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// Debits and credits differ in a currency.
+    #[error("debits of {debits} and credits of {credits} {currency} do not balance")]
+    UnbalancedLegs {
+        /// In which currency.
+        currency: Currency,
+        /// All debits in it.
+        debits: Balance,
+        /// All credits in it.
+        credits: Balance,
+    },
+    /// A hold that ends at once, or too late.
+    #[error("a hold lasts 1 to {max} seconds, not {seconds}")]
+    HoldDuration {
+        /// What was asked for.
+        seconds: u64,
+        /// What is possible.
+        max: u64,
+    },
+    /// A limit that the currency cannot express.
+    #[error("a limit does not fit: {0}")]
+    LimitMalformed(MoneyError),
+    /// A new account would be outside its own limits.
+    #[error("a new account is empty, so its limits must admit nothing")]
+    LimitsExcludeZero,
+
+    // Identifiers.
+    /// The account's identifier is in use.
+    #[error("an account with id {account_id} exists")]
+    AccountExists {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// The transfer's identifier is in use.
+    #[error("a transfer with id {transfer_id} exists")]
+    TransferExists {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// There is no such transfer.
+    #[error("there is no transfer {transfer_id}")]
+    TransferNotFound {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+
+    // What the transfer is.
+    /// The transfer was posted at once or reverses another.
+    #[error("transfer {transfer_id} is not a hold")]
+    NotAHold {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// The hold was posted before.
+    #[error("hold {transfer_id} was posted already")]
+    HoldAlreadyPosted {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// The hold was voided before.
+    #[error("hold {transfer_id} was voided already")]
+    HoldAlreadyVoided {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// The hold is recorded as expired.
+    #[error("hold {transfer_id} expired already")]
+    HoldAlreadyExpired {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// The hold's time is over, though not yet recorded as such.
+    #[error("hold {transfer_id} expired at {}", text(*expired_at))]
+    HoldExpired {
+        /// Which one.
+        transfer_id: TransferId,
+        /// When.
+        expired_at: DateTime<Utc>,
+    },
+    /// Only a posted transfer that is not a reversal itself can be reversed.
+    #[error("transfer {transfer_id} is {state} and cannot be reversed")]
+    NotReversible {
+        /// Which one.
+        transfer_id: TransferId,
+        /// What it is.
+        state: &'static str,
+    },
+    /// Nothing of it is left to reverse.
+    #[error("transfer {transfer_id} is wholly reversed")]
+    AlreadyReversed {
+        /// Which one.
+        transfer_id: TransferId,
+    },
+    /// A part of several currencies is not a figure.
+    #[error("a transfer of several currencies is posted or reversed as a whole")]
+    PartOfCurrencies {
+        /// Which transfer.
+        transfer_id: TransferId,
+    },
+    /// The part is in another currency than the whole.
+    #[error("the amount is in {given}, the transfer in {expected}")]
+    PartCurrency {
+        /// The transfer's.
+        expected: Currency,
+        /// The part's.
+        given: Currency,
+    },
+    /// More than is on hold.
+    #[error("{required} exceeds the {available} on hold")]
+    CaptureExceedsHold {
+        /// What was asked for.
+        required: Money,
+        /// What is on hold.
+        available: Balance,
+    },
+    /// More than is left to reverse.
+    #[error("{required} exceeds the {available} left to reverse")]
+    ReversalExceedsTransfer {
+        /// What was asked for.
+        required: Money,
+        /// What is left.
+        available: Balance,
+    },
+
+    // Times.
+    /// It would become effective later than now.
+    #[error("effective_at {} is in the future", text(*effective_at))]
+    EffectiveInFuture {
+        /// When.
+        effective_at: DateTime<Utc>,
+    },
+    /// It would become effective in a closed period.
+    #[error("effective_at {} is in a period closed through {}", text(*effective_at), text(*closed_through))]
+    PeriodClosed {
+        /// When.
+        effective_at: DateTime<Utc>,
+        /// Up to when nothing can.
+        closed_through: DateTime<Utc>,
+    },
+    /// Only the past can be closed.
+    #[error("a period can be closed only when it is over; {} is not", text(*through))]
+    PeriodNotOver {
+        /// Up to when it should be closed.
+        through: DateTime<Utc>,
+    },
+    /// Closed periods stay closed.
+    #[error("the book is closed through {} already", text(*closed_through))]
+    PeriodClosedLater {
+        /// Up to when.
+        closed_through: DateTime<Utc>,
+    },
+
+    // The accounts as they stand: all of these for one leg, then the next leg.
+    /// There is no such account.
+    #[error("there is no account {account_id}")]
+    AccountNotFound {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// The account is closed for good.
+    #[error("account {account_id} is closed")]
+    AccountClosed {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// The leg is in another currency than its account.
+    #[error("account {account_id} is in {expected}, its leg in {given}")]
+    CurrencyMismatch {
+        /// Which account.
+        account_id: AccountId,
+        /// The account's.
+        expected: Currency,
+        /// The leg's.
+        given: Currency,
+    },
+    /// The account takes nothing on this side.
+    #[error("account {account_id} is frozen on this side")]
+    AccountFrozen {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// Money is on the account or on hold there.
+    #[error("account {account_id} is not empty")]
+    AccountNotEmpty {
+        /// Which one.
+        account_id: AccountId,
+        /// Its posted balance.
+        balance: Balance,
+        /// Debits on hold.
+        debits_pending: Balance,
+        /// Credits on hold.
+        credits_pending: Balance,
+        /// Its currency.
+        currency: Currency,
+    },
+
+    // The figures: all of these for one leg, then the next leg.
+    /// A figure would leave the range of balances.
+    #[error("account {account_id} cannot count so much")]
+    BalanceOverflow {
+        /// Which one.
+        account_id: AccountId,
+    },
+    /// It would fall below its lower limit, counting what is on hold.
+    #[error("account {account_id} has {available} available, not {required}")]
+    InsufficientFunds {
+        /// Which one.
+        account_id: AccountId,
+        /// What was asked for.
+        required: Money,
+        /// What can go before the limit is reached.
+        available: Balance,
+    },
+    /// It would rise above its upper limit, counting what is on hold.
+    #[error("account {account_id} has room for {available}, not {required}")]
+    LimitExceeded {
+        /// Which one.
+        account_id: AccountId,
+        /// What was asked for.
+        required: Money,
+        /// What can come before the limit is reached.
+        available: Balance,
+    },
+}
+
+fn text(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+impl DomainError for LedgerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::LegCount { .. } => "ledger.leg-count",
+            Self::AmountNotPositive => "ledger.amount-not-positive",
+            Self::SameAccount { .. } => "ledger.same-account",
+            Self::UnbalancedLegs { .. } => "ledger.unbalanced-legs",
+            Self::HoldDuration { .. } => "ledger.hold-duration",
+            Self::LimitMalformed(error) => error.code(),
+            Self::LimitsExcludeZero => "ledger.limits-exclude-zero",
+            Self::AccountExists { .. } => "ledger.account-exists",
+            Self::TransferExists { .. } => "ledger.transfer-exists",
+            Self::TransferNotFound { .. } => "ledger.transfer-not-found",
+            Self::NotAHold { .. } => "ledger.not-a-hold",
+            Self::HoldAlreadyPosted { .. } => "ledger.hold-already-posted",
+            Self::HoldAlreadyVoided { .. } => "ledger.hold-already-voided",
+            Self::HoldAlreadyExpired { .. } => "ledger.hold-already-expired",
+            Self::HoldExpired { .. } => "ledger.hold-expired",
+            Self::NotReversible { .. } => "ledger.not-reversible",
+            Self::AlreadyReversed { .. } => "ledger.already-reversed",
+            Self::PartOfCurrencies { .. } => "ledger.part-of-currencies",
+            Self::CaptureExceedsHold { .. } => "ledger.capture-exceeds-hold",
+            Self::ReversalExceedsTransfer { .. } => "ledger.reversal-exceeds-transfer",
+            Self::EffectiveInFuture { .. } => "ledger.effective-in-future",
+            Self::PeriodClosed { .. } => "ledger.period-closed",
+            Self::PeriodNotOver { .. } => "ledger.period-not-over",
+            Self::PeriodClosedLater { .. } => "ledger.period-closed-later",
+            Self::AccountNotFound { .. } => "ledger.account-not-found",
+            Self::AccountClosed { .. } => "ledger.account-closed",
+            Self::PartCurrency { .. } | Self::CurrencyMismatch { .. } => "ledger.currency-mismatch",
+            Self::AccountFrozen { .. } => "ledger.account-frozen",
+            Self::AccountNotEmpty { .. } => "ledger.account-not-empty",
+            Self::BalanceOverflow { .. } => "ledger.balance-overflow",
+            Self::InsufficientFunds { .. } => "ledger.insufficient-funds",
+            Self::LimitExceeded { .. } => "ledger.limit-exceeded",
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TransferNotFound { .. } | Self::AccountNotFound { .. } => ErrorKind::NotFound,
+            Self::AccountExists { .. }
+            | Self::TransferExists { .. }
+            | Self::NotAHold { .. }
+            | Self::HoldAlreadyPosted { .. }
+            | Self::HoldAlreadyVoided { .. }
+            | Self::HoldAlreadyExpired { .. }
+            | Self::HoldExpired { .. }
+            | Self::NotReversible { .. }
+            | Self::AlreadyReversed { .. }
+            | Self::PeriodClosed { .. }
+            | Self::PeriodClosedLater { .. }
+            | Self::AccountClosed { .. }
+            | Self::AccountFrozen { .. }
+            | Self::AccountNotEmpty { .. } => ErrorKind::Conflict,
+            Self::LimitMalformed(error) => error.kind(),
+            Self::LegCount { .. }
+            | Self::AmountNotPositive
+            | Self::SameAccount { .. }
+            | Self::UnbalancedLegs { .. }
+            | Self::HoldDuration { .. }
+            | Self::LimitsExcludeZero
+            | Self::PartOfCurrencies { .. }
+            | Self::PartCurrency { .. }
+            | Self::CaptureExceedsHold { .. }
+            | Self::ReversalExceedsTransfer { .. }
+            | Self::EffectiveInFuture { .. }
+            | Self::PeriodNotOver { .. }
+            | Self::CurrencyMismatch { .. }
+            | Self::BalanceOverflow { .. }
+            | Self::InsufficientFunds { .. }
+            | Self::LimitExceeded { .. } => ErrorKind::Rejected,
+        }
+    }
+
+    fn details(&self) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::LegCount { legs, min, max } => BTreeMap::from([
+                ("legs", legs.to_string()),
+                ("legs_min", min.to_string()),
+                ("legs_max", max.to_string()),
+            ]),
+            Self::HoldDuration { seconds, max } => {
+                BTreeMap::from([("seconds", seconds.to_string()), ("seconds_max", max.to_string())])
+            }
+            Self::LimitMalformed(error) => error.details(),
+            Self::AmountNotPositive | Self::LimitsExcludeZero => BTreeMap::new(),
+            Self::UnbalancedLegs { .. }
+            | Self::PartCurrency { .. }
+            | Self::CaptureExceedsHold { .. }
+            | Self::ReversalExceedsTransfer { .. }
+            | Self::CurrencyMismatch { .. }
+            | Self::AccountNotEmpty { .. }
+            | Self::InsufficientFunds { .. }
+            | Self::LimitExceeded { .. } => self.figures(),
+            Self::SameAccount { account_id }
+            | Self::AccountExists { account_id }
+            | Self::AccountNotFound { account_id }
+            | Self::AccountClosed { account_id }
+            | Self::AccountFrozen { account_id }
+            | Self::BalanceOverflow { account_id } => {
+                BTreeMap::from([("account_id", account_id.to_string())])
+            }
+            Self::TransferExists { transfer_id }
+            | Self::TransferNotFound { transfer_id }
+            | Self::NotAHold { transfer_id }
+            | Self::HoldAlreadyPosted { transfer_id }
+            | Self::HoldAlreadyVoided { transfer_id }
+            | Self::HoldAlreadyExpired { transfer_id }
+            | Self::AlreadyReversed { transfer_id }
+            | Self::PartOfCurrencies { transfer_id } => {
+                BTreeMap::from([("transfer_id", transfer_id.to_string())])
+            }
+            Self::HoldExpired { transfer_id, expired_at } => BTreeMap::from([
+                ("transfer_id", transfer_id.to_string()),
+                ("expired_at", text(*expired_at)),
+            ]),
+            Self::NotReversible { transfer_id, state } => {
+                BTreeMap::from([("transfer_id", transfer_id.to_string()), ("state", (*state).to_owned())])
+            }
+            Self::EffectiveInFuture { effective_at } => {
+                BTreeMap::from([("effective_at", text(*effective_at))])
+            }
+            Self::PeriodClosed { effective_at, closed_through } => BTreeMap::from([
+                ("effective_at", text(*effective_at)),
+                ("closed_through", text(*closed_through)),
+            ]),
+            Self::PeriodNotOver { through } => BTreeMap::from([("through", text(*through))]),
+            Self::PeriodClosedLater { closed_through } => {
+                BTreeMap::from([("closed_through", text(*closed_through))])
+            }
+        }
+    }
+}
+
+impl LedgerError {
+    /// The details of refusals that are about amounts.
+    fn figures(&self) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::UnbalancedLegs { currency, debits, credits } => BTreeMap::from([
+                ("currency", currency.to_string()),
+                ("debits", debits.to_string()),
+                ("credits", credits.to_string()),
+            ]),
+            Self::PartCurrency { expected, given } => {
+                BTreeMap::from([("expected", expected.to_string()), ("given", given.to_string())])
+            }
+            Self::CurrencyMismatch { account_id, expected, given } => BTreeMap::from([
+                ("account_id", account_id.to_string()),
+                ("expected", expected.to_string()),
+                ("given", given.to_string()),
+            ]),
+            Self::CaptureExceedsHold { required, available }
+            | Self::ReversalExceedsTransfer { required, available } => compared(required, available),
+            Self::InsufficientFunds { account_id, required, available }
+            | Self::LimitExceeded { account_id, required, available } => {
+                let mut details = compared(required, available);
+                details.insert("account_id", account_id.to_string());
+                details
+            }
+            Self::AccountNotEmpty { account_id, balance, debits_pending, credits_pending, currency } => {
+                BTreeMap::from([
+                    ("account_id", account_id.to_string()),
+                    ("balance", balance.to_string()),
+                    ("debits_pending", debits_pending.to_string()),
+                    ("credits_pending", credits_pending.to_string()),
+                    ("currency", currency.to_string()),
+                ])
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+}
+
+fn compared(required: &Money, available: &Balance) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("required", required.amount().to_string()),
+        ("available", available.to_string()),
+        ("currency", required.currency().to_string()),
+    ])
+}

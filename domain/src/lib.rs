@@ -1,0 +1,26 @@
+//! The rules of the business and nothing else: what may happen, what then is true, and why something is refused.
+//!
+//! **Invariant:** no input or output, no clock, no randomness. Time, identifiers and secrets enter with the command,
+//! so every decision can be repeated from the log and gives the same answer.
+
+pub mod aggregate;
+pub mod decision;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod ids;
+pub mod ledger;
+pub mod metadata;
+pub mod money;
+pub mod organisation;
+pub mod private;
+pub mod stream;
+
+#[cfg(any(test, feature = "testkit"))]
+pub mod spec;
+
+pub use aggregate::Aggregate;
+pub use decision::{Claim, Decision, Outcome, StateSource, Verdict, View};
+pub use error::{DomainError, ErrorKind, Refusal};
+pub use event::Event;
+pub use stream::{Category, StreamId};

@@ -1,0 +1,202 @@
+//! How commands run: drain what has queued, judge it in order and in memory, append it in one statement and one
+//! transaction, answer after the commit.
+//!
+//! **Every outcome is judged at the head.** The append locks the head row first. If it stands where this process wrote
+//! last, its states are exact and nothing is compared; if it has moved, the streams that the batch read are compared
+//! with their last versions. If one has changed, the batch is judged again while this process holds the head, which
+//! cannot fail twice. A refusal is an outcome like any other. So histories are strictly serializable over any number
+//! of processes, and no caller sees a conflict that a retry could solve.
+//!
+//! | path | round trips |
+//! |---|---|
+//! | states known | 1 |
+//! | states loaded | 2, 3 if they name further streams |
+//! | another process interfered, or a key was repeated | 1 + lock, answers, load, append, commit |
+
+mod append;
+mod core;
+mod load;
+mod plan;
+mod queue;
+mod states;
+mod transact;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ids::TenantId;
+use sqlx::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::keyring::MasterKey;
+use crate::unit::{Receipt, Unit};
+use queue::{Job, Queue};
+
+/// How an executor runs.
+#[derive(Clone)]
+pub struct ExecutorOptions {
+    /// The log, as a role that may append.
+    pub database: PgConnectOptions,
+    /// Wraps subject keys.
+    pub master: Arc<MasterKey>,
+    /// The most submissions that wait; one more is refused.
+    pub queue_max: usize,
+    /// The most commands of a batch (a single submission may be larger).
+    pub batch_max: usize,
+    /// How many states the younger of two generations of the cache holds.
+    pub states_max: usize,
+    /// How long a submission may wait before it is refused unjudged.
+    pub wait_max: Duration,
+}
+
+impl ExecutorOptions {
+    /// The usual bounds.
+    #[must_use]
+    pub fn new(database: PgConnectOptions, master: Arc<MasterKey>) -> Self {
+        Self {
+            database,
+            master,
+            queue_max: 4_096,
+            batch_max: 512,
+            states_max: 60_000,
+            wait_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a unit has no outcome. Nothing of it happened, unless the variant says that this is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too much is waiting already.
+    #[error("the queue of commands is full")]
+    Overloaded,
+    /// The log cannot be reached. The outcome of a unit that was under way is not known: repeat it with the same key.
+    #[error("the log cannot be reached; repeat the request with the same idempotency key")]
+    Unavailable,
+    /// The key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// A stream that the unit reads was written by a newer build.
+    #[error("a stream was written by a newer build")]
+    NewerEvent,
+    /// A defect, logged where it was met.
+    #[error("the command could not be judged")]
+    Internal,
+}
+
+/// Why an attempt at a batch failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A stream that was read has moved.
+    Stale,
+    /// The data of some unit broke a constraint, named here.
+    Constraint(String),
+    /// The connection is gone; whether the batch landed is not known.
+    Lost,
+    /// The database refused for another reason.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error() else { return Self::Lost };
+        match database.code().as_deref() {
+            Some("23505") => Self::Constraint(database.constraint().unwrap_or_default().to_owned()),
+            // The server is going away, or gave this connection up.
+            Some(code) if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => Self::Lost,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// The way to append: hands units to the one task that judges them. Clones share it.
+#[derive(Clone)]
+pub struct Executor {
+    sender: mpsc::Sender<Job>,
+    options: Arc<ExecutorOptions>,
+}
+
+impl Executor {
+    /// Starts the task. It ends, after what was accepted is answered, once every clone is dropped.
+    #[must_use]
+    pub fn start(options: ExecutorOptions) -> (Self, JoinHandle<()>) {
+        Self::start_observed(options, |_| {})
+    }
+
+    /// Like [`Executor::start`]; `committed` is called with the new head after every batch that wrote events. It must
+    /// return at once.
+    #[must_use]
+    pub fn start_observed(
+        options: ExecutorOptions,
+        committed: impl Fn(i64) + Send + Sync + 'static,
+    ) -> (Self, JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(options.queue_max.max(1));
+        let options = Arc::new(options);
+        let queue = Queue::new(receiver, options.queue_max);
+        let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed));
+        let task = tokio::spawn(worker.run(queue));
+        (Self { sender, options }, task)
+    }
+
+    /// Submits a unit and waits for its outcome.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; a refusal by the rules is not an error but an outcome.
+    pub async fn submit(&self, unit: Unit) -> Result<Receipt, SubmitError> {
+        let mut outcomes = self.submit_all(unit.tenant, vec![unit]).await;
+        outcomes.pop().unwrap_or(Err(SubmitError::Internal))
+    }
+
+    /// Submits units of one tenant, each by itself, in order and in one batch.
+    pub async fn submit_all(&self, tenant: TenantId, units: Vec<Unit>) -> Vec<Result<Receipt, SubmitError>> {
+        let count = units.len();
+        let (answer, outcome) = oneshot::channel();
+        let job = Job { tenant, units, queued_at: Instant::now(), answer };
+        match self.sender.try_send(job) {
+            Ok(()) => outcome.await.unwrap_or_else(|_| vec![Err(SubmitError::Unavailable); count]),
+            Err(mpsc::error::TrySendError::Full(_)) => vec![Err(SubmitError::Overloaded); count],
+            Err(mpsc::error::TrySendError::Closed(_)) => vec![Err(SubmitError::Unavailable); count],
+        }
+    }
+
+    /// The second door, for commands that also write rows of their own: `work` runs first, in the transaction that
+    /// then appends the unit. A refusal undoes both and is not remembered under the key.
+    ///
+    /// # Errors
+    /// [`SubmitError`], or what `work` returned; in both cases nothing happened, but for
+    /// [`SubmitError::Unavailable`], after which that is not known.
+    pub async fn transact<T, E>(
+        &self,
+        pool: &PgPool,
+        unit: Unit,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<Transacted<T>, TransactError<E>> {
+        transact::transact(&self.options, pool, unit, work).await
+    }
+}
+
+/// The outcome of the second door.
+#[derive(Debug)]
+pub enum Transacted<T> {
+    /// Both happened.
+    Done(T, Receipt),
+    /// The rules refused the unit; the work was undone.
+    Refused(Receipt),
+    /// The key was used before: the first answer, and the work was undone.
+    Replayed(Receipt),
+}
+
+/// Why the second door stayed shut.
+#[derive(Debug, thiserror::Error)]
+pub enum TransactError<E> {
+    /// The command's own work failed; nothing happened.
+    #[error("the command's own statements failed")]
+    Work(E),
+    /// The unit has no outcome.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}

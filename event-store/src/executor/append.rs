@@ -1,0 +1,272 @@
+//! The one statement that writes: a batch, column by column.
+
+use chrono::{DateTime, Utc};
+use domain::{Refusal, StreamId};
+use domain::ids::TenantId;
+use event_schemas::Encoded;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::idempotency::IdempotencyKey;
+use crate::sabotage::{self, Guard};
+use crate::stream_ref::StreamRef;
+
+/// What a batch writes. Columns of one group have the same length.
+#[derive(Default)]
+pub(crate) struct Append {
+    tenants: Vec<Uuid>,
+    categories: Vec<i16>,
+    streams: Vec<Uuid>,
+    versions: Vec<i64>,
+    types: Vec<String>,
+    schema_versions: Vec<i16>,
+    pub(crate) event_ids: Vec<Uuid>,
+    payloads: Vec<String>,
+    metas: Vec<String>,
+    link_events: Vec<i32>,
+    link_categories: Vec<i16>,
+    link_streams: Vec<Uuid>,
+    link_versions: Vec<i64>,
+    pub(crate) answer_tenants: Vec<Uuid>,
+    pub(crate) answer_scopes: Vec<Vec<u8>>,
+    answer_fingerprints: Vec<Vec<u8>>,
+    answer_bodies: Vec<String>,
+    answer_events: Vec<i32>,
+    claims: Vec<ClaimRow>,
+    releases: Vec<(Uuid, String, String)>,
+    key_tenants: Vec<Uuid>,
+    key_subjects: Vec<Uuid>,
+    key_wrapped: Vec<Vec<u8>>,
+}
+
+struct ClaimRow {
+    tenant: Uuid,
+    scope: String,
+    value: String,
+    stream: StreamId,
+    taken: Refusal,
+}
+
+/// The versions of the streams that the batch read.
+#[derive(Default)]
+pub(crate) struct Guards {
+    pub(crate) tenants: Vec<Uuid>,
+    pub(crate) categories: Vec<i16>,
+    pub(crate) streams: Vec<Uuid>,
+    pub(crate) versions: Vec<i64>,
+}
+
+impl Guards {
+    pub(crate) fn push(&mut self, stream: &StreamRef, version: i64) {
+        self.tenants.push(stream.tenant.uuid());
+        self.categories.push(stream.stream.category.code);
+        self.streams.push(stream.stream.id);
+        self.versions.push(version);
+    }
+}
+
+/// On what an append rests.
+pub(crate) struct Basis {
+    pub(crate) read_to: i64,
+    pub(crate) epoch: i32,
+    pub(crate) decided_at: DateTime<Utc>,
+    pub(crate) valid_until: Option<DateTime<Utc>>,
+}
+
+/// Where a batch landed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Landed {
+    pub(crate) base: i64,
+    pub(crate) recorded_at: DateTime<Utc>,
+}
+
+impl Append {
+    /// How many events there are so far; the ordinal of the newest one.
+    pub(crate) fn events(&self) -> i32 {
+        i32::try_from(self.types.len()).unwrap_or(i32::MAX)
+    }
+
+    /// Adds an event with the versions that it has in its streams, its own first.
+    pub(crate) fn event(
+        &mut self,
+        tenant: TenantId,
+        event_id: Uuid,
+        encoded: Encoded,
+        meta: String,
+        links: &[(StreamId, i64)],
+    ) {
+        let Some((own, version)) = links.first() else { return };
+        self.tenants.push(tenant.uuid());
+        self.categories.push(own.category.code);
+        self.streams.push(own.id);
+        self.versions.push(*version);
+        self.types.push(encoded.event_type.to_owned());
+        self.schema_versions.push(encoded.schema_version);
+        self.event_ids.push(event_id);
+        self.payloads.push(encoded.payload);
+        self.metas.push(meta);
+        let ordinal = self.events();
+        for (stream, version) in links {
+            self.link_events.push(ordinal);
+            self.link_categories.push(stream.category.code);
+            self.link_streams.push(stream.id);
+            self.link_versions.push(*version);
+        }
+    }
+
+    /// Remembers an answer, given after the newest event.
+    pub(crate) fn answer(&mut self, tenant: TenantId, key: &IdempotencyKey, body: String) {
+        if !sabotage::stands(Guard::IdempotencyRecord) {
+            return;
+        }
+        self.answer_tenants.push(tenant.uuid());
+        self.answer_scopes.push(key.scope.to_vec());
+        self.answer_fingerprints.push(key.fingerprint.to_vec());
+        self.answer_bodies.push(body);
+        self.answer_events.push(self.events());
+    }
+
+    /// Takes a value for a stream; `false` if an earlier unit of the batch took it.
+    pub(crate) fn take(
+        &mut self,
+        tenant: TenantId,
+        scope: &str,
+        value: &str,
+        stream: StreamId,
+        taken: &Refusal,
+    ) -> bool {
+        let tenant = tenant.uuid();
+        if self.claims.iter().any(|it| it.tenant == tenant && it.scope == scope && it.value == value) {
+            return false;
+        }
+        let (scope, value) = (scope.to_owned(), value.to_owned());
+        self.claims.push(ClaimRow { tenant, scope, value, stream, taken: taken.clone() });
+        true
+    }
+
+    /// The refusal of the first claim whose value somebody holds.
+    pub(crate) async fn taken(&self, conn: &mut PgConnection) -> sqlx::Result<Option<Refusal>> {
+        for claim in &self.claims {
+            let held = sqlx::query_scalar!(
+                r#"select exists (select from store.claims where tenant_id = $1 and scope = $2 and value = $3) as "held!""#,
+                claim.tenant,
+                claim.scope,
+                claim.value
+            )
+            .fetch_one(&mut *conn)
+            .await?;
+            if held {
+                return Ok(Some(claim.taken.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a value up, be it taken by this batch or before.
+    pub(crate) fn release(&mut self, tenant: TenantId, scope: String, value: String) {
+        let tenant = tenant.uuid();
+        let before = self.claims.len();
+        self.claims.retain(|it| !(it.tenant == tenant && it.scope == scope && it.value == value));
+        if self.claims.len() == before {
+            self.releases.push((tenant, scope, value));
+        }
+    }
+
+    /// Stores a new subject key.
+    pub(crate) fn subject_key(&mut self, tenant: TenantId, subject: Uuid, wrapped: Vec<u8>) {
+        self.key_tenants.push(tenant.uuid());
+        self.key_subjects.push(subject);
+        self.key_wrapped.push(wrapped);
+    }
+
+    /// For each event, how many of the same tenant follow it in the batch: the tenant's sequence is counted back from
+    /// its new head.
+    fn tenant_followers(&self) -> Vec<i32> {
+        let mut counts = std::collections::HashMap::<Uuid, i32>::new();
+        let mut followers: Vec<i32> = self
+            .tenants
+            .iter()
+            .rev()
+            .map(|tenant| {
+                let count = counts.entry(*tenant).or_default();
+                let before = *count;
+                *count += 1;
+                before
+            })
+            .collect();
+        followers.reverse();
+        followers
+    }
+
+    /// Writes the batch, all of it or nothing.
+    pub(crate) async fn execute(
+        &self,
+        conn: &mut PgConnection,
+        served: &[Uuid],
+        basis: &Basis,
+        guards: &Guards,
+    ) -> Result<Landed, Failure> {
+        let claim_tenants: Vec<Uuid> = self.claims.iter().map(|it| it.tenant).collect();
+        let claim_scopes: Vec<String> = self.claims.iter().map(|it| it.scope.clone()).collect();
+        let claim_values: Vec<String> = self.claims.iter().map(|it| it.value.clone()).collect();
+        let claim_categories: Vec<i16> = self.claims.iter().map(|it| it.stream.category.code).collect();
+        let claim_streams: Vec<Uuid> = self.claims.iter().map(|it| it.stream.id).collect();
+        let release_tenants: Vec<Uuid> = self.releases.iter().map(|it| it.0).collect();
+        let release_scopes: Vec<String> = self.releases.iter().map(|it| it.1.clone()).collect();
+        let release_values: Vec<String> = self.releases.iter().map(|it| it.2.clone()).collect();
+        let unguarded = Guards::default();
+        let guards = if sabotage::stands(Guard::VersionCheck) { guards } else { &unguarded };
+        let row = sqlx::query!(
+            r#"select outcome as "outcome!", base as "base!", recorded as "recorded!"
+               from store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                                 $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
+                                 $37, $38, $39)"#,
+            served,
+            basis.read_to,
+            basis.epoch,
+            basis.decided_at,
+            basis.valid_until,
+            &guards.tenants,
+            &guards.categories,
+            &guards.streams,
+            &guards.versions,
+            &self.tenants,
+            &self.tenant_followers(),
+            &self.categories,
+            &self.streams,
+            &self.versions,
+            &self.types,
+            &self.schema_versions,
+            &self.event_ids,
+            &self.payloads,
+            &self.metas,
+            &self.link_events,
+            &self.link_categories,
+            &self.link_streams,
+            &self.link_versions,
+            &self.answer_tenants,
+            &self.answer_scopes,
+            &self.answer_fingerprints,
+            &self.answer_bodies,
+            &self.answer_events,
+            &claim_tenants,
+            &claim_scopes,
+            &claim_values,
+            &claim_categories,
+            &claim_streams,
+            &release_tenants,
+            &release_scopes,
+            &release_values,
+            &self.key_tenants,
+            &self.key_subjects,
+            &self.key_wrapped,
+        )
+        .fetch_one(conn)
+        .await?;
+        match row.outcome.as_str() {
+            "appended" => Ok(Landed { base: row.base, recorded_at: row.recorded }),
+            _ => Err(Failure::Stale),
+        }
+    }
+}

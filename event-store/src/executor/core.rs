@@ -1,0 +1,481 @@
+//! One attempt at a batch: on what is known, or holding the head.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::Refusal;
+use domain::ids::TenantId;
+use event_schemas::envelope::LogPosition;
+use sqlx::{Executor as _, PgConnection};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::append::Landed;
+use super::plan::{Plan, Planned};
+use super::states::StateCache;
+use super::{Failure, SubmitError};
+use crate::epoch::Head;
+use crate::idempotency::StoredAnswer;
+use crate::keyring::{KeyCache, MasterKey};
+use crate::sabotage::{self, Guard};
+use crate::unit::{Receipt, Unit};
+
+/// Longest wait for one answer of the database.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// What the units of a batch get told, in order.
+pub(crate) type Outcomes = Vec<Result<Receipt, SubmitError>>;
+
+/// An attempt that came to its end.
+pub(crate) struct Attempted {
+    pub(crate) outcomes: Outcomes,
+    pub(crate) base: i64,
+    pub(crate) head: i64,
+}
+
+/// How to find out whether a batch landed whose answer was lost, and what its units get told if it did.
+pub(crate) struct InDoubt {
+    pub(crate) served: Vec<Uuid>,
+    pub(crate) event_id: Option<Uuid>,
+    pub(crate) answer: Option<(Uuid, Vec<u8>)>,
+    pub(crate) after: i64,
+    pub(crate) units: Vec<Planned>,
+}
+
+/// The outcome of one unit in a transaction that has not ended yet.
+pub(crate) enum Held {
+    Judged(Receipt),
+    Replayed(Receipt),
+    Failed(SubmitError),
+}
+
+/// An attempt that failed; with what may have landed all the same.
+pub(crate) type Attempt = Result<Attempted, (Failure, Option<InDoubt>)>;
+
+/// What is known of the log and its streams.
+pub(crate) struct Core {
+    pub(crate) cache: StateCache,
+    keys: KeyCache,
+    /// Subject keys that were made but are not stored yet.
+    new_keys: HashMap<(TenantId, Uuid), Vec<u8>>,
+    pub(crate) epoch: i32,
+    last_recorded: DateTime<Utc>,
+}
+
+impl Core {
+    pub(crate) fn new(states_max: usize) -> Self {
+        Self {
+            cache: StateCache::new(states_max),
+            keys: KeyCache::default(),
+            new_keys: HashMap::new(),
+            epoch: 0,
+            last_recorded: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Takes note of where the log stands. Another epoch is another history: nothing known holds.
+    pub(crate) fn stand_at(&mut self, head: &Head) {
+        if head.epoch != self.epoch {
+            self.cache.clear();
+            self.forget_keys();
+            self.epoch = head.epoch;
+            self.last_recorded = head.recorded_at;
+        }
+        self.last_recorded = self.last_recorded.max(head.recorded_at);
+        self.cache.stand_at(head.position);
+    }
+
+    /// Judges on what is known, and appends if it still holds.
+    pub(crate) async fn optimistic(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        units: &[&Unit],
+    ) -> Attempt {
+        let unsent = |failure| (failure, None);
+        self.ensure_keys(master, conn, units).await.map_err(unsent)?;
+        let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
+        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, false);
+        plan_all(&mut plan, conn, units).await.map_err(unsent)?;
+        if !sabotage::stands(Guard::CommitBeforeAnswer) {
+            return Ok(Attempted { outcomes: answers(&plan.units, after, epoch), base: after, head: after });
+        }
+        store_keys(&mut plan, &self.new_keys);
+        let served = served(units);
+        let (basis, guards) = plan.basis(epoch);
+        match in_time(plan.append.execute(conn, &served, &basis, &guards)).await {
+            Ok(landed) => {
+                let events = plan.append.events();
+                let units = plan.commit(landed.base);
+                Ok(self.landed(landed, events, &units))
+            }
+            Err(failure) => Err((failure, Some(InDoubt::of(served, &plan, after)))),
+        }
+    }
+
+    /// Judges and appends while holding the head, so that nothing can change in between.
+    pub(crate) async fn under_lock(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        units: &[&Unit],
+    ) -> Attempt {
+        let unsent = |failure| (failure, None);
+        in_time(execute(conn, "begin")).await.map_err(unsent)?;
+        match self.held(master, conn, units).await {
+            Ok((attempted, in_doubt)) => match in_time(execute(conn, "commit")).await {
+                Ok(()) => Ok(attempted),
+                Err(failure) => Err((failure, Some(in_doubt))),
+            },
+            Err(failure) => {
+                self.cache.clear();
+                if !matches!(failure, Failure::Lost) {
+                    in_time(execute(conn, "rollback")).await.map_err(unsent)?;
+                }
+                Err((failure, None))
+            }
+        }
+    }
+
+    /// The part of [`Core::under_lock`] between begin and commit.
+    async fn held(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        units: &[&Unit],
+    ) -> Result<(Attempted, InDoubt), Failure> {
+        let served = served(units);
+        let head = in_time(hold_head(conn, &served)).await?;
+        self.stand_at(&head);
+        let replays = in_time(remembered(conn, &served, units)).await?;
+        let fresh: Vec<&Unit> =
+            units.iter().zip(&replays).filter(|(_, replay)| replay.is_none()).map(|(unit, _)| *unit).collect();
+        self.ensure_keys(master, conn, &fresh).await?;
+        in_time(execute(conn, "savepoint batch")).await?;
+        let (landed, events, planned, mut in_doubt) = match self.append_held(conn, &served, &fresh, None).await {
+            Ok(done) => done,
+            Err(Failure::Constraint(_) | Failure::Database(_)) => {
+                in_time(execute(conn, "rollback to savepoint batch")).await?;
+                self.cache.clear();
+                self.forget_keys();
+                self.singly(master, conn, &served, &fresh).await?
+            }
+            Err(failure) => return Err(failure),
+        };
+        let mut attempted = self.landed(landed, events, &planned);
+        let mut answered = attempted.outcomes.into_iter();
+        attempted.outcomes = replays
+            .into_iter()
+            .map(|replay| {
+                replay.map_or_else(
+                    || answered.next().unwrap_or(Err(SubmitError::Internal)),
+                    |replay| replay.into_outcome(self.epoch),
+                )
+            })
+            .collect();
+        in_doubt.units = attempted.outcomes.iter().cloned().map(Planned::Settled).collect();
+        Ok((attempted, in_doubt))
+    }
+
+    /// Judges and appends one unit in a transaction that somebody else began and will end.
+    pub(crate) async fn hold_one(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        unit: &Unit,
+    ) -> Result<Held, Failure> {
+        let (attempted, _) = self.held(master, conn, &[unit]).await?;
+        Ok(match attempted.outcomes.into_iter().next() {
+            Some(Ok(receipt)) if receipt.replayed => Held::Replayed(receipt),
+            Some(Ok(receipt)) => Held::Judged(receipt),
+            Some(Err(error)) => Held::Failed(error),
+            None => Held::Failed(SubmitError::Internal),
+        })
+    }
+
+    /// Judges units on exact states and appends them as one batch.
+    async fn append_held(
+        &mut self,
+        conn: &mut PgConnection,
+        served: &[Uuid],
+        units: &[&Unit],
+        refusal: Option<&Refusal>,
+    ) -> Result<(Landed, i32, Vec<Planned>, InDoubt), Failure> {
+        let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
+        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, true);
+        match refusal {
+            Some(refusal) => units.iter().for_each(|unit| plan.refuse(unit, refusal)),
+            None => plan_all(&mut plan, conn, units).await?,
+        }
+        store_keys(&mut plan, &self.new_keys);
+        let (basis, guards) = plan.basis(epoch);
+        let landed = match in_time(plan.append.execute(conn, served, &basis, &guards)).await {
+            Ok(landed) => landed,
+            Err(Failure::Constraint(name)) if name == "claims_pkey" && refusal.is_none() && units.len() == 1 => {
+                in_time(execute(conn, "rollback to savepoint unit")).await?;
+                let taken = in_time(async { Ok(plan.append.taken(conn).await?) }).await?;
+                let Some(taken) = taken else { return Err(Failure::Constraint(name)) };
+                return Box::pin(self.append_held(conn, served, units, Some(&taken))).await;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let in_doubt = InDoubt::of(served.to_vec(), &plan, after);
+        let events = plan.append.events();
+        let planned = plan.commit(landed.base);
+        self.last_recorded = self.last_recorded.max(landed.recorded_at);
+        self.new_keys.clear();
+        Ok((landed, events, planned, in_doubt))
+    }
+
+    /// Appends units one by one, so that one whose data the database refuses does not take the others with it.
+    async fn singly(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        served: &[Uuid],
+        units: &[&Unit],
+    ) -> Result<(Landed, i32, Vec<Planned>, InDoubt), Failure> {
+        let base = self.cache.known_to();
+        let mut planned: Vec<Planned> = Vec::with_capacity(units.len());
+        let mut events = 0;
+        let mut in_doubt = None;
+        for unit in units {
+            in_time(execute(conn, "savepoint unit")).await?;
+            self.ensure_keys(master, conn, &[unit]).await?;
+            match self.append_held(conn, served, &[unit], None).await {
+                Ok((landed, more, single, doubt)) => {
+                    events += more;
+                    planned.extend(answers(&single, landed.base, self.epoch).into_iter().map(Planned::Settled));
+                    if in_doubt.is_none() || more > 0 {
+                        in_doubt.get_or_insert(doubt);
+                    }
+                }
+                Err(Failure::Lost) => return Err(Failure::Lost),
+                Err(failure) => {
+                    tracing::error!(?failure, "a command cannot be stored");
+                    in_time(execute(conn, "rollback to savepoint unit")).await?;
+                    self.cache.clear();
+                    planned.push(Planned::Settled(Err(SubmitError::Internal)));
+                }
+            }
+        }
+        let landed = Landed { base, recorded_at: self.last_recorded };
+        let in_doubt = in_doubt.unwrap_or(InDoubt {
+            served: served.to_vec(),
+            event_id: None,
+            answer: None,
+            after: base,
+            units: vec![],
+        });
+        Ok((landed, events, planned, in_doubt))
+    }
+
+    fn landed(&mut self, landed: Landed, events: i32, units: &[Planned]) -> Attempted {
+        self.last_recorded = self.last_recorded.max(landed.recorded_at);
+        self.new_keys.clear();
+        let outcomes = answers(units, landed.base, self.epoch);
+        Attempted { outcomes, base: landed.base, head: landed.base + i64::from(events) }
+    }
+
+    /// The time of the next decision.
+    fn now(&self) -> DateTime<Utc> {
+        // PostgreSQL keeps microseconds; a finer time would differ from what is recorded.
+        let now = Utc::now();
+        DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now).max(self.last_recorded)
+    }
+
+    fn forget_keys(&mut self) {
+        self.keys.clear();
+        self.new_keys.clear();
+    }
+
+    /// Makes sure that the key of every caller whose origin is sealed is at hand, making those that do not exist.
+    async fn ensure_keys(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        units: &[&Unit],
+    ) -> Result<(), Failure> {
+        let mut missing: Vec<(TenantId, Uuid)> = units
+            .iter()
+            .filter(|unit| unit.cause.origin.is_some())
+            .map(|unit| (unit.tenant, unit.cause.actor.uuid()))
+            .filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let tenants: Vec<Uuid> = missing.iter().map(|(tenant, _)| tenant.uuid()).collect();
+        let subjects: Vec<Uuid> = missing.iter().map(|(_, subject)| *subject).collect();
+        let rows = in_time(async {
+            Ok(sqlx::query!(
+                r#"select tenant_id as "tenant_id!", subject_id as "subject_id!", wrapped as "wrapped!"
+                   from store.subject_keys($1, $2, $3)"#,
+                &served(units),
+                &tenants,
+                &subjects
+            )
+            .fetch_all(conn)
+            .await?)
+        })
+        .await?;
+        for row in rows {
+            let tenant = TenantId::new(row.tenant_id);
+            match master.unwrap(tenant, row.subject_id, &row.wrapped) {
+                Ok(key) => self.keys.insert(tenant, row.subject_id, key),
+                Err(error) => tracing::error!(%error, "a subject key does not open with this master key"),
+            }
+        }
+        for (tenant, subject) in missing {
+            if self.keys.get(tenant, subject).is_none()
+                && let Ok((key, wrapped)) = master.make(tenant, subject)
+            {
+                self.keys.insert(tenant, subject, key);
+                self.new_keys.insert((tenant, subject), wrapped);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl InDoubt {
+    fn of(served: Vec<Uuid>, plan: &Plan<'_>, after: i64) -> Self {
+        let append = &plan.append;
+        Self {
+            served,
+            event_id: append.event_ids.first().copied(),
+            answer: append.answer_tenants.first().copied().zip(append.answer_scopes.first().cloned()),
+            after,
+            units: plan.units.clone(),
+        }
+    }
+}
+
+async fn plan_all(plan: &mut Plan<'_>, conn: &mut PgConnection, units: &[&Unit]) -> Result<(), Failure> {
+    in_time(plan.prepare(conn, units)).await?;
+    for unit in units {
+        in_time(plan.add(conn, unit)).await?;
+    }
+    Ok(())
+}
+
+fn store_keys(plan: &mut Plan<'_>, keys: &HashMap<(TenantId, Uuid), Vec<u8>>) {
+    for ((tenant, subject), wrapped) in keys {
+        plan.append.subject_key(*tenant, *subject, wrapped.clone());
+    }
+}
+
+/// Locks the head for the rest of the transaction and serves the tenants in it.
+pub(crate) async fn hold_head(conn: &mut PgConnection, served: &[Uuid]) -> Result<Head, Failure> {
+    Ok(sqlx::query_as!(
+        Head,
+        r#"select position as "position!", recorded_at as "recorded_at!", epoch as "epoch!" from store.hold_head($1)"#,
+        served
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// What is remembered under a unit's key.
+enum Remembered {
+    Answer(Receipt),
+    OtherRequest,
+    Newer,
+}
+
+impl Remembered {
+    fn into_outcome(self, epoch: i32) -> Result<Receipt, SubmitError> {
+        match self {
+            Self::Answer(mut receipt) => {
+                receipt.position.epoch = epoch;
+                Ok(receipt)
+            }
+            Self::OtherRequest => Err(SubmitError::KeyReused),
+            Self::Newer => Err(SubmitError::NewerEvent),
+        }
+    }
+}
+
+/// Finds the answers that were given before, one place a unit.
+async fn remembered(
+    conn: &mut PgConnection,
+    served: &[Uuid],
+    units: &[&Unit],
+) -> Result<Vec<Option<Remembered>>, Failure> {
+    let mut found: Vec<Option<Remembered>> = units.iter().map(|_| None).collect();
+    let keyed: Vec<(usize, &Unit, _)> =
+        units.iter().enumerate().filter_map(|(n, unit)| Some((n, *unit, unit.key?))).collect();
+    if keyed.is_empty() {
+        return Ok(found);
+    }
+    let tenants: Vec<Uuid> = keyed.iter().map(|(_, unit, _)| unit.tenant.uuid()).collect();
+    let scopes: Vec<Vec<u8>> = keyed.iter().map(|(_, _, key)| key.scope.to_vec()).collect();
+    let rows = sqlx::query!(
+        r#"select ordinal as "ordinal!", fingerprint as "fingerprint!", body as "body!", position as "position!"
+           from store.answers($1, $2, $3)"#,
+        served,
+        &tenants,
+        &scopes
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        let ordinal = usize::try_from(row.ordinal - 1).unwrap_or(usize::MAX);
+        let Some((n, _, key)) = keyed.get(ordinal) else { continue };
+        let Some(place) = found.get_mut(*n) else { continue };
+        *place = Some(if row.fingerprint == key.fingerprint {
+            let results =
+                serde_json::from_str::<StoredAnswer>(&row.body).ok().and_then(StoredAnswer::into_results);
+            let position = LogPosition { epoch: 0, position: row.position };
+            results.map_or(Remembered::Newer, |results| {
+                Remembered::Answer(Receipt { position, replayed: true, results })
+            })
+        } else {
+            Remembered::OtherRequest
+        });
+    }
+    Ok(found)
+}
+
+/// What the units of a batch that landed after `base` get told.
+pub(crate) fn answers(units: &[Planned], base: i64, epoch: i32) -> Outcomes {
+    let mut outcomes: Outcomes = Vec::with_capacity(units.len());
+    for unit in units {
+        outcomes.push(match unit {
+            Planned::Judged { results, last_event } => Ok(Receipt {
+                position: LogPosition { epoch, position: base + i64::from(*last_event) },
+                replayed: false,
+                results: results.clone(),
+            }),
+            Planned::SameAs { unit } => match outcomes.get(*unit) {
+                Some(Ok(first)) => Ok(Receipt { replayed: true, ..first.clone() }),
+                _ => Err(SubmitError::Internal),
+            },
+            Planned::Failed(error) => Err(error.clone()),
+            Planned::Settled(outcome) => outcome.clone(),
+        });
+    }
+    outcomes
+}
+
+/// The tenants of units, each once.
+fn served(units: &[&Unit]) -> Vec<Uuid> {
+    let mut tenants: Vec<Uuid> = units.iter().map(|unit| unit.tenant.uuid()).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    tenants
+}
+
+pub(crate) async fn execute(conn: &mut PgConnection, statement: &'static str) -> Result<(), Failure> {
+    conn.execute(statement).await?;
+    Ok(())
+}
+
+/// Waits for the database, but not for ever: one that does not answer is treated as lost.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(Failure::Lost))
+}

@@ -1,0 +1,417 @@
+//! Judging a batch: every command in order, in memory, on the state that those before it left.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use domain::ids::TenantId;
+use domain::{Claim, Decision, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
+use event_schemas::envelope::Meta;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::append::{Append, Basis, Guards};
+use super::load::{self, Unreadable};
+use super::states::{Layers, Overlay, StateCache, fold};
+use super::{Failure, SubmitError};
+use crate::idempotency::{IdempotencyKey, StoredAnswer};
+use crate::keyring::{KeyCache, Place};
+use crate::sabotage::{self, Guard};
+use crate::stream_ref::StreamRef;
+use crate::unit::{Cause, Done, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
+
+/// How often a batch is asked for streams before it is judged, and a command right before its judgement.
+const ROUNDS_MAX: usize = 3;
+
+/// What became of a unit in the plan.
+#[derive(Debug, Clone)]
+pub(crate) enum Planned {
+    /// Judged: its results hold once the batch has landed; up to the event with this ordinal.
+    Judged { results: Vec<Result<Done, Refusal>>, last_event: i32 },
+    /// The same key earlier in the batch: its answer is given again.
+    SameAs { unit: usize },
+    /// Not judged.
+    Failed(SubmitError),
+    /// Fixed already, whatever the batch does.
+    Settled(Result<Receipt, SubmitError>),
+}
+
+/// A batch under judgement. Everything in it is speculative until [`Plan::commit`].
+pub(crate) struct Plan<'a> {
+    cache: &'a mut StateCache,
+    keys: &'a KeyCache,
+    now: DateTime<Utc>,
+    /// Where the log stood when the states were brought up to date.
+    exact_at: i64,
+    /// Whether states that are not exact there are brought up to date first.
+    strict: bool,
+    overlay: Overlay,
+    read: HashSet<StreamRef>,
+    unreadable: Unreadable,
+    answered: HashMap<(TenantId, [u8; 32]), (usize, [u8; 32])>,
+    valid_until: Option<DateTime<Utc>>,
+    pub(crate) append: Append,
+    pub(crate) units: Vec<Planned>,
+}
+
+/// The states of one unit and what it wants to write.
+#[derive(Default)]
+struct Staged {
+    overlay: Overlay,
+    events: Vec<(Event, Vec<(StreamId, i64)>)>,
+    claims: Vec<(Claim, StreamId)>,
+    valid_until: Option<DateTime<Utc>>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(
+        cache: &'a mut StateCache,
+        keys: &'a KeyCache,
+        now: DateTime<Utc>,
+        exact_at: i64,
+        strict: bool,
+    ) -> Self {
+        Self {
+            cache,
+            keys,
+            now,
+            exact_at,
+            strict,
+            overlay: Overlay::new(),
+            read: HashSet::new(),
+            unreadable: Unreadable::new(),
+            answered: HashMap::new(),
+            valid_until: None,
+            append: Append::default(),
+            units: Vec::new(),
+        }
+    }
+
+    /// Brings the streams that the units want up to date, each round with one query for all.
+    pub(crate) async fn prepare(&mut self, conn: &mut PgConnection, units: &[&Unit]) -> Result<(), Failure> {
+        for _ in 0..ROUNDS_MAX {
+            let mut wanted = Vec::new();
+            let mut seen = HashSet::new();
+            for unit in units {
+                for stream in self.needs(unit, &Overlay::new()) {
+                    if seen.insert(stream) && self.is_wanted(&stream) {
+                        wanted.push(stream);
+                    }
+                }
+            }
+            if wanted.is_empty() {
+                break;
+            }
+            load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
+        }
+        Ok(())
+    }
+
+    /// Judges one more unit.
+    pub(crate) async fn add(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<(), Failure> {
+        if let Some(key) = &unit.key
+            && let Some((earlier, fingerprint)) = self.answered.get(&(unit.tenant, key.scope))
+        {
+            self.units.push(if *fingerprint == key.fingerprint {
+                Planned::SameAs { unit: *earlier }
+            } else {
+                Planned::Failed(SubmitError::KeyReused)
+            });
+            return Ok(());
+        }
+        for decision in &unit.decisions {
+            self.ensure(conn, unit.tenant, decision.as_ref(), &Overlay::new()).await?;
+            self.record_overdue(conn, unit, decision.as_ref()).await?;
+        }
+        let planned = self.judge(conn, unit).await?;
+        self.units.push(planned);
+        Ok(())
+    }
+
+    /// Answers a unit with a refusal that the database gave, as if the rules had.
+    pub(crate) fn refuse(&mut self, unit: &Unit, refusal: &Refusal) {
+        let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
+        let planned = self.settle(unit, results);
+        self.units.push(planned);
+    }
+
+    /// On what the append of this plan rests.
+    pub(crate) fn basis(&self, epoch: i32) -> (Basis, Guards) {
+        let mut guards = Guards::default();
+        let mut exact = Vec::with_capacity(self.read.len());
+        for stream in &self.read {
+            if let Some(entry) = self.cache.find(stream) {
+                guards.push(stream, entry.version);
+                exact.push(entry.exact_at);
+            }
+        }
+        let read_to = if self.strict { self.exact_at } else { self.cache.read_to(exact) };
+        (Basis { read_to, epoch, decided_at: self.now, valid_until: self.valid_until }, guards)
+    }
+
+    /// The batch has landed: what was speculative is so.
+    pub(crate) fn commit(self, base: i64) -> Vec<Planned> {
+        let last = base + i64::from(self.append.events());
+        for stream in self.read {
+            if let Some(entry) = self.cache.find(&stream).cloned() {
+                self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
+            }
+        }
+        for (stream, entry) in self.overlay {
+            self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
+        }
+        self.cache.wrote(base, last);
+        self.units
+    }
+
+    fn layers<'b>(&'b self, tenant: TenantId, unit: &'b Overlay) -> Layers<'b> {
+        Layers { tenant, unit, batch: &self.overlay, cache: self.cache }
+    }
+
+    fn needs(&self, unit: &Unit, overlay: &Overlay) -> Vec<StreamRef> {
+        let layers = self.layers(unit.tenant, overlay);
+        let view = View::new(unit.tenant, self.now, &layers);
+        let refs = |stream| StreamRef { tenant: unit.tenant, stream };
+        let expected = unit.expected.map(|(stream, _)| refs(stream));
+        unit.decisions.iter().flat_map(|it| it.needs(&view)).map(refs).chain(expected).collect()
+    }
+
+    fn is_wanted(&self, stream: &StreamRef) -> bool {
+        if self.unreadable.contains(stream) || self.overlay.contains_key(stream) {
+            return false;
+        }
+        self.cache.find(stream).is_none_or(|entry| self.strict && !self.cache.is_exact(entry))
+    }
+
+    /// Makes sure that a decision sees every stream that it needs now, after what the batch has done so far.
+    async fn ensure(
+        &mut self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+        decision: &dyn Decision,
+        unit: &Overlay,
+    ) -> Result<(), Failure> {
+        for _ in 0..=ROUNDS_MAX {
+            let layers = self.layers(tenant, unit);
+            let needs = decision.needs(&View::new(tenant, self.now, &layers));
+            let needs: Vec<_> = needs.into_iter().map(|stream| StreamRef { tenant, stream }).collect();
+            let wanted: Vec<_> =
+                needs.iter().filter(|it| !unit.contains_key(it) && self.is_wanted(it)).copied().collect();
+            if wanted.is_empty() {
+                for stream in needs {
+                    self.cache.touch(&stream);
+                    self.read.insert(stream);
+                }
+                return Ok(());
+            }
+            load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what has fallen due on the states of a command, each in a unit of its own.
+    async fn record_overdue(
+        &mut self,
+        conn: &mut PgConnection,
+        unit: &Unit,
+        decision: &dyn Decision,
+    ) -> Result<(), Failure> {
+        if !sabotage::stands(Guard::HoldExpiry) {
+            return Ok(());
+        }
+        let due = {
+            let layers = self.layers(unit.tenant, &self.overlay);
+            decision.overdue(&View::new(unit.tenant, self.now, &layers))
+        };
+        for decision in due {
+            let mut cause = Cause::system(unit.cause.correlation);
+            cause.trace.clone_from(&unit.cause.trace);
+            let unit = Unit { tenant: unit.tenant, cause, key: None, expected: None, decisions: vec![decision] };
+            self.judge(conn, &unit).await?;
+        }
+        Ok(())
+    }
+
+    async fn judge(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Planned, Failure> {
+        let mut staged = Staged::default();
+        let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
+        for decision in &unit.decisions {
+            self.ensure(conn, unit.tenant, decision.as_ref(), &staged.overlay).await?;
+            if self.is_unreadable(unit.tenant, decision.as_ref(), &staged.overlay) {
+                return Ok(Planned::Failed(SubmitError::NewerEvent));
+            }
+            let verdict = self.check_expected(unit).and_then(|()| {
+                let layers = self.layers(unit.tenant, &staged.overlay);
+                decision.decide(&View::new(unit.tenant, self.now, &layers))
+            });
+            let Ok(verdict) = verdict.map_err(|refusal| results.push(Err(refusal))) else { break };
+            match self.stage(unit.tenant, &mut staged, verdict) {
+                Some(done) => results.push(Ok(done)),
+                None => return Ok(Planned::Failed(SubmitError::Internal)),
+            }
+        }
+        if let Some(Err(_)) = results.last() {
+            return Ok(self.settle(unit, not_applied(results, unit.decisions.len())));
+        }
+        if let Some(refusal) = self.take_claims(unit.tenant, &staged) {
+            let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
+            return Ok(self.settle(unit, results));
+        }
+        if self.write(unit, staged).is_none() {
+            return Ok(Planned::Failed(SubmitError::Internal));
+        }
+        Ok(self.settle(unit, results))
+    }
+
+    fn is_unreadable(&self, tenant: TenantId, decision: &dyn Decision, unit: &Overlay) -> bool {
+        if self.unreadable.is_empty() {
+            return false;
+        }
+        let layers = self.layers(tenant, unit);
+        let needs = decision.needs(&View::new(tenant, self.now, &layers));
+        needs.into_iter().any(|stream| self.unreadable.contains(&StreamRef { tenant, stream }))
+    }
+
+    fn check_expected(&mut self, unit: &Unit) -> Result<(), Refusal> {
+        let Some((stream, expected)) = unit.expected else { return Ok(()) };
+        self.read.insert(StreamRef { tenant: unit.tenant, stream });
+        let actual = self.layers(unit.tenant, &self.overlay).entry(stream).map_or(0, |it| it.version);
+        if actual == expected {
+            return Ok(());
+        }
+        Err(Refusal {
+            code: VERSION_MISMATCH.into(),
+            kind: ErrorKind::Conflict,
+            message: format!("the version is {actual}, not {expected}"),
+            details: [("expected".into(), expected.to_string()), ("actual".into(), actual.to_string())].into(),
+        })
+    }
+
+    /// Folds the events of a verdict into the unit's states. `None` if an event touches a stream that was not read,
+    /// which a decision must never do: its version would be a guess.
+    fn stage(&self, tenant: TenantId, staged: &mut Staged, verdict: Verdict) -> Option<Done> {
+        for event in verdict.events {
+            let mut links = Vec::new();
+            for stream in event.streams() {
+                let mut entry = self.layers(tenant, &staged.overlay).entry(stream)?.clone();
+                fold(&mut entry, stream, &event);
+                links.push((stream, entry.version));
+                staged.overlay.insert(StreamRef { tenant, stream }, entry);
+            }
+            staged.events.push((event, links));
+        }
+        staged.claims.extend(verdict.claims.into_iter().map(|claim| (claim, verdict.primary)));
+        staged.valid_until = earlier(staged.valid_until, verdict.valid_until);
+        let version = self.layers(tenant, &staged.overlay).entry(verdict.primary)?.version;
+        Some(Done { stream: verdict.primary, version, outcome: verdict.outcome })
+    }
+
+    /// Takes and gives up the unit's claims; answers the refusal of one that an earlier unit of the batch took.
+    fn take_claims(&mut self, tenant: TenantId, staged: &Staged) -> Option<Refusal> {
+        for (claim, stream) in &staged.claims {
+            match claim {
+                Claim::Take { scope, value, taken } => {
+                    if !self.append.take(tenant, scope, value, *stream, taken) {
+                        return Some(taken.clone());
+                    }
+                }
+                Claim::Release { scope, value } => self.append.release(tenant, scope.clone(), value.clone()),
+            }
+        }
+        None
+    }
+
+    /// Adds the unit's events to the batch. `None` if one cannot be written, which is a defect of the build.
+    fn write(&mut self, unit: &Unit, staged: Staged) -> Option<()> {
+        for (event, links) in staged.events {
+            let event_id = Uuid::now_v7();
+            let (own, _) = links.first()?;
+            let meta = self.meta(unit, *own, event_id)?;
+            let encoded = event_schemas::encode(&event).ok()?;
+            self.append.event(unit.tenant, event_id, encoded, meta, &links);
+        }
+        self.overlay.extend(staged.overlay);
+        self.valid_until = earlier(self.valid_until, staged.valid_until);
+        Some(())
+    }
+
+    fn meta(&self, unit: &Unit, stream: StreamId, event_id: Uuid) -> Option<String> {
+        let cause = &unit.cause;
+        let origin = match &cause.origin {
+            Some(origin) => {
+                let key = self.keys.get(unit.tenant, cause.actor.uuid())?;
+                let place = Place { tenant: unit.tenant, stream, event_id, path: "meta.origin" };
+                Some(key.seal(&place, &serde_json::to_vec(origin).ok()?).ok()?)
+            }
+            None => None,
+        };
+        let meta = Meta {
+            actor: cause.actor,
+            token: cause.token,
+            correlation: cause.correlation,
+            causation: cause.causation,
+            trace: cause.trace.clone(),
+            origin,
+        };
+        serde_json::to_string(&meta).ok()
+    }
+
+    /// Fixes a unit's results and remembers them under its key, if they are an answer that a retry must get again.
+    fn settle(&mut self, unit: &Unit, results: Vec<Result<Done, Refusal>>) -> Planned {
+        if let Some(key) = &unit.key
+            && is_final(&results)
+            && let Ok(body) = serde_json::to_string(&StoredAnswer::new(&results))
+        {
+            self.append.answer(unit.tenant, key, body);
+            self.remember(unit.tenant, key);
+        }
+        Planned::Judged { results, last_event: self.append.events() }
+    }
+
+    fn remember(&mut self, tenant: TenantId, key: &IdempotencyKey) {
+        self.answered.insert((tenant, key.scope), (self.units.len(), key.fingerprint));
+    }
+}
+
+/// Whether a repeated request must get these results again: what was carried out, and what a rule refused. What made
+/// no sense or was not found is judged anew.
+fn is_final(results: &[Result<Done, Refusal>]) -> bool {
+    results.iter().all(|result| match result {
+        Ok(_) => true,
+        Err(refusal) => {
+            matches!(refusal.kind, ErrorKind::Conflict | ErrorKind::Rejected) && refusal.code != VERSION_MISMATCH
+        }
+    })
+}
+
+/// The results of a unit of which one command was refused: that refusal, and for all others that they were not applied.
+fn not_applied(results: Vec<Result<Done, Refusal>>, commands: usize) -> Vec<Result<Done, Refusal>> {
+    let failed = results.len() - 1;
+    let other = Refusal {
+        code: NOT_APPLIED.into(),
+        kind: ErrorKind::Conflict,
+        message: format!("not applied, since item {failed} of the same unit was refused"),
+        details: [("item".into(), failed.to_string())].into(),
+    };
+    let refusal = results.into_iter().next_back();
+    (0..commands)
+        .map(|n| match &refusal {
+            Some(refusal) if n == failed => refusal.clone(),
+            _ => Err(other.clone()),
+        })
+        .collect()
+}
+
+fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Done {
+    /// Whether the stream began with it.
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        self.outcome == Outcome::Created
+    }
+}

@@ -1,0 +1,37 @@
+//! The second door: a command's own statements and its events in one transaction.
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgPool;
+
+use super::core::{Core, Held, in_time};
+use super::{ExecutorOptions, Failure, SubmitError, TransactError, Transacted};
+use crate::unit::Unit;
+
+/// How many states one command may need.
+const STATES_MAX: usize = 1_000;
+
+pub(super) async fn transact<T, E>(
+    options: &ExecutorOptions,
+    pool: &PgPool,
+    unit: Unit,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<Transacted<T>, TransactError<E>> {
+    let mut tx = pool.begin().await.map_err(|_| SubmitError::Unavailable)?;
+    let done = work(&mut tx).await.map_err(TransactError::Work)?;
+    let mut core = Core::new(STATES_MAX);
+    let held = in_time(core.hold_one(&options.master, &mut tx, &unit)).await;
+    match held {
+        Ok(Held::Replayed(receipt)) => Ok(Transacted::Replayed(receipt)),
+        Ok(Held::Judged(receipt)) if receipt.results.iter().any(Result::is_err) => Ok(Transacted::Refused(receipt)),
+        Ok(Held::Judged(receipt)) => {
+            tx.commit().await.map_err(|_| SubmitError::Unavailable)?;
+            Ok(Transacted::Done(done, receipt))
+        }
+        Ok(Held::Failed(error)) => Err(error.into()),
+        Err(Failure::Lost | Failure::Stale) => Err(SubmitError::Unavailable.into()),
+        Err(failure) => {
+            tracing::error!(?failure, "a command cannot be stored");
+            Err(SubmitError::Internal.into())
+        }
+    }
+}

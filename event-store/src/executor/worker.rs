@@ -1,0 +1,200 @@
+//! The one task of a process that appends through the first door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::{Instant, timeout};
+
+use super::core::{ANSWER_TIMEOUT, Attempted, Core, InDoubt, Outcomes, answers};
+use super::queue::{Job, Queue};
+use super::{ExecutorOptions, Failure, SubmitError};
+use crate::connect;
+use crate::epoch;
+use crate::unit::Unit;
+
+/// How long a batch whose outcome is not known waits for the database to come back.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two attempts to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the reserve of partitions is looked after, in positions.
+const PARTITION_CHECK_EVERY: i64 = 100_000;
+
+pub(crate) struct Worker {
+    options: Arc<ExecutorOptions>,
+    committed: Box<dyn Fn(i64) + Send + Sync>,
+    conn: Option<PgConnection>,
+    core: Core,
+}
+
+impl Worker {
+    pub(crate) fn new(options: Arc<ExecutorOptions>, committed: Box<dyn Fn(i64) + Send + Sync>) -> Self {
+        let core = Core::new(options.states_max);
+        Self { options, committed, conn: None, core }
+    }
+
+    pub(crate) async fn run(mut self, mut queue: Queue) {
+        while let Some(jobs) = queue.next_batch(self.options.batch_max).await {
+            let (jobs, late): (Vec<Job>, Vec<Job>) =
+                jobs.into_iter().partition(|job| job.queued_at.elapsed() <= self.options.wait_max);
+            for job in late {
+                let count = job.units.len();
+                drop(job.answer.send(vec![Err(SubmitError::Overloaded); count]));
+            }
+            if jobs.is_empty() {
+                continue;
+            }
+            let units: Vec<&Unit> = jobs.iter().flat_map(|job| &job.units).collect();
+            let mut outcomes = self.run_units(&units).await.into_iter();
+            for job in jobs {
+                let answer = outcomes.by_ref().take(job.units.len()).collect();
+                // A caller that has gone does not undo what was decided.
+                drop(job.answer.send(answer));
+            }
+        }
+        if let Some(conn) = self.conn.take() {
+            drop(conn.close().await);
+        }
+    }
+
+    async fn run_units(&mut self, units: &[&Unit]) -> Outcomes {
+        let deadline = Instant::now() + RESOLVE_TIMEOUT;
+        let mut locked = false;
+        loop {
+            let Some(mut conn) = self.connection(deadline).await else {
+                return vec![Err(SubmitError::Unavailable); units.len()];
+            };
+            let attempt = if locked {
+                self.core.under_lock(&self.options.master, &mut conn, units).await
+            } else {
+                self.core.optimistic(&self.options.master, &mut conn, units).await
+            };
+            match attempt {
+                Ok(Attempted { outcomes, base, head }) => {
+                    self.after_commit(&mut conn, base, head).await;
+                    self.conn = Some(conn);
+                    return outcomes;
+                }
+                Err((Failure::Lost, in_doubt)) => {
+                    drop(conn);
+                    tracing::warn!("the connection that writes was lost");
+                    self.core.cache.clear();
+                    if let Some(in_doubt) = in_doubt
+                        && let Some(outcomes) = self.resolve(deadline, &in_doubt, units.len()).await
+                    {
+                        return outcomes;
+                    }
+                    locked = true;
+                }
+                Err((Failure::Database(error), _)) if locked => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a batch of commands failed");
+                    self.core.cache.clear();
+                    return vec![Err(SubmitError::Internal); units.len()];
+                }
+                Err((failure, _)) => {
+                    if let Failure::Database(error) = &failure {
+                        self.ensure_partitions(&mut conn, error).await;
+                    }
+                    self.conn = Some(conn);
+                    locked = true;
+                }
+            }
+            if Instant::now() >= deadline {
+                return vec![Err(SubmitError::Unavailable); units.len()];
+            }
+        }
+    }
+
+    async fn connection(&mut self, deadline: Instant) -> Option<PgConnection> {
+        if let Some(conn) = self.conn.take() {
+            return Some(conn);
+        }
+        loop {
+            match timeout(ANSWER_TIMEOUT, self.connect()).await {
+                Ok(Ok(conn)) => return Some(conn),
+                Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "cannot connect"),
+                Err(_) => tracing::debug!("cannot connect in time"),
+            }
+            if Instant::now() >= deadline {
+                tracing::warn!("the log cannot be reached");
+                return None;
+            }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    async fn connect(&mut self) -> Result<PgConnection, epoch::EpochError> {
+        let mut conn = connect::writer(self.options.database.clone()).connect().await?;
+        let head = epoch::check(&mut conn).await?;
+        self.core.stand_at(&head);
+        Ok(conn)
+    }
+
+    async fn after_commit(&mut self, conn: &mut PgConnection, base: i64, head: i64) {
+        if head > base {
+            (self.committed)(head);
+        }
+        if head / PARTITION_CHECK_EVERY != base / PARTITION_CHECK_EVERY
+            && let Err(error) = sqlx::query("select store.ensure_partitions()").execute(conn).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be made ahead");
+        }
+    }
+
+    /// A batch may have failed for want of a partition.
+    async fn ensure_partitions(&mut self, conn: &mut PgConnection, error: &sqlx::Error) {
+        tracing::warn!(error = error as &dyn std::error::Error, "a batch failed and is tried again under the head lock");
+        drop(sqlx::query("select store.ensure_partitions()").execute(conn).await);
+    }
+
+    /// Finds out, holding the head, whether a batch landed. Only then is its absence final.
+    async fn resolve(
+        &mut self,
+        deadline: Instant,
+        in_doubt: &InDoubt,
+        units: usize,
+    ) -> Option<Outcomes> {
+        loop {
+            let Some(mut conn) = self.connection(deadline).await else {
+                return Some(vec![Err(SubmitError::Unavailable); units]);
+            };
+            match timeout(ANSWER_TIMEOUT, find_landed(&mut conn, in_doubt)).await {
+                Ok(Ok(found)) => {
+                    self.conn = Some(conn);
+                    return found.map(|base| answers(&in_doubt.units, base, self.core.epoch));
+                }
+                _ if Instant::now() >= deadline => return Some(vec![Err(SubmitError::Unavailable); units]),
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn find_landed(conn: &mut PgConnection, in_doubt: &InDoubt) -> sqlx::Result<Option<i64>> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("select from store.hold_head($1)").bind(&in_doubt.served).execute(&mut *tx).await?;
+    let base = if let Some(event_id) = in_doubt.event_id {
+        sqlx::query_scalar!(
+            "select position - 1 from store.events where position > $1 and event_id = $2",
+            in_doubt.after,
+            event_id
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .flatten()
+    } else if let Some((tenant, scope)) = &in_doubt.answer {
+        sqlx::query_scalar!(
+            "select position from store.idempotency where tenant_id = $1 and scope = $2",
+            tenant,
+            scope
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+    } else {
+        None
+    };
+    tx.commit().await?;
+    Ok(base)
+}

@@ -1,0 +1,247 @@
+//! Keys: the master key outside the database, and the key of each data subject, wrapped by it, inside.
+//!
+//! Private values are sealed with AES-256-GCM under their subject's key; the additional data binds them to tenant,
+//! stream, event and place, so that a sealed value cannot be moved. Deleting a subject's row erases the person.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{digest, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use domain::StreamId;
+use domain::ids::TenantId;
+use secrecy::{ExposeSecret, SecretSlice};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A failure of sealing or opening. Says nothing more on purpose.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The master key is not 32 bytes.
+    #[error("the master key must be 32 bytes, written in base64")]
+    MasterKey,
+    /// A value or key cannot be opened: wrong key, wrong place, or changed.
+    #[error("a sealed value cannot be opened")]
+    Unopenable,
+    /// The library refused to seal.
+    #[error("a value cannot be sealed")]
+    Unsealable,
+}
+
+/// The key that wraps all others. Two keys are derived from it, for two purposes.
+pub struct MasterKey {
+    wrapping: RandomizedNonceKey,
+    fingerprints: hmac::Key,
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+impl MasterKey {
+    /// Derives the working keys from 32 random bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::MasterKey`] if there are not 32.
+    pub fn new(secret: &SecretSlice<u8>) -> Result<Self, KeyError> {
+        let secret = secret.expose_secret();
+        if secret.len() != 32 {
+            return Err(KeyError::MasterKey);
+        }
+        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let wrapping = hmac::sign(&root, b"quipu wrapping key v1");
+        let fingerprints = hmac::sign(&root, b"quipu fingerprint key v1");
+        Ok(Self {
+            wrapping: RandomizedNonceKey::new(&AES_256_GCM, wrapping.as_ref()).map_err(|_| KeyError::MasterKey)?,
+            fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()),
+        })
+    }
+
+    /// HMAC-SHA-256 of `message` under the key for fingerprints.
+    #[must_use]
+    pub fn fingerprint(&self, message: &[u8]) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hmac::sign(&self.fingerprints, message).as_ref());
+        bytes
+    }
+
+    fn wrap(&self, tenant: TenantId, subject: Uuid, key: &[u8; 32]) -> Result<Vec<u8>, KeyError> {
+        let mut sealed = key.to_vec();
+        let nonce = self
+            .wrapping
+            .seal_in_place_append_tag(Aad::from(subject_place(tenant, subject)), &mut sealed)
+            .map_err(|_| KeyError::Unsealable)?;
+        let mut wrapped = nonce.as_ref().to_vec();
+        wrapped.append(&mut sealed);
+        Ok(wrapped)
+    }
+
+    /// Opens a wrapped subject key.
+    ///
+    /// # Errors
+    /// [`KeyError::Unopenable`] if it was wrapped for somebody else or by another master key.
+    pub fn unwrap(&self, tenant: TenantId, subject: Uuid, wrapped: &[u8]) -> Result<SubjectKey, KeyError> {
+        let (nonce, sealed) = wrapped.split_at_checked(12).ok_or(KeyError::Unopenable)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Unopenable)?;
+        let mut sealed = sealed.to_vec();
+        let key = self
+            .wrapping
+            .open_in_place(nonce, Aad::from(subject_place(tenant, subject)), &mut sealed)
+            .map_err(|_| KeyError::Unopenable)?;
+        SubjectKey::new(subject, key)
+    }
+
+    /// Makes a key for a subject: the key, and its wrapped form to be stored.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsealable`] if the machine gives no random bytes.
+    pub fn make(&self, tenant: TenantId, subject: Uuid) -> Result<(SubjectKey, Vec<u8>), KeyError> {
+        let mut key = [0; 32];
+        rand::fill(&mut key).map_err(|_| KeyError::Unsealable)?;
+        Ok((SubjectKey::new(subject, &key)?, self.wrap(tenant, subject, &key)?))
+    }
+}
+
+fn subject_place(tenant: TenantId, subject: Uuid) -> Vec<u8> {
+    [tenant.uuid().into_bytes(), subject.into_bytes()].concat()
+}
+
+/// The key of one data subject.
+pub struct SubjectKey {
+    subject: Uuid,
+    key: RandomizedNonceKey,
+}
+
+/// Where a sealed value stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Whose event.
+    pub tenant: TenantId,
+    /// The event's own stream.
+    pub stream: StreamId,
+    /// The event.
+    pub event_id: Uuid,
+    /// Where in the event, as a path of names.
+    pub path: &'a str,
+}
+
+impl Place<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(50 + self.path.len());
+        bytes.extend_from_slice(self.tenant.uuid().as_bytes());
+        bytes.extend_from_slice(&self.stream.category.code.to_be_bytes());
+        bytes.extend_from_slice(self.stream.id.as_bytes());
+        bytes.extend_from_slice(self.event_id.as_bytes());
+        bytes.extend_from_slice(self.path.as_bytes());
+        bytes
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    subject: Uuid,
+    key: u32,
+    nonce: String,
+    data: String,
+}
+
+impl SubjectKey {
+    fn new(subject: Uuid, key: &[u8]) -> Result<Self, KeyError> {
+        let key = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| KeyError::Unopenable)?;
+        Ok(Self { subject, key })
+    }
+
+    /// Seals `plain` for one place: `{"$private":{subject,key,nonce,data}}`.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsealable`] if the library refuses.
+    pub fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Value, KeyError> {
+        let mut data = plain.to_vec();
+        let nonce = self
+            .key
+            .seal_in_place_append_tag(Aad::from(place.bytes()), &mut data)
+            .map_err(|_| KeyError::Unsealable)?;
+        let sealed = Sealed {
+            subject: self.subject,
+            key: 1,
+            nonce: BASE64.encode(nonce.as_ref()),
+            data: BASE64.encode(data),
+        };
+        Ok(json!({ "$private": sealed }))
+    }
+
+    /// Opens what [`SubjectKey::seal`] made for the same place.
+    ///
+    /// # Errors
+    /// [`KeyError::Unopenable`] for anything else.
+    pub fn open(&self, place: &Place<'_>, sealed: &Value) -> Result<Vec<u8>, KeyError> {
+        let sealed: Sealed = sealed
+            .get("$private")
+            .and_then(|it| serde_json::from_value(it.clone()).ok())
+            .ok_or(KeyError::Unopenable)?;
+        let nonce = BASE64.decode(sealed.nonce).map_err(|_| KeyError::Unopenable)?;
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| KeyError::Unopenable)?;
+        let mut data = BASE64.decode(sealed.data).map_err(|_| KeyError::Unopenable)?;
+        let plain = self
+            .key
+            .open_in_place(nonce, Aad::from(place.bytes()), &mut data)
+            .map_err(|_| KeyError::Unopenable)?;
+        Ok(plain.to_vec())
+    }
+}
+
+/// The leaf of a stored event as RFC 6962 section 2.1 defines it over this log's fields; `store.leaf` computes the same.
+#[must_use]
+pub fn leaf(event: &crate::Recorded) -> [u8; 32] {
+    let sha = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
+    let fields: [Vec<u8>; 11] = [
+        event.tenant.uuid().as_bytes().to_vec(),
+        event.tenant_seq.to_be_bytes().to_vec(),
+        event.stream.category.code.to_be_bytes().to_vec(),
+        event.stream.id.as_bytes().to_vec(),
+        event.version.to_be_bytes().to_vec(),
+        event.event_type.as_bytes().to_vec(),
+        event.schema_version.to_be_bytes().to_vec(),
+        event.event_id.as_bytes().to_vec(),
+        event.recorded_at.timestamp_micros().to_be_bytes().to_vec(),
+        sha(&event.payload).as_ref().to_vec(),
+        sha(&event.meta).as_ref().to_vec(),
+    ];
+    let mut prefixed = vec![0_u8];
+    for bytes in fields {
+        prefixed.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        prefixed.extend_from_slice(&bytes);
+    }
+    let mut leaf = [0; 32];
+    leaf.copy_from_slice(digest::digest(&digest::SHA256, &prefixed).as_ref());
+    leaf
+}
+
+/// Subject keys that were opened lately, at most [`CACHED_KEYS_MAX`].
+#[derive(Default)]
+pub(crate) struct KeyCache {
+    keys: HashMap<(TenantId, Uuid), SubjectKey>,
+}
+
+const CACHED_KEYS_MAX: usize = 10_000;
+
+impl KeyCache {
+    pub(crate) fn get(&self, tenant: TenantId, subject: Uuid) -> Option<&SubjectKey> {
+        self.keys.get(&(tenant, subject))
+    }
+
+    pub(crate) fn insert(&mut self, tenant: TenantId, subject: Uuid, key: SubjectKey) {
+        if self.keys.len() >= CACHED_KEYS_MAX {
+            self.keys.clear();
+        }
+        self.keys.insert((tenant, subject), key);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.keys.clear();
+    }
+}

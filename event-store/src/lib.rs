@@ -1,0 +1,31 @@
+//! The log in PostgreSQL and the executor that writes it. Knows no aggregate by name.
+//!
+//! **Invariant:** positions are dense and in commit order; an append is a batch of units, each of which lands whole or
+//! not at all; every outcome is judged on states that held in the committing transaction.
+//!
+//! | what | round trips | where |
+//! |---|---|---|
+//! | a batch whose streams are known | 1 | [`executor`] |
+//! | a stream that is not known | +1 a batch | [`executor`] |
+//! | another process interfered | +5 a batch | [`executor`], under the head lock |
+//! | reading the log | 1 a page | [`log`] |
+
+pub mod connect;
+pub mod epoch;
+pub mod executor;
+pub mod idempotency;
+pub mod keyring;
+pub mod log;
+pub mod migrate;
+pub mod recorded;
+pub mod sabotage;
+pub mod stream_ref;
+pub mod unit;
+
+pub use executor::{Executor, ExecutorOptions, SubmitError};
+pub use idempotency::IdempotencyKey;
+pub use keyring::MasterKey;
+pub use migrate::migrate;
+pub use recorded::Recorded;
+pub use stream_ref::StreamRef;
+pub use unit::{Done, Receipt, Unit};

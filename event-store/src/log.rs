@@ -1,0 +1,158 @@
+//! Reading the log: by position, backwards, by stream, from a time. Pages only, so no snapshot is ever held for long.
+
+use chrono::{DateTime, Utc};
+use domain::StreamId;
+use domain::ids::TenantId;
+use sqlx::PgConnection;
+
+use crate::recorded::{EventRow, Recorded};
+use crate::sabotage::{self, Guard};
+
+/// The most events of a page.
+pub const PAGE_MAX: i64 = 5_000;
+
+/// Why a page could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The log has a hole. It is never waited for: positions are dense by construction, so somebody has tampered or
+    /// the database is damaged.
+    #[error("the log has a hole: position {expected} is missing, {found} follows")]
+    Hole {
+        /// The position that should have come.
+        expected: i64,
+        /// The position that came.
+        found: i64,
+    },
+    /// The database did not answer.
+    #[error("the log cannot be read")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The events after a position, in order, at most `limit`. For readers of the whole log: they assert contiguity.
+///
+/// # Errors
+/// [`ReadError::Hole`] if positions are not dense.
+pub async fn after(conn: &mut PgConnection, position: i64, limit: i64) -> Result<Vec<Recorded>, ReadError> {
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"select position, tenant_id, tenant_seq, category, stream_id, version, type, schema_version, event_id, recorded_at,
+                  payload::text as "payload!", meta::text as "meta!", leaf
+           from store.events where position > $1 order by position limit $2"#,
+        position,
+        limit.clamp(1, PAGE_MAX)
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut expected = position;
+    let mut page = Vec::with_capacity(rows.len());
+    for row in rows {
+        expected += 1;
+        if row.position != expected && sabotage::stands(Guard::Contiguity) {
+            return Err(ReadError::Hole { expected, found: row.position });
+        }
+        page.push(row.into());
+    }
+    Ok(page)
+}
+
+/// The events at the given positions that the transaction's tenants may see, in order of position.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn at(conn: &mut PgConnection, positions: &[i64]) -> sqlx::Result<Vec<Recorded>> {
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"select position, tenant_id, tenant_seq, category, stream_id, version, type, schema_version, event_id, recorded_at,
+                  payload::text as "payload!", meta::text as "meta!", leaf
+           from store.events where position = any($1) order by position"#,
+        positions
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// In which order a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the version upwards.
+    Forwards,
+    /// From the version downwards.
+    Backwards,
+}
+
+/// A page of one stream, each event with the version that it has there: forwards the versions above `version`,
+/// backwards those below it.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn stream(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    stream: StreamId,
+    version: i64,
+    direction: Direction,
+    limit: i64,
+) -> sqlx::Result<Vec<(i64, Recorded)>> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let (tenant, category, id) = (tenant.uuid(), stream.category.code, stream.id);
+    let links = match direction {
+        Direction::Forwards => {
+            sqlx::query!(
+                "select version, position from store.stream_events
+                 where tenant_id = $1 and category = $2 and stream_id = $3 and version > $4 order by version limit $5",
+                tenant, category, id, version, limit
+            )
+            .map(|row| (row.version, row.position))
+            .fetch_all(&mut *conn)
+            .await?
+        }
+        Direction::Backwards => {
+            sqlx::query!(
+                "select version, position from store.stream_events
+                 where tenant_id = $1 and category = $2 and stream_id = $3 and version < $4 order by version desc limit $5",
+                tenant, category, id, version, limit
+            )
+            .map(|row| (row.version, row.position))
+            .fetch_all(&mut *conn)
+            .await?
+        }
+    };
+    let positions: Vec<i64> = links.iter().map(|(_, position)| *position).collect();
+    let mut events = at(conn, &positions).await?;
+    if direction == Direction::Backwards {
+        events.reverse();
+    }
+    Ok(links.into_iter().map(|(version, _)| version).zip(events).collect())
+}
+
+/// Which streams an event belongs to, and as which version, its own included.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn streams_of(conn: &mut PgConnection, position: i64) -> sqlx::Result<Vec<(i16, uuid::Uuid, i64)>> {
+    sqlx::query!("select category, stream_id, version from store.stream_events where position = $1", position)
+        .map(|row| (row.category, row.stream_id, row.version))
+        .fetch_all(conn)
+        .await
+}
+
+/// The newest position recorded at or before `time`; 0 if there is none. Times never fall along the log, so the place
+/// is found by halving.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn position_at(conn: &mut PgConnection, time: DateTime<Utc>) -> sqlx::Result<i64> {
+    let (mut low, mut high) = (0, crate::epoch::head(conn).await?.position);
+    while low < high {
+        let middle = low + (high - low + 1) / 2;
+        let recorded_at = sqlx::query_scalar!("select recorded_at from store.events where position = $1", middle)
+            .fetch_optional(&mut *conn)
+            .await?;
+        match recorded_at {
+            Some(at) if at <= time => low = middle,
+            _ => high = middle - 1,
+        }
+    }
+    Ok(low)
+}
