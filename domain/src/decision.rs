@@ -102,7 +102,13 @@ impl Verdict {
     /// `primary` begins with `event`.
     #[must_use]
     pub fn created(primary: StreamId, event: impl Into<Event>) -> Self {
-        Self { primary, outcome: Outcome::Created, events: vec![event.into()], claims: vec![], valid_until: None }
+        Self {
+            primary,
+            outcome: Outcome::Created,
+            events: vec![event.into()],
+            claims: vec![],
+            valid_until: None,
+        }
     }
 
     /// `primary` changed by `event`.

@@ -159,3 +159,5 @@ impl Leg {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod sample;

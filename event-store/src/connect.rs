@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::Executor as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 /// Longest statement of a request.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest wait for a connection of a pool.
-pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
@@ -41,21 +37,4 @@ pub fn writer(options: PgConnectOptions) -> PgConnectOptions {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ])
-}
-
-/// A pool whose connections come back clean. A cancelled `begin()` of sqlx 0.9.0 leaves its transaction open on the
-/// connection (sqlx issue 4385), so each is rolled back when it is returned.
-#[must_use]
-pub fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_lifetime(Duration::from_secs(1800))
-        .after_release(|conn, _| {
-            Box::pin(async move {
-                conn.execute("rollback").await?;
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options)
 }

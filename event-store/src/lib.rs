@@ -22,10 +22,10 @@ pub mod sabotage;
 pub mod stream_ref;
 pub mod unit;
 
-pub use executor::{Executor, ExecutorOptions, SubmitError};
+pub use executor::{Executor, ExecutorOptions, SubmitError, TransactError, Transacted};
 pub use idempotency::IdempotencyKey;
 pub use keyring::MasterKey;
 pub use migrate::migrate;
 pub use recorded::Recorded;
 pub use stream_ref::StreamRef;
-pub use unit::{Done, Receipt, Unit};
+pub use unit::{Cause, Done, Linkage, Receipt, Unit};

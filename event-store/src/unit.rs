@@ -32,7 +32,16 @@ impl Cause {
     }
 }
 
-/// Commands that happen together or not at all.
+/// How the commands of a unit stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linkage {
+    /// All happen, or none does.
+    AllOrNone,
+    /// Each happens or is refused by itself; still in one transaction and with one remembered answer.
+    Each,
+}
+
+/// Commands with one transaction and one remembered answer.
 pub struct Unit {
     /// Whose streams it reads and writes.
     pub tenant: TenantId,
@@ -42,6 +51,8 @@ pub struct Unit {
     pub key: Option<IdempotencyKey>,
     /// The version that a stream must have, as the caller saw it.
     pub expected: Option<(StreamId, i64)>,
+    /// How the commands stand to each other.
+    pub linkage: Linkage,
     /// The commands, judged in order, each on the state that those before it left.
     pub decisions: Vec<Box<dyn Decision>>,
 }
@@ -50,7 +61,7 @@ impl Unit {
     /// A unit of one command.
     #[must_use]
     pub fn new(tenant: TenantId, cause: Cause, decision: impl Decision + 'static) -> Self {
-        Self { tenant, cause, key: None, expected: None, decisions: vec![Box::new(decision)] }
+        Self { tenant, cause, key: None, expected: None, linkage: Linkage::AllOrNone, decisions: vec![Box::new(decision)] }
     }
 
     /// Remembers the answer under `key`.
@@ -75,7 +86,8 @@ pub struct Receipt {
     pub position: LogPosition,
     /// Whether this is the first answer given again.
     pub replayed: bool,
-    /// One result a command, in order. If one is refused, the others carry [`NOT_APPLIED`].
+    /// One result a command, in order. If one of an [`Linkage::AllOrNone`] unit is refused, the others carry
+    /// [`NOT_APPLIED`].
     pub results: Vec<Result<Done, Refusal>>,
 }
 

@@ -81,7 +81,10 @@ impl Frozen {
     /// What is frozen if both are.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        match (self.covers(Side::Debit) || other.covers(Side::Debit), self.covers(Side::Credit) || other.covers(Side::Credit)) {
+        match (
+            self.covers(Side::Debit) || other.covers(Side::Debit),
+            self.covers(Side::Credit) || other.covers(Side::Credit),
+        ) {
             (false, false) => Self::None,
             (true, false) => Self::Debits,
             (false, true) => Self::Credits,
@@ -162,7 +165,6 @@ impl AccountAfter {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }

@@ -79,8 +79,31 @@ fn amounts_are_written_with_exactly_the_digits_of_their_currency() {
 #[test]
 fn what_the_library_would_take_but_the_grammar_does_not_is_malformed() {
     for text in [
-        "", " ", ".", "1e3", "1E3", "1_000.5", ".5", "5.", "+5", "-5", "-0", "05", "00", "1,000", "1.2.3", " 5", "5 ",
-        "0x5", "NaN", "Infinity", "\u{665}", "1.\u{665}", "5.0\n", "--5", "1.-5",
+        "",
+        " ",
+        ".",
+        "1e3",
+        "1E3",
+        "1_000.5",
+        ".5",
+        "5.",
+        "+5",
+        "-5",
+        "-0",
+        "05",
+        "00",
+        "1,000",
+        "1.2.3",
+        " 5",
+        "5 ",
+        "0x5",
+        "NaN",
+        "Infinity",
+        "\u{665}",
+        "1.\u{665}",
+        "5.0\n",
+        "--5",
+        "1.-5",
     ] {
         assert_eq!(parse(text, "USD"), Err(MoneyError::Malformed), "{text:?}");
     }
@@ -88,9 +111,13 @@ fn what_the_library_would_take_but_the_grammar_does_not_is_malformed() {
 
 #[test]
 fn more_digits_than_the_currency_has_are_refused_and_not_rounded() {
-    for (text, code, digits) in
-        [("1.005", "USD", 3), ("5.0", "JPY", 1), ("12.3456", "KWD", 4), ("0.00001", "CLF", 5), ("1.000", "EUR", 3)]
-    {
+    for (text, code, digits) in [
+        ("1.005", "USD", 3),
+        ("5.0", "JPY", 1),
+        ("12.3456", "KWD", 4),
+        ("0.00001", "CLF", 5),
+        ("1.000", "EUR", 3),
+    ] {
         let refused = MoneyError::Precision { digits, currency: currency(code) };
         assert_eq!(parse(text, code), Err(refused), "{text} {code}");
     }
@@ -130,7 +157,9 @@ fn json_refusals_name_their_code_first() {
         assert!(error.starts_with(&format!("[{code}] ")), "{json}: {error}");
         assert!(PARSE_CODES.iter().any(|(known, _)| *known == code), "{code} has a kind");
     }
-    assert!(from_json(r#"{"amount":"1","currency":"USD","note":"x"}"#).unwrap_err().contains("unknown field"));
+    assert!(
+        from_json(r#"{"amount":"1","currency":"USD","note":"x"}"#).unwrap_err().contains("unknown field")
+    );
     let precise = from_json(r#"{"amount":"1.005","currency":"USD"}"#).unwrap_err();
     assert!(precise.starts_with("[money.amount-precision] amount has 3 fraction digits; USD takes 2"));
 }
@@ -180,7 +209,9 @@ fn balances_are_signed_text_within_ten_to_the_twenty_second() {
         assert_eq!(Balance::parse(text), Err(MoneyError::Malformed), "{text}");
     }
     assert_eq!(Balance::parse("-0.00").unwrap().to_string(), "0.00");
-    assert!(serde_json::from_str::<Balance>("5").unwrap_err().to_string().starts_with("[money.amount-must-be"));
+    assert!(
+        serde_json::from_str::<Balance>("5").unwrap_err().to_string().starts_with("[money.amount-must-be")
+    );
 }
 
 #[test]
@@ -248,7 +279,9 @@ fn a_split_without_a_positive_weight_is_refused() {
 /// Constants of the library that the rules above rest on; a new release that changes them must be looked at.
 #[test]
 fn the_decimal_library_behaves_as_measured() {
-    assert_eq!("1e3".parse::<Decimal>().is_ok(), Decimal::from_scientific("1e3").is_ok());
+    for lax in ["1_000.5", ".5", "5.", "+5"] {
+        assert!(lax.parse::<Decimal>().is_ok(), "{lax}");
+    }
     assert_eq!(Decimal::MAX.checked_add(Decimal::new(4, 1)), Some(Decimal::MAX), "rounds silently");
     assert!(Decimal::from_str_exact(&"1".repeat(40)).is_err());
     assert_eq!(Decimal::new(10, 1), Decimal::new(100, 2));

@@ -17,7 +17,7 @@ use crate::idempotency::{IdempotencyKey, StoredAnswer};
 use crate::keyring::{KeyCache, Place};
 use crate::sabotage::{self, Guard};
 use crate::stream_ref::StreamRef;
-use crate::unit::{Cause, Done, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
+use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
 
 /// How often a batch is asked for streams before it is judged, and a command right before its judgement.
 const ROUNDS_MAX: usize = 3;
@@ -61,6 +61,9 @@ struct Staged {
     claims: Vec<(Claim, StreamId)>,
     valid_until: Option<DateTime<Utc>>,
 }
+
+/// The results of a unit's commands, or why there are none.
+type Judged = Result<Vec<Result<Done, Refusal>>, SubmitError>;
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(
@@ -225,41 +228,84 @@ impl<'a> Plan<'a> {
         for decision in due {
             let mut cause = Cause::system(unit.cause.correlation);
             cause.trace.clone_from(&unit.cause.trace);
-            let unit = Unit { tenant: unit.tenant, cause, key: None, expected: None, decisions: vec![decision] };
+            let (key, expected, linkage) = (None, None, Linkage::AllOrNone);
+            let unit = Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
             self.judge(conn, &unit).await?;
         }
         Ok(())
     }
 
     async fn judge(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Planned, Failure> {
+        let judged = match unit.linkage {
+            Linkage::AllOrNone => self.judge_linked(conn, unit).await?,
+            Linkage::Each => self.judge_each(conn, unit).await?,
+        };
+        Ok(match judged {
+            Ok(results) => self.settle(unit, results),
+            Err(error) => Planned::Failed(error),
+        })
+    }
+
+    async fn judge_linked(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Judged, Failure> {
         let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
         for decision in &unit.decisions {
-            self.ensure(conn, unit.tenant, decision.as_ref(), &staged.overlay).await?;
-            if self.is_unreadable(unit.tenant, decision.as_ref(), &staged.overlay) {
-                return Ok(Planned::Failed(SubmitError::NewerEvent));
+            match self.stage(conn, unit, decision.as_ref(), &mut staged).await? {
+                Ok(Ok(done)) => results.push(Ok(done)),
+                Ok(Err(refusal)) => {
+                    results.push(Err(refusal));
+                    return Ok(Ok(not_applied(results, unit.decisions.len())));
+                }
+                Err(error) => return Ok(Err(error)),
             }
-            let verdict = self.check_expected(unit).and_then(|()| {
-                let layers = self.layers(unit.tenant, &staged.overlay);
-                decision.decide(&View::new(unit.tenant, self.now, &layers))
-            });
-            let Ok(verdict) = verdict.map_err(|refusal| results.push(Err(refusal))) else { break };
-            match self.stage(unit.tenant, &mut staged, verdict) {
-                Some(done) => results.push(Ok(done)),
-                None => return Ok(Planned::Failed(SubmitError::Internal)),
-            }
-        }
-        if let Some(Err(_)) = results.last() {
-            return Ok(self.settle(unit, not_applied(results, unit.decisions.len())));
         }
         if let Some(refusal) = self.take_claims(unit.tenant, &staged) {
-            let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
-            return Ok(self.settle(unit, results));
+            return Ok(Ok(unit.decisions.iter().map(|_| Err(refusal.clone())).collect()));
         }
-        if self.write(unit, staged).is_none() {
-            return Ok(Planned::Failed(SubmitError::Internal));
+        Ok(self.write(unit, staged).map(|()| results).ok_or(SubmitError::Internal))
+    }
+
+    async fn judge_each(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Judged, Failure> {
+        let mut results = Vec::with_capacity(unit.decisions.len());
+        for decision in &unit.decisions {
+            let mut staged = Staged::default();
+            let result = match self.stage(conn, unit, decision.as_ref(), &mut staged).await? {
+                Ok(result) => result,
+                Err(error) => return Ok(Err(error)),
+            };
+            if result.is_err() {
+                results.push(result);
+            } else if let Some(refusal) = self.take_claims(unit.tenant, &staged) {
+                results.push(Err(refusal));
+            } else if self.write(unit, staged).is_some() {
+                results.push(result);
+            } else {
+                return Ok(Err(SubmitError::Internal));
+            }
         }
-        Ok(self.settle(unit, results))
+        Ok(Ok(results))
+    }
+
+    /// Judges one command on top of what its unit has staged so far, and stages what it says.
+    async fn stage(
+        &mut self,
+        conn: &mut PgConnection,
+        unit: &Unit,
+        decision: &dyn Decision,
+        staged: &mut Staged,
+    ) -> Result<Result<Result<Done, Refusal>, SubmitError>, Failure> {
+        self.ensure(conn, unit.tenant, decision, &staged.overlay).await?;
+        if self.is_unreadable(unit.tenant, decision, &staged.overlay) {
+            return Ok(Err(SubmitError::NewerEvent));
+        }
+        let verdict = self.check_expected(unit).and_then(|()| {
+            let layers = self.layers(unit.tenant, &staged.overlay);
+            decision.decide(&View::new(unit.tenant, self.now, &layers))
+        });
+        Ok(match verdict {
+            Ok(verdict) => self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal),
+            Err(refusal) => Ok(Err(refusal)),
+        })
     }
 
     fn is_unreadable(&self, tenant: TenantId, decision: &dyn Decision, unit: &Overlay) -> bool {
@@ -288,7 +334,7 @@ impl<'a> Plan<'a> {
 
     /// Folds the events of a verdict into the unit's states. `None` if an event touches a stream that was not read,
     /// which a decision must never do: its version would be a guess.
-    fn stage(&self, tenant: TenantId, staged: &mut Staged, verdict: Verdict) -> Option<Done> {
+    fn fold_in(&self, tenant: TenantId, staged: &mut Staged, verdict: Verdict) -> Option<Done> {
         for event in verdict.events {
             let mut links = Vec::new();
             for stream in event.streams() {
@@ -358,7 +404,7 @@ impl<'a> Plan<'a> {
     /// Fixes a unit's results and remembers them under its key, if they are an answer that a retry must get again.
     fn settle(&mut self, unit: &Unit, results: Vec<Result<Done, Refusal>>) -> Planned {
         if let Some(key) = &unit.key
-            && is_final(&results)
+            && (is_final(&results) || results.iter().any(Result::is_ok))
             && let Ok(body) = serde_json::to_string(&StoredAnswer::new(&results))
         {
             self.append.answer(unit.tenant, key, body);

@@ -24,7 +24,10 @@ fn a_token_carries_each_role_once() {
         at: at(10),
     });
     let json = serde_json::to_value(&expected).unwrap();
-    assert_eq!((json["event"].as_str(), &json["payload"]["roles"][1]), (Some(expected.name()), &"member".into()));
+    assert_eq!(
+        (json["event"].as_str(), &json["payload"]["roles"][1]),
+        (Some(expected.name()), &"member".into())
+    );
     given_nothing().at(at(10)).when(mint(&[Role::Member, Role::Owner, Role::Member], 20)).then([expected]);
 }
 
@@ -35,7 +38,10 @@ fn a_token_without_a_role_is_refused() {
 
 #[test]
 fn a_token_that_is_dead_at_birth_is_refused() {
-    given_nothing().at(at(10)).when(mint(&[Role::Owner], 10)).then_refused_for(AccessTokenError::ExpiryInPast);
+    given_nothing()
+        .at(at(10))
+        .when(mint(&[Role::Owner], 10))
+        .then_refused_for(AccessTokenError::ExpiryInPast);
 }
 
 #[test]

@@ -44,9 +44,8 @@ pub(super) fn legs(view: &View<'_>, plan: &[Planned], more_holds: i32) -> Result
         .into_iter()
         .map(|(planned, version, live)| {
             let Planned { account_id, side, step } = *planned;
-            let totals = step
-                .apply(live.totals, side)
-                .map_err(|_| LedgerError::BalanceOverflow { account_id })?;
+            let totals =
+                step.apply(live.totals, side).map_err(|_| LedgerError::BalanceOverflow { account_id })?;
             // What comes from a hold was counted when it was set aside.
             if let Move::Post(amount) | Move::Hold(amount) = step {
                 within_limits(account_id, live, side, amount)?;

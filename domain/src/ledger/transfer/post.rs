@@ -119,9 +119,9 @@ impl PostTransfer {
     fn balanced(&self) -> Result<(), LedgerError> {
         let mut sums = BTreeMap::<Currency, (Balance, Balance)>::new();
         for LegRequest { account_id, side, amount } in &self.legs {
-            let (debits, credits) = sums.entry(amount.currency()).or_insert_with(|| {
-                (Balance::zero(amount.currency()), Balance::zero(amount.currency()))
-            });
+            let (debits, credits) = sums
+                .entry(amount.currency())
+                .or_insert_with(|| (Balance::zero(amount.currency()), Balance::zero(amount.currency())));
             let sum = match side {
                 Side::Debit => debits,
                 Side::Credit => credits,
@@ -206,6 +206,9 @@ impl Decision for PostTransfer {
     }
 
     fn overdue(&self, view: &View<'_>) -> Vec<Box<dyn Decision>> {
+        if self.validate().is_err() {
+            return Vec::new();
+        }
         expiry::decisions(view, &self.accounts())
     }
 

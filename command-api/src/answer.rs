@@ -1,0 +1,186 @@
+//! From a unit to an HTTP answer.
+
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::{Decision, Refusal, StreamId};
+use event_schemas::envelope::{LogPosition, Origin};
+use event_store::unit::VERSION_MISMATCH;
+use event_store::{Cause, Done, IdempotencyKey, Linkage, SubmitError, Unit};
+use serde::Serialize;
+use service_kit::access::Caller;
+use service_kit::body::Json;
+use service_kit::problem::{Problem, ProblemBody, code};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+
+const POSITION: HeaderName = HeaderName::from_static("quipu-position");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A command was carried out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Accepted {
+    /// What it was about.
+    pub id: Uuid,
+    /// That thing's version afterwards; `If-Match` takes it.
+    #[schema(example = 1)]
+    pub version: i64,
+    /// Up to here the log holds what this answer says; queries take it as `Quipu-Position`.
+    #[schema(example = "1-4711")]
+    pub position: String,
+}
+
+/// What became of one item of a batch: the fields of an accepted command, or a problem.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ItemResult {
+    /// The HTTP status that the item would have had by itself.
+    #[schema(example = 201)]
+    pub status: u16,
+    /// What it was about, if it was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// That thing's version afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemBody>,
+}
+
+/// The results of a batch, in the order of its items.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BatchAnswer {
+    /// One for each item.
+    pub results: Vec<ItemResult>,
+    /// Up to here the log holds what this answer says.
+    #[schema(example = "1-4711")]
+    pub position: String,
+}
+
+/// Who asks, for the envelope of the events that follow.
+fn cause(caller: &Caller) -> Cause {
+    Cause {
+        actor: caller.actor,
+        token: Some(caller.token_id),
+        correlation: caller.trace_id.uuid(),
+        causation: None,
+        trace: Some(caller.trace_id.to_string()),
+        origin: Some(Origin { ip: Some(caller.ip.to_string()), user_agent: caller.user_agent.clone() }),
+    }
+}
+
+impl App {
+    /// Runs one command and answers it. `location` is where the thing can be read, without its id.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        key: Option<IdempotencyKey>,
+        expected: Option<(StreamId, i64)>,
+        location: &str,
+        decision: impl Decision + 'static,
+    ) -> Result<Response, Problem> {
+        let mut unit = Unit::new(caller.tenant, cause(caller), decision).expecting(expected);
+        unit.key = key;
+        let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
+        let position = receipt.position;
+        let mut response = match receipt.results.into_iter().next() {
+            Some(Ok(done)) => accepted(done, position, location),
+            Some(Err(refusal)) => refused(refusal).into_response(),
+            None => Problem::fault(&SubmitError::Internal).into_response(),
+        };
+        mark(&mut response, position, receipt.replayed);
+        Ok(response)
+    }
+
+    /// Runs the items of a batch and answers them all.
+    ///
+    /// # Errors
+    /// Why there is no outcome; refusals are in the answer.
+    pub async fn run_batch(
+        &self,
+        caller: &Caller,
+        key: Option<IdempotencyKey>,
+        linkage: Linkage,
+        decisions: Vec<Box<dyn Decision>>,
+    ) -> Result<Response, Problem> {
+        let unit =
+            Unit { tenant: caller.tenant, cause: cause(caller), key, expected: None, linkage, decisions };
+        let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
+        let results = receipt.results.into_iter().map(item_result).collect();
+        let answer = BatchAnswer { results, position: receipt.position.to_string() };
+        let mut response = Json(answer).into_response();
+        mark(&mut response, receipt.position, receipt.replayed);
+        Ok(response)
+    }
+}
+
+fn accepted(done: Done, position: LogPosition, location: &str) -> Response {
+    let status = status_of(&done);
+    let id = done.stream.id;
+    let body = Accepted { id, version: done.version, position: position.to_string() };
+    let mut response = (status, Json(body)).into_response();
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", done.version)) {
+        headers.insert(ETAG, etag);
+    }
+    if status == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::try_from(format!("{location}/{id}"))
+    {
+        headers.insert(LOCATION, location);
+    }
+    response
+}
+
+fn status_of(done: &Done) -> StatusCode {
+    if done.is_created() { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+fn item_result(result: Result<Done, Refusal>) -> ItemResult {
+    match result {
+        Ok(done) => ItemResult {
+            status: status_of(&done).as_u16(),
+            id: Some(done.stream.id),
+            version: Some(done.version),
+            problem: None,
+        },
+        Err(refusal) => {
+            let problem = refused(refusal);
+            let status = problem.status().as_u16();
+            ItemResult { status, id: None, version: None, problem: Some(problem.body().clone()) }
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    if refusal.code != VERSION_MISMATCH {
+        return refusal.into();
+    }
+    let problem = Problem::new(&code::VERSION_MISMATCH, refusal.message);
+    refusal.details.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
+}
+
+fn mark(response: &mut Response, position: LogPosition, replayed: bool) {
+    let headers = response.headers_mut();
+    if let Ok(position) = HeaderValue::try_from(position.to_string()) {
+        headers.insert(POSITION, position);
+    }
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+}
+
+/// The one map of submissions without an outcome to problems.
+fn problem_of(error: SubmitError) -> Problem {
+    match error {
+        SubmitError::Overloaded => Problem::new(&code::QUEUE_FULL, ""),
+        SubmitError::Unavailable => Problem::new(&code::STORE_UNAVAILABLE, error.to_string()),
+        SubmitError::KeyReused => Problem::new(&code::KEY_REUSED, ""),
+        SubmitError::NewerEvent => Problem::new(&code::NEWER_EVENT, ""),
+        SubmitError::Internal => Problem::fault(&error),
+    }
+}

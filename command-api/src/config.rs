@@ -1,0 +1,31 @@
+//! What command-api is told at start.
+
+use clap::Parser;
+use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TokenConfig};
+
+/// Quipu's command API: writes over HTTP.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "command-api", version)]
+pub struct Config {
+    /// Address and limits.
+    #[command(flatten)]
+    pub http: HttpConfig,
+    /// The log, as the role `quipu_command`.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// Who is told of new events. Commands work without it.
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    /// The keys.
+    #[command(flatten)]
+    pub keys: KeyConfig,
+    /// Whose tokens are taken.
+    #[command(flatten)]
+    pub tokens: TokenConfig,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogConfig,
+    /// Submissions that may wait for the executor; one more is answered 503.
+    #[arg(long, env = "QUIPU_QUEUE_MAX", default_value_t = 4096)]
+    pub queue_max: usize,
+}

@@ -1,0 +1,14 @@
+//! Writes over HTTP: a request becomes a decision, the executor judges it, the answer says what became of it.
+//!
+//! **Invariant:** nothing here reads a read model, and nothing here changes state but through the executor.
+
+pub mod answer;
+pub mod app;
+pub mod config;
+pub mod keys;
+pub mod routes;
+pub mod schema;
+pub mod wake;
+
+pub use app::{App, CommandApi};
+pub use config::Config;

@@ -1,0 +1,14 @@
+//! The process `command-api`.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match command_api::app::run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "command-api ends");
+            ExitCode::FAILURE
+        }
+    }
+}

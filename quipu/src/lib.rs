@@ -1,0 +1,10 @@
+//! The command line of Quipu: a whole stack in one command, tenants, tokens and demo data.
+//!
+//! `main.rs` parses and dispatches; each command is a module here.
+
+pub mod admin;
+pub mod console;
+pub mod container;
+pub mod demo;
+pub mod stack;
+pub mod up;

@@ -1,0 +1,169 @@
+//! Bodies, query strings and paths that must be refused, and what the refusal says.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::*;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Leg {
+    amount: Amount,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    legs: Vec<Leg>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Amount(String);
+
+impl TryFrom<String> for Amount {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "odd" => Err("[money.odd] the amount is odd"),
+            "big" => Err("[money.too-large] the amount is too large"),
+            _ => Ok(Self(text)),
+        }
+    }
+}
+
+const CODES: ParseCodes = ParseCodes(&[&[("money.too-large", ErrorKind::Rejected)]]);
+
+fn fault(text: &[u8]) -> (String, u16, String) {
+    let problem = parse::<Transfer>(text, CODES).unwrap_err();
+    let body = problem.body();
+    (body.code.to_string(), body.status, body.errors.first().map(|it| it.pointer.clone()).unwrap_or_default())
+}
+
+#[track_caller]
+fn expect(text: &str, code: &str, status: u16, pointer: &str) {
+    assert_eq!(fault(text.as_bytes()), (code.to_owned(), status, pointer.to_owned()), "{text}");
+}
+
+#[test]
+fn a_good_body_is_taken() {
+    let it: Transfer = parse(br#"{"legs":[{"amount":"1.00","metadata":{"a":"b"}}]}"#, CODES).unwrap();
+    assert_eq!(it.legs[0].amount.0, "1.00");
+    assert_eq!(it.legs[0].metadata["a"], "b");
+}
+
+#[test]
+fn places_are_named() {
+    expect(r#"{"legs":[{"amount":"1"},{"amount":1}]}"#, "request.invalid-field", 400, "/legs/1/amount");
+    expect(r#"{"legs":[{}]}"#, "request.missing-field", 400, "/legs/0/amount");
+    expect(r#"{"legs":[],"extra":1}"#, "request.unknown-field", 400, "/extra");
+    expect(r#"{"legs":[{"amount":"1","a/b":1}]}"#, "request.unknown-field", 400, "/legs/0/a~1b");
+    expect(r#"{"legs":null}"#, "request.invalid-field", 400, "/legs");
+    expect("[]", "request.invalid-field", 400, "");
+}
+
+#[test]
+fn codes_of_the_domain_come_through() {
+    expect(r#"{"legs":[{"amount":"odd"}]}"#, "money.odd", 400, "/legs/0/amount");
+    expect(r#"{"legs":[{"amount":"big"}]}"#, "money.too-large", 422, "/legs/0/amount");
+}
+
+#[test]
+fn fields_given_twice_are_refused_at_any_depth() {
+    expect(r#"{"legs":[],"legs":[]}"#, "request.duplicate-field", 400, "/legs");
+    expect(
+        r#"{"legs":[{"amount":"1","metadata":{"a":"1","a":"2"}}]}"#,
+        "request.duplicate-field",
+        400,
+        "/legs/0/metadata/a",
+    );
+    let many: Vec<_> = (0..100).chain([7]).map(|it| format!("\"k{it}\":\"v\"")).collect();
+    let text = format!(r#"{{"legs":[{{"amount":"1","metadata":{{{}}}}}]}}"#, many.join(","));
+    expect(&text, "request.duplicate-field", 400, "/legs/0/metadata/k7");
+}
+
+#[test]
+fn texts_that_are_not_json_are_refused() {
+    for bad in
+        ["", "{", "nul", "{'a':1}", "{\"legs\":[]} x", "{\"legs\":[],}", "{\"legs\":[NaN]}", "\u{feff}{}"]
+    {
+        expect(bad, "request.malformed-json", 400, "");
+    }
+    assert_eq!(fault(b"{\"legs\":[\"\xff\"]}").0, "request.malformed-json");
+    expect(&format!("{{\"legs\":{}", "[".repeat(100_000)), "request.malformed-json", 400, "");
+    expect(r#"{"legs":[{"amount":"\ud800"}]}"#, "request.malformed-json", 400, "");
+}
+
+#[test]
+fn nul_is_refused_in_values_and_names() {
+    expect(r#"{"legs":[{"amount":"a\u0000b"}]}"#, "request.nul-character", 400, "/legs/0/amount");
+    let (code, ..) = fault(br#"{"legs":[{"amount":"1","metadata":{"a\u0000":"b"}}]}"#);
+    assert_eq!(code, "request.nul-character");
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: Option<u32>,
+}
+
+async fn answer(path: &str, content_type: Option<&str>, body: impl Into<Body>) -> (u16, Value) {
+    let router = Router::new()
+        .route("/take", post(|Json(it): Json<Transfer>| async move { Json(it.legs.len()) }))
+        .route("/list", get(|Query(it): Query<Page>| async move { Json(it.limit) }))
+        .route("/things/{id}", get(|Path(id): Path<Uuid>| async move { Json(id) }))
+        .layer(DefaultBodyLimit::max(100));
+    let mut request = Request::builder().uri(path).method(if path == "/take" { "POST" } else { "GET" });
+    if let Some(it) = content_type {
+        request = request.header(header::CONTENT_TYPE, it);
+    }
+    let response = router.oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+#[tokio::test]
+async fn the_media_type_must_say_json() {
+    for good in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""]
+    {
+        assert_eq!(answer("/take", Some(good), "{\"legs\":[]}").await, (200, json!(0)), "{good}");
+    }
+    for bad in [None, Some("text/plain"), Some("application/jsonx"), Some("application/json; charset=latin1")]
+    {
+        let (status, body) = answer("/take", bad, "{\"legs\":[]}").await;
+        assert_eq!((status, &body["code"]), (415, &json!("request.unsupported-media-type")), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused() {
+    let (status, body) = answer("/take", Some("application/json"), vec![b' '; 101]).await;
+    assert_eq!((status, &body["code"]), (413, &json!("request.body-too-large")));
+}
+
+#[tokio::test]
+async fn queries_and_paths() {
+    assert_eq!(answer("/list?limit=5", None, "").await, (200, json!(5)));
+    for (path, status, code) in [
+        ("/list?limt=5", 400, "request.unknown-parameter"),
+        ("/list?limit=x", 400, "request.invalid-parameter"),
+        ("/list?limit=1&limit=2", 400, "request.invalid-parameter"),
+        ("/list?limit=%00", 400, "request.nul-character"),
+        ("/things/1", 404, "request.not-found"),
+        ("/things/%ff", 404, "request.not-found"),
+    ] {
+        let (found, body) = answer(path, None, "").await;
+        assert_eq!((found, &body["code"]), (status, &json!(code)), "{path}");
+    }
+}

@@ -1,0 +1,187 @@
+//! `/openapi.json`, and a page at `/docs` that renders it without loading anything from elsewhere.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Components;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::access::Permission;
+use crate::problem::{PROBLEM_JSON, Problem, ProblemBody};
+
+const BUNDLE: &[u8] = include_bytes!("../assets/vendor/swagger-ui-bundle.js");
+const STYLE: &[u8] = include_bytes!("../assets/vendor/swagger-ui.css");
+const START: &[u8] = include_bytes!("../assets/docs.js");
+const PAGE: &[u8] = include_bytes!("../assets/docs.html");
+
+/// The page's own policy: scripts of ours only, nothing to or from elsewhere. Its library sets styles on elements.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
+/// Name of the security scheme of access tokens.
+pub const BEARER: &str = "bearer";
+
+/// Refusals that any operation may give.
+const REFUSALS: [(&str, &str); 5] = [
+    ("400", "The request is malformed."),
+    ("401", "No valid access token was sent."),
+    ("403", "The caller lacks the permission."),
+    ("429", "Too many requests; see Retry-After."),
+    ("503", "Not now; see Retry-After."),
+];
+
+/// Serves a document and the page. Merge it into a router before it is hardened.
+pub fn routes(document: &OpenApi) -> Result<Router, serde_json::Error> {
+    let json = Bytes::from(serde_json::to_vec(document)?);
+    Ok(Router::new()
+        .route("/openapi.json", get(move || async move { asset("application/json", json) }))
+        .route("/docs", get(page))
+        .route("/docs/start.js", get(|| async { fixed("text/javascript; charset=utf-8", START) }))
+        .route(
+            "/docs/swagger-ui-bundle.js",
+            get(|| async { fixed("text/javascript; charset=utf-8", BUNDLE) }),
+        )
+        .route("/docs/swagger-ui.css", get(|| async { fixed("text/css; charset=utf-8", STYLE) })))
+}
+
+/// Completes a document: the bearer scheme, the shape of problems, and on every operation the refusals that any may
+/// give. An operation that sets its own security (`security(())` for a public one) keeps it.
+#[must_use]
+pub fn complete(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_with(Components::new);
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
+    ProblemBody::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
+        operations.into_iter().flatten().for_each(complete_operation);
+    }
+    document
+}
+
+/// Writes the permission of an operation into its description.
+pub fn describe_permission<P: Permission>(operation: &mut Operation) {
+    let line = format!("Permission: `{}`.", P::NAME);
+    let text = operation.description.get_or_insert_with(String::new);
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str(&line);
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let public = operation.security.as_ref().is_some_and(Vec::is_empty)
+        || operation.security.as_ref().is_some_and(|all| all.contains(&SecurityRequirement::default()));
+    if operation.security.is_none() {
+        operation.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
+    }
+    for (status, description) in REFUSALS {
+        if public && matches!(status, "401" | "403") {
+            continue;
+        }
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+    }
+}
+
+async fn page() -> Response {
+    let mut response = fixed("text/html; charset=utf-8", PAGE);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    response
+}
+
+fn fixed(media_type: &'static str, content: &'static [u8]) -> Response {
+    asset(media_type, Bytes::from_static(content))
+}
+
+fn asset(media_type: &'static str, content: Bytes) -> Response {
+    const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+    let headers: [(HeaderName, HeaderValue); 2] =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::CACHE_CONTROL, CACHE)];
+    (headers, content).into_response()
+}
+
+/// A route of its own for the meaning of each code, `/problems/{code}`, from the edge's table and these further ones.
+pub fn problem_pages(further: &'static [&'static [crate::problem::CodeDoc]]) -> Router {
+    use crate::problem::{EDGE_CODES, code};
+    let find = move |wanted: &str| {
+        let mut all = EDGE_CODES.iter().chain(further.iter().flat_map(|it| it.iter()));
+        all.find(|it| it.code == wanted)
+    };
+    let answer = move |crate::body::Path(wanted): crate::body::Path<String>| async move {
+        let doc = find(&wanted).ok_or_else(|| Problem::new(&code::NOT_FOUND, ""))?;
+        let json = serde_json::json!({
+            "code": doc.code, "status": doc.status, "title": doc.title, "hint": doc.hint,
+        });
+        Ok::<_, Problem>(crate::body::Json(json))
+    };
+    Router::new().route("/problems/{code}", get(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+    use utoipa::OpenApi as _;
+
+    #[expect(dead_code, reason = "only its description is used")]
+    #[utoipa::path(get, path = "/v1/things", responses((status = 200, description = "The things.")))]
+    async fn things() {}
+
+    #[expect(dead_code, reason = "only its description is used")]
+    #[utoipa::path(get, path = "/v1/public", security(()), responses((status = 200, description = "For all.")))]
+    async fn public() {}
+
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(things, public))]
+    struct Document;
+
+    #[test]
+    fn every_operation_tells_its_refusals_and_its_security() {
+        let json = serde_json::to_value(complete(Document::openapi())).unwrap();
+        let operation = &json["paths"]["/v1/things"]["get"];
+        assert_eq!(operation["security"], json!([{"bearer": []}]));
+        let schema = &operation["responses"]["503"]["content"]["application/problem+json"]["schema"];
+        assert_eq!(schema["$ref"], "#/components/schemas/Problem");
+        assert!(json["components"]["schemas"]["Problem"]["properties"]["trace_id"].is_object());
+        assert!(json["components"]["schemas"]["FieldProblem"].is_object());
+        assert!(json["paths"]["/v1/public"]["get"]["responses"]["401"].is_null());
+        for responses in ["/v1/things", "/v1/public"].map(|it| &json["paths"][it]["get"]["responses"]) {
+            for response in responses.as_object().unwrap().values() {
+                assert!(!response["description"].as_str().unwrap().is_empty());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_loads_nothing_from_elsewhere() {
+        let router = routes(&Document::openapi()).unwrap().merge(problem_pages(&[]));
+        for path in
+            ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"]
+        {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+        }
+        let html = std::str::from_utf8(PAGE).unwrap();
+        assert!(!html.contains("://") && !html.contains("<script>") && !html.contains("style="));
+        let request = Request::builder().uri("/problems/rate.limited").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["status"], 429);
+    }
+}

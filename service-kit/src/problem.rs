@@ -1,0 +1,376 @@
+//! How HTTP says no: problem details (RFC 9457), the table of edge codes, and the one map from kinds of refusal to
+//! transport statuses.
+//!
+//! A fault is logged once, here, with the trace id; its cause never reaches a client.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::{ErrorKind, Refusal};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::telemetry;
+
+/// Media type of every refusal.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// One row of the reference of codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeDoc {
+    /// `context.what-went-wrong`; never renamed or used again.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// What it means, for every occurrence.
+    pub title: &'static str,
+    /// What a client should do.
+    pub hint: &'static str,
+}
+
+macro_rules! edge_codes {
+    ($($name:ident $status:literal $code:literal $title:literal $hint:literal;)*) => {
+        /// The codes that the edge itself gives, by meaning.
+        pub mod code {
+            use super::CodeDoc;
+            $(
+                #[doc = $title]
+                pub const $name: CodeDoc = CodeDoc { code: $code, status: $status, title: $title, hint: $hint };
+            )*
+        }
+        /// Every code of the edge; `docs/errors.md` is made from it and from the domain's tables.
+        pub const EDGE_CODES: &[CodeDoc] = &[$(code::$name),*];
+    };
+}
+
+edge_codes! {
+    MALFORMED_JSON 400 "request.malformed-json" "the body is not the JSON that is asked for" "send one JSON value in UTF-8 of the documented shape";
+    DUPLICATE_FIELD 400 "request.duplicate-field" "a field is given twice" "give each field once";
+    NUL_CHARACTER 400 "request.nul-character" "a text holds the character NUL" "leave the character out";
+    UNKNOWN_FIELD 400 "request.unknown-field" "a field is not known" "check its spelling against /openapi.json";
+    MISSING_FIELD 400 "request.missing-field" "a field is missing" "add the field that `errors` names";
+    INVALID_FIELD 400 "request.invalid-field" "a field has the wrong type or form" "see the pointer in `errors`";
+    UNKNOWN_PARAMETER 400 "request.unknown-parameter" "a query parameter is not known" "check its spelling against /openapi.json";
+    INVALID_PARAMETER 400 "request.invalid-parameter" "a query parameter is missing or has the wrong form" "see `detail`";
+    BODY_TOO_LARGE 413 "request.body-too-large" "the body is larger than this route takes" "send less at once";
+    UNSUPPORTED_MEDIA_TYPE 415 "request.unsupported-media-type" "the body is not declared as application/json" "send `Content-Type: application/json`";
+    BODY_TIMEOUT 408 "request.body-timeout" "the body did not arrive in time" "send the request again";
+    TIMEOUT 503 "request.timeout" "the request took longer than it may" "send it again with the same idempotency key";
+    NOT_FOUND 404 "request.not-found" "nothing is here" "check the path and the identifier";
+    METHOD_NOT_ALLOWED 405 "request.method-not-allowed" "the path does not take this method" "see the `Allow` header";
+    TOKEN_MISSING 401 "auth.token-missing" "no access token was sent" "send `Authorization: Bearer <token>`";
+    TOKEN_INVALID 401 "auth.token-invalid" "the access token is not one of ours" "log in again";
+    TOKEN_EXPIRED 401 "auth.token-expired" "the access token has expired" "refresh it or log in again";
+    TOKEN_REVOKED 401 "auth.token-revoked" "the session of the access token has ended" "log in again";
+    PERMISSION_MISSING 403 "auth.permission-missing" "the caller may not do this" "ask an owner of the organisation for the permission that `details` names";
+    KEY_REQUIRED 400 "idempotency.key-required" "this request needs an idempotency key" "send `Idempotency-Key` with a fresh value for each intent";
+    KEY_MALFORMED 400 "idempotency.key-malformed" "the idempotency key cannot be used" "send 1 to 255 printable ASCII characters, bare or quoted";
+    KEY_REUSED 422 "idempotency.key-reused" "the idempotency key was used for another request" "use a fresh key for another request";
+    IN_PROGRESS 409 "idempotency.in-progress" "the first request with this key is still running" "send it again a little later";
+    VERSION_MISMATCH 412 "precondition.version-mismatch" "the thing has changed since it was read" "read it again, then decide again";
+    PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the ETag of an answer";
+    RATE_LIMITED 429 "rate.limited" "too many requests" "wait as long as `Retry-After` says";
+    OVERLOADED 503 "overload.too-many-requests" "the server is working on as much as it can" "send it again a little later";
+    QUEUE_FULL 503 "overload.queue-full" "the queue of commands is full" "send it again a little later, with the same idempotency key";
+    STORE_UNAVAILABLE 503 "store.unavailable" "the store cannot be reached" "send it again a little later, with the same idempotency key";
+    NEWER_EVENT 503 "store.newer-event" "a newer build wrote to what this concerns" "send it again with the same idempotency key; a server of the newer build takes it";
+    PROJECTION_BEHIND 503 "read.projection-behind" "the read model has not reached the position that was asked for" "send it again a little later";
+    MODEL_PARKED 503 "read.model-parked" "this part of the read model is held for repair" "read as of an earlier position, or ask the operator";
+    EPOCH_CHANGED 409 "read.epoch-changed" "the position is of another life of the log" "drop the token and read again without it";
+    POSITION_MALFORMED 400 "read.position-malformed" "Quipu-Position is not <epoch>-<position>" "send the header as an answer gave it";
+    CURSOR_INVALID 400 "read.cursor-invalid" "the cursor is not one of this list" "begin at the first page";
+    TIME_IN_FUTURE 400 "read.time-in-future" "the moment asked for has not come" "ask for a moment that has passed";
+    FAULT 500 "internal.fault" "something went wrong on our side" "send it again; tell us `trace_id` if it stays";
+}
+
+/// One fault of one place in the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// RFC 6901 pointer into the body.
+    pub pointer: String,
+    /// Code, as in the problem itself.
+    pub code: String,
+    /// One fragment for a person.
+    pub detail: String,
+}
+
+/// The body of a problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Reference of the meaning: `/problems/<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the code means.
+    #[schema(value_type = String)]
+    pub title: Cow<'static, str>,
+    /// HTTP status.
+    pub status: u16,
+    /// `context.what-went-wrong`.
+    #[schema(value_type = String)]
+    pub code: Cow<'static, str>,
+    /// What went wrong this time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Where in the request, if it is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+    /// The figures behind it, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub details: BTreeMap<Cow<'static, str>, String>,
+    /// Names this request in our logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+/// A refusal on its way to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    body: Box<ProblemBody>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of the edge, with what went wrong this time (or nothing).
+    #[must_use]
+    pub fn new(code: &CodeDoc, detail: impl Into<String>) -> Self {
+        Self::build(Cow::Borrowed(code.code), Cow::Borrowed(code.title), code.status, detail.into())
+    }
+
+    /// A fault: logged here with its causes and the trace id, answered as `internal.fault` without them.
+    #[must_use]
+    pub fn fault(error: &(dyn Error + 'static)) -> Self {
+        let trace_id = telemetry::current_trace_id().map(|it| it.to_string());
+        tracing::error!(trace_id, error = %chain(error), "fault");
+        Self::new(&code::FAULT, "")
+    }
+
+    /// The store cannot be reached now. The cause is logged, not answered.
+    #[must_use]
+    pub fn store_unavailable(error: &(dyn Error + 'static)) -> Self {
+        let trace_id = telemetry::current_trace_id().map(|it| it.to_string());
+        tracing::warn!(trace_id, error = %chain(error), "store unavailable");
+        Self::new(&code::STORE_UNAVAILABLE, "")
+    }
+
+    /// A refusal at one place of the body.
+    #[must_use]
+    pub fn field(
+        code: impl Into<Cow<'static, str>>,
+        kind: ErrorKind,
+        pointer: String,
+        detail: String,
+    ) -> Self {
+        let code = code.into();
+        let it = Self::build(code.clone(), title_of(&code), http_status(kind).as_u16(), detail.clone());
+        it.at(FieldProblem { pointer, code: code.into_owned(), detail })
+    }
+
+    /// Adds a place of the request.
+    #[must_use]
+    pub fn at(mut self, field: FieldProblem) -> Self {
+        self.body.errors.push(field);
+        self
+    }
+
+    /// Adds a figure.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.body.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets how many seconds a client should wait.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Sets a header of the answer.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.retain(|(it, _)| *it != name);
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Its HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.body.code
+    }
+
+    /// Its body, for places that answer in another way (items of a batch, gRPC).
+    #[must_use]
+    pub fn body(&self) -> &ProblemBody {
+        &self.body
+    }
+
+    fn build(code: Cow<'static, str>, title: Cow<'static, str>, status: u16, detail: String) -> Self {
+        let body = ProblemBody {
+            kind: format!("/problems/{code}"),
+            title,
+            status,
+            code,
+            detail,
+            errors: Vec::new(),
+            details: BTreeMap::new(),
+            trace_id: telemetry::current_trace_id().map(|it| it.to_string()),
+        };
+        let it = Self { body: Box::new(body), headers: Vec::new() };
+        match status {
+            401 => it.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            429 | 503 => it.retry_after(1),
+            _ => it,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = http_status(refusal.kind).as_u16();
+        let mut it = Self::build(refusal.code.clone(), title_of(&refusal.code), status, refusal.message);
+        it.body.details = refusal.details;
+        it
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) { Self::store_unavailable(&error) } else { Self::fault(&error) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        // A problem made in a spawned task did not know its request.
+        if self.body.trace_id.is_none() {
+            self.body.trace_id = telemetry::current_trace_id().map(|it| it.to_string());
+        }
+        let status = self.status();
+        telemetry::note_code(&self.body.code);
+        let bytes = serde_json::to_vec(&self.body).unwrap_or_default();
+        let mut response = (status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+/// The one map of kinds to HTTP.
+#[must_use]
+pub const fn http_status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+/// The one map of kinds to gRPC status numbers: INVALID_ARGUMENT, NOT_FOUND, ABORTED, FAILED_PRECONDITION.
+#[must_use]
+pub const fn grpc_status(kind: ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::Invalid => 3,
+        ErrorKind::NotFound => 5,
+        ErrorKind::Conflict => 10,
+        ErrorKind::Rejected => 9,
+    }
+}
+
+/// Whether a database error is of a moment, so that the same request may work a little later.
+#[must_use]
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Connection lost; resources; shutdown, start-up, statement timeout; lock timeout; idle in transaction.
+        sqlx::Error::Database(it) => it.code().is_some_and(|code| {
+            let passing = ["08", "53", "57P", "57014", "55P03", "25P0"];
+            passing.iter().any(|prefix| code.starts_with(prefix))
+        }),
+        _ => false,
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        cause = it.source();
+    }
+    text
+}
+
+fn title_of(code: &str) -> Cow<'static, str> {
+    if let Some(doc) = EDGE_CODES.iter().find(|it| it.code == code) {
+        return Cow::Borrowed(doc.title);
+    }
+    Cow::Owned(code.split_once('.').map_or(code, |(_, what)| what).replace('-', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        let codes: BTreeSet<_> = EDGE_CODES.iter().map(|it| it.code).collect();
+        assert_eq!(codes.len(), EDGE_CODES.len());
+        for it in EDGE_CODES {
+            let (context, what) = it.code.split_once('.').unwrap();
+            assert!(
+                format!("{context}{what}").chars().all(|c| c.is_ascii_lowercase() || c == '-'),
+                "{}",
+                it.code
+            );
+            assert!(StatusCode::from_u16(it.status).unwrap().as_u16() >= 400);
+            assert!(!it.title.ends_with('.') && !it.hint.ends_with('.'), "{}", it.code);
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_figures() {
+        let refusal = Refusal {
+            code: "ledger.insufficient-funds".into(),
+            kind: ErrorKind::Rejected,
+            message: "the account has too little".into(),
+            details: [("available".into(), "1.00 EUR".to_owned())].into(),
+        };
+        let problem = Problem::from(refusal);
+        assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let json = serde_json::to_value(problem.body()).unwrap();
+        assert_eq!(json["type"], "/problems/ledger.insufficient-funds");
+        assert_eq!(json["title"], "insufficient funds");
+        assert_eq!(json["details"]["available"], "1.00 EUR");
+    }
+
+    #[test]
+    fn faults_do_not_tell_their_cause_and_unavailability_says_when_to_retry() {
+        let fault = Problem::from(sqlx::Error::Protocol("password=hunter2".into()));
+        assert_eq!(fault.code(), "internal.fault");
+        assert!(!format!("{fault:?}").contains("hunter2"));
+        let response = Problem::from(sqlx::Error::PoolTimedOut).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+}
