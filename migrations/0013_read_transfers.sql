@@ -20,7 +20,7 @@ create table read.transfers (
 
 create unique index transfers_by_position on read.transfers (tenant_id, first_position);
 create index transfers_by_status on read.transfers (tenant_id, status, first_position);
-create index transfers_by_recording on read.transfers (tenant_id, recorded_at);
+create index transfers_by_recording on read.transfers (tenant_id, recorded_at, first_position);
 -- The journal.
 create unique index transfers_by_posting on read.transfers (tenant_id, posted_position) where posted_position is not null;
 

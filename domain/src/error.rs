@@ -19,6 +19,27 @@ pub enum ErrorKind {
     Rejected,
 }
 
+/// One row of the reference of refusals: what a code means, whenever it is given, and what to do then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeDoc {
+    /// See [`DomainError::code`].
+    pub code: &'static str,
+    /// See [`DomainError::kind`].
+    pub kind: ErrorKind,
+    /// What it means, as a fragment without full stop.
+    pub title: &'static str,
+    /// What a client should do, likewise.
+    pub hint: &'static str,
+}
+
+impl CodeDoc {
+    /// The kind first, so that a table reads in columns.
+    #[must_use]
+    pub const fn new(kind: ErrorKind, code: &'static str, title: &'static str, hint: &'static str) -> Self {
+        Self { code, kind, title, hint }
+    }
+}
+
 /// A typed refusal of one context.
 pub trait DomainError: std::error::Error {
     /// `context.what-went-wrong`: unique, never renamed, never used again for something else.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stream::StreamId;
-pub use access_token::{AccessToken, AccessTokenError, AccessTokenMinted, MintAccessToken, Role};
+pub use access_token::{AccessToken, AccessTokenError, AccessTokenMinted, CODES, MintAccessToken, Role};
 
 /// The names are the contract: a rename breaks stored history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

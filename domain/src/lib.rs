@@ -4,6 +4,7 @@
 //! so every decision can be repeated from the log and gives the same answer.
 
 pub mod aggregate;
+pub mod codes;
 pub mod decision;
 pub mod error;
 pub mod event;
@@ -21,6 +22,6 @@ pub mod spec;
 
 pub use aggregate::Aggregate;
 pub use decision::{Claim, Decision, Outcome, StateSource, Verdict, View};
-pub use error::{DomainError, ErrorKind, Refusal};
+pub use error::{CodeDoc, DomainError, ErrorKind, Refusal};
 pub use event::Event;
 pub use stream::{Category, StreamId};

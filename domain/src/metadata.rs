@@ -10,7 +10,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::error::{DomainError, ErrorKind, coded};
+use crate::error::{CodeDoc, DomainError, ErrorKind, coded};
 
 /// The longest [`Label`], in characters.
 pub const LABEL_CHARS_MAX: usize = 200;
@@ -28,6 +28,30 @@ pub const PARSE_CODES: &[(&str, ErrorKind)] = &[
     ("text.not-allowed", ErrorKind::Invalid),
     ("metadata.too-many", ErrorKind::Invalid),
     ("metadata.key-malformed", ErrorKind::Invalid),
+];
+
+/// The reference of this module's refusals.
+pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(ErrorKind::Invalid, "text.empty", "a text is empty", "give it at least one visible character"),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "text.too-long",
+        "a text is longer than its place takes",
+        "shorten it: names take 200 characters, values of metadata 500",
+    ),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "text.not-allowed",
+        "a text holds a control character or one that turns the direction of writing",
+        "leave the character out; line breaks are not taken either",
+    ),
+    CodeDoc::new(ErrorKind::Invalid, "metadata.too-many", "there are too many metadata entries", "send at most 20"),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "metadata.key-malformed",
+        "a metadata key cannot be used",
+        "use 1 to 40 of a-z, 0-9, dot, dash and underscore",
+    ),
 ];
 
 /// Checked in this order.

@@ -12,7 +12,7 @@ mod rounding;
 pub use amount::Money;
 pub use balance::{Balance, Limit};
 pub use currency::Currency;
-pub use error::{MoneyError, PARSE_CODES};
+pub use error::{CODES, MoneyError, PARSE_CODES};
 pub use rounding::RoundingPolicy;
 
 #[cfg(test)]

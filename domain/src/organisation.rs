@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stream::StreamId;
-pub use tenant::{CreateTenant, PARSE_CODES, Slug, Tenant, TenantCreated, TenantError};
+pub use tenant::{CODES, CreateTenant, PARSE_CODES, Slug, Tenant, TenantCreated, TenantError};
 
 /// The names are the contract: a rename breaks stored history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

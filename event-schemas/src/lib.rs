@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod document;
 pub mod envelope;
 pub mod upcast;
 

@@ -12,7 +12,8 @@ pub struct Upcaster {
     pub lift: fn(Value) -> Value,
 }
 
-const UPCASTERS: &[Upcaster] = &[];
+/// Every lift, those of one event in ascending order.
+pub const UPCASTERS: &[Upcaster] = &[];
 
 /// The version that today's build writes. It is how many times a shape was lifted, plus one, so nothing has to be kept
 /// in step by hand.

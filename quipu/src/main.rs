@@ -9,6 +9,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use quipu::console;
+use quipu::demo::{self, DemoCommand};
+use quipu::docs::{self, DocsArgs};
+use quipu::epoch::{self, EpochCommand};
+use quipu::tenant::{self, TenantCommand};
+use quipu::token::{self, TokenCommand};
 use quipu::container::{self, HealthArgs, MigrateArgs, SecretsArgs};
 use quipu::stack::layout::Layout;
 use quipu::stack::{PostgresAge, control, test_env};
@@ -45,6 +50,20 @@ enum Command {
     Logs(LogsArgs),
     /// Bring a database to the newest migration.
     Migrate(MigrateArgs),
+    /// Organisations.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Access tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Example data.
+    #[command(subcommand)]
+    Demo(DemoCommand),
+    /// After a restore: do positions still mean the same?
+    #[command(subcommand)]
+    Epoch(EpochCommand),
+    /// Write the generated documents anew.
+    Docs(DocsArgs),
     /// Make the secret files that compose.yaml mounts.
     Secrets(SecretsArgs),
     /// Ask a service whether it is ready.
@@ -141,6 +160,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(args) => container::migrate(&args).await?,
         Command::Secrets(args) => container::write_secrets(&args)?,
+        Command::Tenant(command) => tenant::run(&layout()?, command).await?,
+        Command::Token(command) => token::run(&layout()?, command).await?,
+        Command::Demo(command) => demo::run(&layout()?, command).await?,
+        Command::Epoch(command) => epoch::run(&layout()?, command).await?,
+        Command::Docs(args) => docs::run(&args)?,
         Command::Healthcheck(args) => container::healthcheck(&args).await?,
         Command::Stack(command) => return stack(&layout()?, command).await,
     }

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::admin::{AdminSettings, ensure_demo};
+use crate::admin::{ADMIN_ROLE, AdminSettings, ensure_demo};
 use crate::console;
 use crate::stack::connections::{Connections, Given};
 use crate::stack::layout::Layout;
@@ -21,8 +21,6 @@ use crate::stack::secrets::Secrets;
 use crate::stack::supervisor::{Supervisor, is_supervised};
 use crate::stack::{AUDIENCE, ISSUER, PostgresAge, ProcessMark, control, stop_signal};
 
-/// The role that sets up tenants and mints tokens.
-const ADMIN_ROLE: &str = "quipu_platform";
 /// Long, since the first start may have to fetch the servers.
 const READY_WITHIN: Duration = Duration::from_secs(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

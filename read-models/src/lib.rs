@@ -1,8 +1,27 @@
 //! Schema `read`: what queries are answered from. One file a read model, with its table's rows and its queries.
 //!
 //! **Invariant:** everything here is a fold of the log and may be dropped and built again. SQL names the tables
-//! unqualified: the search path of the connection says whether it is the live schema or a shadow of it.
+//! unqualified: the search path of the connection says whether it is the live schema or a shadow of it. Every query
+//! takes a [`TenantTx`]; every statement names the tenant too, because only then an index gives rows in their order.
 
+pub mod account_entries;
+pub mod accounts;
+pub mod event_index;
+mod figures;
+pub mod page;
+pub mod progress;
 pub mod read_model;
+pub mod tenant_tx;
+pub mod tenants;
+pub mod transfers;
+pub mod trial_balance;
 
+pub use account_entries::AccountEntries;
+pub use accounts::Accounts;
+pub use event_index::EventIndex;
+pub use page::{CursorInvalid, ListError, Page};
 pub use read_model::{Item, ProjectionError, ReadModel};
+pub use tenant_tx::TenantTx;
+pub use tenants::Tenants;
+pub use transfers::Transfers;
+pub use trial_balance::TrialBalance;

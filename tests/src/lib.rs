@@ -1,1 +1,25 @@
-//! .
+//! What whole-system tests stand on: a fresh database for each, executors, actors.
+//!
+//! The servers come from `./dev test`, which names them in `QUIPU_TEST_DATABASE_URL` and `QUIPU_TEST_NATS_URL`.
+
+pub mod database;
+pub mod ledger;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Waits until something is so, and fails if it is not within the time.
+///
+/// # Errors
+/// When the time is over, or asking failed.
+pub async fn until<F>(limit: Duration, mut is_so: impl FnMut() -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<bool>>,
+{
+    let deadline = tokio::time::Instant::now() + limit;
+    while !is_so().await? {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "it did not come about in time");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@ use domain::ids::{AccountId, TransferId};
 use domain::ledger::{
     OpenAccountRequest, PostHold, PostHoldRequest, ReverseRequest, ReverseTransfer, TransferRequest, VoidHold,
 };
-use domain::{Decision, ErrorKind};
+use domain::{CodeDoc, Decision, ErrorKind};
 use event_store::Linkage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,17 @@ use crate::schema::BatchBody;
 
 /// Items of a batch at most.
 pub const ITEMS_MAX: usize = 1_000;
+
+/// The code of a batch of no items or of too many.
+pub const SIZE: &str = "batch.size";
+
+/// The reference of the refusals that are only of batches.
+pub const CODES: &[CodeDoc] = &[CodeDoc::new(
+    ErrorKind::Invalid,
+    SIZE,
+    "a batch has no items or too many",
+    "send 1 to 1,000 items in one request",
+)];
 
 /// A list of items.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -153,7 +164,7 @@ fn check(body: &BatchRequest, granted: impl Fn(&str) -> bool) -> Result<(), Prob
     let count = body.items.len();
     if !(1..=ITEMS_MAX).contains(&count) {
         let detail = format!("a batch has 1 to {ITEMS_MAX} items, not {count}");
-        return Err(Problem::field("batch.size", ErrorKind::Invalid, "/items".to_owned(), detail));
+        return Err(Problem::field(SIZE, ErrorKind::Invalid, "/items".to_owned(), detail));
     }
     match body.items.iter().map(Item::permission).find(|permission| !granted(permission)) {
         Some(permission) => Err(Problem::new(&code::PERMISSION_MISSING, "").with("permission", permission)),

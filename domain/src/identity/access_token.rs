@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::IdentityEvent;
 use crate::aggregate::Aggregate;
 use crate::decision::{Decision, Verdict, View};
-use crate::error::{DomainError, ErrorKind, Refusal};
+use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal};
 use crate::event::Event;
 use crate::ids::{ActorId, TokenId};
 use crate::stream::{Category, StreamId};
@@ -81,6 +81,28 @@ pub enum AccessTokenError {
     #[error("an access token with this id was issued already")]
     Exists,
 }
+
+/// The reference of this aggregate's refusals.
+pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        "identity.roles-empty",
+        "an access token would allow nothing",
+        "name at least one role",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        "identity.expiry-in-past",
+        "an access token would have expired already",
+        "ask for an expiry in the future",
+    ),
+    CodeDoc::new(
+        ErrorKind::Conflict,
+        "identity.token-exists",
+        "the access token's identifier is in use",
+        "take a fresh identifier for each token",
+    ),
+];
 
 /// The stream of an access token.
 #[must_use]

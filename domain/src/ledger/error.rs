@@ -4,11 +4,14 @@
 //! wrong with the request alone, then identifiers, then times, then the accounts one after the other as they stand, then
 //! the figures, account by account. The order is part of the contract and tests pin it.
 
+mod codes;
 mod details;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+
+pub use codes::CODES;
 
 use crate::error::{DomainError, ErrorKind};
 use crate::ids::{AccountId, TransferId};

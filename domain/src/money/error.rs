@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Currency;
-use crate::error::{DomainError, ErrorKind};
+use crate::error::{CodeDoc, DomainError, ErrorKind};
 
 const MALFORMED: &str = "money.amount-malformed";
 const MUST_BE_STRING: &str = "money.amount-must-be-string";
@@ -18,6 +18,55 @@ pub const PARSE_CODES: &[(&str, ErrorKind)] = &[
     (PRECISION, ErrorKind::Rejected),
     (OUT_OF_RANGE, ErrorKind::Rejected),
     (CURRENCY_UNKNOWN, ErrorKind::Rejected),
+];
+
+const CURRENCY_MISMATCH: &str = "money.currency-mismatch";
+const CANNOT_SPLIT: &str = "money.cannot-split";
+
+/// The reference of this context's refusals.
+pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        MUST_BE_STRING,
+        "an amount is not a text",
+        "send amounts as strings, such as \"12.34\": JSON numbers lose digits",
+    ),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        MALFORMED,
+        "an amount is not written as digits",
+        "send digits without sign, spaces or leading zeros, and at most one point",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        PRECISION,
+        "an amount has more fraction digits than its currency",
+        "round it yourself: nothing is ever rounded here",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        OUT_OF_RANGE,
+        "an amount is larger than can be counted",
+        "send at most 15 digits before the point, and no more than a balance can hold",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        CURRENCY_UNKNOWN,
+        "a currency is not in use",
+        "send a three-letter code of ISO 4217 in capitals, of a currency with minor units",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        CURRENCY_MISMATCH,
+        "two currencies meet in one operation",
+        "convert with a transfer of four legs, two in each currency",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        CANNOT_SPLIT,
+        "an amount cannot be divided in this way",
+        "give weights of zero or more, at least one of them positive",
+    ),
 ];
 
 /// Parsing checks in the order of the variants.
@@ -64,8 +113,8 @@ impl DomainError for MoneyError {
             Self::Precision { .. } => PRECISION,
             Self::OutOfRange => OUT_OF_RANGE,
             Self::CurrencyUnknown => CURRENCY_UNKNOWN,
-            Self::CurrencyMismatch { .. } => "money.currency-mismatch",
-            Self::CannotSplit => "money.cannot-split",
+            Self::CurrencyMismatch { .. } => CURRENCY_MISMATCH,
+            Self::CannotSplit => CANNOT_SPLIT,
         }
     }
 

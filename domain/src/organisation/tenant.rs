@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::OrganisationEvent;
 use crate::aggregate::Aggregate;
 use crate::decision::{Claim, Decision, Verdict, View};
-use crate::error::{DomainError, ErrorKind, Refusal, coded};
+use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal, coded};
 use crate::event::Event;
 use crate::ids::TenantId;
 use crate::metadata::Label;
@@ -73,6 +73,28 @@ pub enum TenantError {
         slug: Slug,
     },
 }
+
+/// The reference of this aggregate's refusals.
+pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(
+        ErrorKind::Conflict,
+        "organisation.tenant-exists",
+        "the tenant's identifier is in use with another slug or name",
+        "choose another identifier, or repeat the first request word for word",
+    ),
+    CodeDoc::new(
+        ErrorKind::Conflict,
+        "organisation.slug-taken",
+        "the slug belongs to another tenant",
+        "choose another slug",
+    ),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "organisation.slug-malformed",
+        "a slug cannot be used",
+        "use 3 to 40 of a-z and 0-9, with single dashes between them",
+    ),
+];
 
 /// The stream of a tenant.
 #[must_use]

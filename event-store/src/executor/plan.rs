@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use domain::decision::ROUNDS_MAX;
 use domain::ids::TenantId;
 use domain::{Claim, Decision, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
 use event_schemas::envelope::Meta;
@@ -19,8 +20,9 @@ use crate::sabotage::{self, Guard};
 use crate::stream_ref::StreamRef;
 use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
 
-/// How often a batch is asked for streams before it is judged, and a command right before its judgement.
-const ROUNDS_MAX: usize = 3;
+/// How often what has fallen due is looked for before one command. Each time a bounded number is recorded; what is left
+/// keeps its funds until the process manager comes to it.
+const OVERDUE_ROUNDS_MAX: usize = 16;
 
 /// What became of a unit in the plan.
 #[derive(Debug, Clone)]
@@ -122,7 +124,6 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         for decision in &unit.decisions {
-            self.ensure(conn, unit.tenant, decision.as_ref(), &Overlay::new()).await?;
             self.record_overdue(conn, unit, decision.as_ref()).await?;
         }
         let planned = self.judge(conn, unit).await?;
@@ -185,14 +186,15 @@ impl<'a> Plan<'a> {
         self.cache.find(stream).is_none_or(|entry| self.strict && !self.cache.is_exact(entry))
     }
 
-    /// Makes sure that a decision sees every stream that it needs now, after what the batch has done so far.
+    /// Makes sure that a decision sees every stream that it needs now, after what the batch has done so far. `false` if
+    /// it keeps naming more: it could not be guarded, so it must not be judged.
     async fn ensure(
         &mut self,
         conn: &mut PgConnection,
         tenant: TenantId,
         decision: &dyn Decision,
         unit: &Overlay,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         for _ in 0..=ROUNDS_MAX {
             let layers = self.layers(tenant, unit);
             let needs = decision.needs(&View::new(tenant, self.now, &layers));
@@ -204,11 +206,11 @@ impl<'a> Plan<'a> {
                     self.cache.touch(&stream);
                     self.read.insert(stream);
                 }
-                return Ok(());
+                return Ok(true);
             }
             load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Records what has fallen due on the states of a command, each in a unit of its own.
@@ -221,16 +223,24 @@ impl<'a> Plan<'a> {
         if !sabotage::stands(Guard::HoldExpiry) {
             return Ok(());
         }
-        let due = {
-            let layers = self.layers(unit.tenant, &self.overlay);
-            decision.overdue(&View::new(unit.tenant, self.now, &layers))
-        };
-        for decision in due {
-            let mut cause = Cause::system(unit.cause.correlation);
-            cause.trace.clone_from(&unit.cause.trace);
-            let (key, expected, linkage) = (None, None, Linkage::AllOrNone);
-            let unit = Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
-            self.judge(conn, &unit).await?;
+        for _ in 0..OVERDUE_ROUNDS_MAX {
+            self.ensure(conn, unit.tenant, decision, &Overlay::new()).await?;
+            let due = {
+                let nothing = Overlay::new();
+                let layers = self.layers(unit.tenant, &nothing);
+                decision.overdue(&View::new(unit.tenant, self.now, &layers))
+            };
+            let before = self.append.events();
+            for decision in due {
+                let mut cause = Cause::system(unit.cause.correlation);
+                cause.trace.clone_from(&unit.cause.trace);
+                let (key, expected, linkage) = (None, None, Linkage::AllOrNone);
+                let unit = Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
+                self.judge(conn, &unit).await?;
+            }
+            if self.append.events() == before {
+                break;
+            }
         }
         Ok(())
     }
@@ -294,7 +304,9 @@ impl<'a> Plan<'a> {
         decision: &dyn Decision,
         staged: &mut Staged,
     ) -> Result<Result<Result<Done, Refusal>, SubmitError>, Failure> {
-        self.ensure(conn, unit.tenant, decision, &staged.overlay).await?;
+        if !self.ensure(conn, unit.tenant, decision, &staged.overlay).await? {
+            return Ok(Err(SubmitError::Internal));
+        }
         if self.is_unreadable(unit.tenant, decision, &staged.overlay) {
             return Ok(Err(SubmitError::NewerEvent));
         }

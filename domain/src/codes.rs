@@ -1,0 +1,24 @@
+//! Every code with which the domain says no, for reference pages.
+//!
+//! Each context keeps its own table beside its refusals; this is the list of the tables.
+
+use crate::error::CodeDoc;
+use crate::{identity, ledger, metadata, money, organisation};
+
+/// One table a context.
+pub const TABLES: &[&[CodeDoc]] =
+    &[money::CODES, metadata::CODES, organisation::CODES, identity::CODES, ledger::error::CODES];
+
+/// Every row of every table.
+pub fn all() -> impl Iterator<Item = &'static CodeDoc> {
+    TABLES.iter().copied().flatten()
+}
+
+/// The row of a code.
+#[must_use]
+pub fn find(code: &str) -> Option<&'static CodeDoc> {
+    all().find(|it| it.code == code)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What is stored stays readable, and what is published is what is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use event_schemas::catalog::{AGGREGATES, EVENTS, EventType};
+use event_schemas::{decode, document, encode, upcast};
+use serde_json::{Value, json};
+
+#[path = "contract/envelope.rs"]
+mod envelope;
+#[path = "contract/story.rs"]
+mod story;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(folder_name: &str, event_type: &str, version: i16) -> String {
+    let path = folder(folder_name).join(document::file_name(event_type, version));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Every version that was ever written.
+fn versions(event: &EventType) -> impl Iterator<Item = i16> {
+    1..=upcast::current(event.name)
+}
+
+#[test]
+fn names_are_unique_and_of_one_form() {
+    let names: BTreeSet<_> = EVENTS.iter().map(|it| it.name).collect();
+    assert_eq!(names.len(), EVENTS.len());
+    for EventType { name, category, meaning, .. } in EVENTS {
+        let (context, what) = name.split_once('.').unwrap();
+        let (noun, verbed) = what.rsplit_once('-').unwrap();
+        for word in [context, noun, verbed] {
+            assert!(!word.is_empty() && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'), "{name}");
+        }
+        let past = ["ed", "held", "frozen"];
+        assert!(past.iter().any(|it| verbed.ends_with(it)), "{name} does not say what happened");
+        assert_eq!(category.name.split_once('.').unwrap().0, context, "{name} is on a stream of another context");
+        assert!(meaning.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn categories_are_unique_and_every_event_has_an_aggregate() {
+    let codes: BTreeSet<_> = AGGREGATES.iter().map(|it| it.category.code).collect();
+    let names: BTreeSet<_> = AGGREGATES.iter().map(|it| it.category.name).collect();
+    assert_eq!((codes.len(), names.len()), (AGGREGATES.len(), AGGREGATES.len()));
+    for event in EVENTS {
+        assert!(codes.contains(&event.category.code), "{} belongs to no aggregate", event.name);
+    }
+}
+
+#[test]
+fn every_version_has_a_schema_and_a_sample_and_there_are_no_other_files() {
+    let expected: BTreeSet<_> = EVENTS
+        .iter()
+        .flat_map(|event| versions(event).map(|version| document::file_name(event.name, version)))
+        .collect();
+    for name in ["schemas", "samples"] {
+        let found: BTreeSet<_> = std::fs::read_dir(folder(name))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(found, expected, "in {name}: write them with `./dev docs` and the example `samples`");
+    }
+}
+
+#[test]
+fn schemas_are_those_of_the_types() {
+    for event in EVENTS {
+        let current = upcast::current(event.name);
+        let generated = document::text(document::schema(event)).unwrap();
+        assert_eq!(
+            read("schemas", event.name, current),
+            generated,
+            "the shape of {} has changed: add a version, or write the schema with `./dev docs`",
+            event.name
+        );
+    }
+}
+
+#[test]
+fn schemas_name_themselves() {
+    for event in EVENTS {
+        for version in versions(event) {
+            let schema = json_of(&read("schemas", event.name, version));
+            assert_eq!(schema["$id"], json!(document::schema_id(event.name, version)));
+            assert_eq!(schema["$schema"], json!("https://json-schema.org/draft/2020-12/schema"));
+            assert!(jsonschema::meta::is_valid(&schema), "{}", event.name);
+        }
+    }
+}
+
+#[test]
+fn samples_fit_their_schemas() {
+    for event in EVENTS {
+        for version in versions(event) {
+            let schema = json_of(&read("schemas", event.name, version));
+            let sample = json_of(&read("samples", event.name, version));
+            let options = jsonschema::draft202012::options().should_validate_formats(true);
+            let validator = options.build(&schema).unwrap();
+            let faults: Vec<_> = validator.iter_errors(&sample).map(|it| it.to_string()).collect();
+            assert!(faults.is_empty(), "{} v{version}: {faults:?}", event.name);
+            assert!(!validator.is_valid(&json!({})), "{} v{version} takes anything", event.name);
+        }
+    }
+}
+
+#[test]
+fn samples_of_every_version_are_read_and_written_as_today() {
+    for event in EVENTS {
+        for version in versions(event) {
+            let sample = read("samples", event.name, version);
+            let decoded = decode(event.name, version, &sample).unwrap();
+            assert_eq!(decoded.streams().first().unwrap().category, event.category, "{}", event.name);
+            let encoded = encode(&decoded).unwrap();
+            assert_eq!(encoded.event_type, event.name);
+            assert_eq!(encoded.schema_version, upcast::current(event.name));
+            let lifted = upcast::lift(event.name, version, json_of(&sample));
+            assert_eq!(json_of(&encoded.payload), lifted, "{} v{version}", event.name);
+        }
+    }
+}
+
+#[test]
+fn samples_are_what_real_decisions_say() {
+    let told: BTreeMap<_, _> = story::told()
+        .iter()
+        .map(|event| (encode(event).unwrap().event_type, document::sample(event).unwrap()))
+        .collect();
+    for event in EVENTS {
+        let told = told.get(event.name).unwrap_or_else(|| panic!("the story does not tell of {}", event.name));
+        assert_eq!(&read("samples", event.name, upcast::current(event.name)), told, "{}", event.name);
+    }
+}
+
+#[test]
+fn unknown_types_and_later_versions_are_newer_and_other_text_is_malformed() {
+    let event = EVENTS.first().unwrap();
+    let later = upcast::current(event.name) + 1;
+    assert!(decode(event.name, later, "{}").unwrap_err().is_newer());
+    assert!(decode("ledger.sun-exploded", 1, "{}").unwrap_err().is_newer());
+    for malformed in ["", "{", "{}", "[]", "null", r#"{"tenant_id":1}"#] {
+        assert!(!decode(event.name, 1, malformed).unwrap_err().is_newer(), "{malformed}");
+    }
+}
+
+#[test]
+fn a_field_of_a_newer_build_does_not_stop_an_older_one() {
+    for event in EVENTS {
+        let version = upcast::current(event.name);
+        let sample = read("samples", event.name, version);
+        let mut more = json_of(&sample);
+        more["added_later"] = json!({ "by": "a newer build" });
+        assert_eq!(
+            decode(event.name, version, &more.to_string()).unwrap(),
+            decode(event.name, version, &sample).unwrap()
+        );
+    }
+}
+
+#[test]
+fn upcasters_run_from_one_upwards_without_gaps() {
+    let mut reached = BTreeMap::<&str, i16>::new();
+    for upcaster in upcast::UPCASTERS {
+        assert!(EVENTS.iter().any(|it| it.name == upcaster.event), "{} is not in the catalogue", upcaster.event);
+        let next = reached.entry(upcaster.event).or_insert(1);
+        assert_eq!(upcaster.from, *next, "{}", upcaster.event);
+        *next += 1;
+    }
+    for (event, version) in reached {
+        assert_eq!(upcast::current(event), version);
+    }
+}

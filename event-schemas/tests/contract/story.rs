@@ -1,0 +1,176 @@
+//! A day in the life of a shop, told by real decisions: one event of every type in the catalogue.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::identity::{MintAccessToken, Role};
+use domain::ids::{AccountId, ActorId, TenantId, TokenId, TransferId};
+use domain::ledger::{
+    CloseAccount, ClosePeriod, ExpireHold, FreezeAccount, Frozen, HoldRequest, LegRequest, OpenAccount,
+    PostHold, PostTransfer, ReverseTransfer, Side, UnfreezeAccount, VoidHold,
+};
+use domain::metadata::{Label, Metadata};
+use domain::money::{Balance, Currency, Limit, Money};
+use domain::organisation::{CreateTenant, Slug};
+use domain::spec::World;
+use domain::{Decision, Event};
+use uuid::Uuid;
+
+const SHOP: TenantId = TenantId::new(id(0x01));
+const OWNER: ActorId = ActorId::new(id(0x02));
+const CASH: AccountId = AccountId::new(id(0xa1));
+const REVENUE: AccountId = AccountId::new(id(0xa2));
+const CUSTOMER: AccountId = AccountId::new(id(0xa3));
+const FEES: AccountId = AccountId::new(id(0xa4));
+
+/// An identifier of version 7 that reads well.
+const fn id(number: u128) -> Uuid {
+    Uuid::from_u128(0x0190_a5c4_7c1e_7000_8000_0000_0000_0000 + number)
+}
+
+const fn transfer(number: u128) -> TransferId {
+    TransferId::new(id(0xf0 + number))
+}
+
+struct Teller {
+    world: World,
+    now: DateTime<Utc>,
+    told: Vec<Event>,
+}
+
+impl Teller {
+    /// Runs a command a minute later; `told` takes the newest event if it is the first of its type.
+    fn tells(&mut self, decision: impl Decision) {
+        self.now += TimeDelta::minutes(1);
+        let before = self.world.log().len();
+        let judged = self.world.submit(&decision, self.now);
+        assert!(judged.is_ok(), "the story stops at {}: {:?}", self.now, judged.err());
+        let new = self.world.log().get(before..).unwrap_or_default();
+        for event in new {
+            let is_new = |known: &Event| event_schemas::encode(known).unwrap().event_type != type_of(event);
+            if self.told.iter().all(is_new) {
+                self.told.push(event.clone());
+            }
+        }
+    }
+
+    /// The next event is worth more than those of its type before it.
+    fn tells_again(&mut self, decision: impl Decision) {
+        let before = self.world.log().len();
+        self.tells(decision);
+        for event in self.world.log().get(before..).unwrap_or_default() {
+            self.told.retain(|known| type_of(known) != type_of(event));
+            self.told.push(event.clone());
+        }
+    }
+}
+
+fn type_of(event: &Event) -> &'static str {
+    event_schemas::encode(event).unwrap().event_type
+}
+
+fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+fn money(amount: &str) -> Money {
+    Money::parse(amount, eur()).unwrap()
+}
+
+fn label(text: &str) -> Label {
+    Label::parse(text).unwrap()
+}
+
+fn metadata(pairs: &[(&str, &str)]) -> Metadata {
+    let pairs: BTreeMap<_, _> = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    Metadata::parse(pairs).unwrap()
+}
+
+fn open(account_id: AccountId, name: &str, normal_side: Side, pairs: &[(&str, &str)]) -> OpenAccount {
+    OpenAccount {
+        account_id,
+        name: label(name),
+        currency: eur(),
+        normal_side,
+        min_balance: Limit::ZERO,
+        max_balance: Limit::Unbounded,
+        metadata: metadata(pairs),
+    }
+}
+
+fn leg(account_id: AccountId, side: Side, amount: &str) -> LegRequest {
+    LegRequest { account_id, side, amount: money(amount) }
+}
+
+fn post(number: u128, legs: Vec<LegRequest>, code: &str, pairs: &[(&str, &str)]) -> PostTransfer {
+    PostTransfer {
+        transfer_id: transfer(number),
+        legs,
+        hold: None,
+        effective_at: None,
+        code: Some(label(code)),
+        metadata: metadata(pairs),
+    }
+}
+
+fn hold(number: u128, expires_in: u64) -> PostTransfer {
+    let legs = vec![leg(CUSTOMER, Side::Debit, "40.00"), leg(REVENUE, Side::Credit, "40.00")];
+    PostTransfer {
+        hold: Some(HoldRequest { expires_in: Some(expires_in) }),
+        ..post(number, legs, "reservation", &[])
+    }
+}
+
+/// The story: the first event of each type, or a later one that shows more.
+pub fn told() -> Vec<Event> {
+    let now = DateTime::from_timestamp(1_788_253_200, 0).unwrap();
+    let mut shop = Teller { world: World::new(SHOP), now, told: Vec::new() };
+
+    shop.tells(CreateTenant {
+        tenant_id: SHOP,
+        slug: Slug::parse("corner-shop").unwrap(),
+        name: label("Corner shop"),
+    });
+    shop.tells(MintAccessToken {
+        token_id: TokenId::new(id(0x03)),
+        subject: OWNER,
+        roles: vec![Role::Owner],
+        expires_at: now + TimeDelta::hours(8),
+    });
+
+    shop.tells(open(CASH, "Cash", Side::Debit, &[]));
+    shop.tells(open(REVENUE, "Revenue", Side::Credit, &[]));
+    let customer = open(CUSTOMER, "Customer 4711", Side::Credit, &[("customer", "4711")]);
+    let max_balance = Limit::At(Balance::parse("5000").unwrap());
+    shop.tells_again(OpenAccount { max_balance, ..customer });
+    shop.tells(open(FEES, "Fees", Side::Credit, &[]));
+
+    let paid_in = vec![
+        leg(CASH, Side::Debit, "100.00"),
+        leg(CUSTOMER, Side::Credit, "98.50"),
+        leg(FEES, Side::Credit, "1.50"),
+    ];
+    shop.tells(post(0, paid_in, "top-up", &[("receipt", "2026-0001")]));
+    shop.tells(hold(1, 3_600));
+    shop.tells(PostHold { transfer_id: transfer(1), amount: Some(money("30.00")), effective_at: None });
+    shop.tells(hold(2, 3_600));
+    shop.tells(VoidHold { transfer_id: transfer(2) });
+    shop.tells(hold(3, 60));
+    shop.now += TimeDelta::minutes(5);
+    shop.tells(ExpireHold { transfer_id: transfer(3) });
+    shop.tells(ReverseTransfer {
+        transfer_id: transfer(1),
+        reversal_id: transfer(4),
+        amount: Some(money("10.00")),
+        effective_at: None,
+    });
+
+    shop.tells(FreezeAccount { account_id: CUSTOMER, side: Frozen::Debits });
+    shop.tells(UnfreezeAccount { account_id: CUSTOMER });
+    let fees_out = vec![leg(FEES, Side::Debit, "1.50"), leg(REVENUE, Side::Credit, "1.50")];
+    shop.tells(post(5, fees_out, "fees-collected", &[]));
+    shop.tells(CloseAccount { account_id: FEES });
+    let through = shop.now;
+    shop.tells(ClosePeriod { through });
+    shop.told
+}

@@ -1,0 +1,25 @@
+//! Every read model, one line each. Reactors have a list of their own: they are never rebuilt.
+
+use std::sync::Arc;
+
+use read_models::account_entries::AccountEntries;
+use read_models::accounts::Accounts;
+use read_models::event_index::EventIndex;
+use read_models::tenants::Tenants;
+use read_models::transfers::Transfers;
+use read_models::trial_balance::TrialBalance;
+
+use crate::follower::{Follower, read_model};
+
+/// The read models of this build.
+#[must_use]
+pub fn read_models() -> Vec<Arc<dyn Follower>> {
+    vec![
+        read_model::<Accounts>(),
+        read_model::<AccountEntries>(),
+        read_model::<Transfers>(),
+        read_model::<TrialBalance>(),
+        read_model::<EventIndex>(),
+        read_model::<Tenants>(),
+    ]
+}

@@ -1,0 +1,51 @@
+//! What every task of a projector has.
+
+use std::sync::Arc;
+
+use event_store::connect;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::feed::Feed;
+use crate::options::{ProjectorOptions, Timing};
+use crate::status::Board;
+use crate::wake::{Announcer, Wake};
+
+/// The common ground of all tasks.
+pub(crate) struct Shared {
+    pub(crate) instance: String,
+    pub(crate) pool: PgPool,
+    pub(crate) feed: Feed,
+    pub(crate) wake: Wake,
+    pub(crate) board: Board,
+    pub(crate) announcer: Option<Announcer>,
+    pub(crate) nats: Option<async_nats::Client>,
+    pub(crate) timing: Timing,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(options: ProjectorOptions) -> Arc<Self> {
+        let database =
+            connect::common(options.database, "quipu-projector").options([("client_min_messages", "error")]);
+        let pool = connect::pool(database, options.connections_max);
+        let announcer = options.nats.clone().map(|nats| Announcer::start(nats, options.shutdown.clone()));
+        Arc::new(Self {
+            instance: options.instance,
+            feed: Feed::new(pool.clone()),
+            pool,
+            wake: Wake::new(),
+            board: Board::default(),
+            announcer,
+            nats: options.nats,
+            timing: options.timing,
+            shutdown: options.shutdown,
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! `event_index`: the envelope of each event, by which events are found. What an event says stays in the log, so an
+//! event whose payload cannot be read is found like any other.
+//!
+//! An event is indexed once, with its own stream. By stream it is found in the log's own table of links, so also by
+//! every other stream that it changed: a transfer by each account that it touched.
+
+use chrono::{DateTime, Utc};
+use domain::StreamId;
+use domain::ids::TenantId;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::figures::column;
+use crate::page::{self, ListError, Page};
+use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::tenant_tx::TenantTx;
+
+/// The index of all events.
+#[derive(Debug)]
+pub struct EventIndex;
+
+/// One event, without what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexRow {
+    tenant_id: Uuid,
+    /// Where it stands in the log.
+    pub position: i64,
+    tenant_seq: i64,
+    event_type: String,
+    category: i16,
+    stream_id: Uuid,
+    event_id: Uuid,
+    actor: Option<Uuid>,
+    correlation: Option<Uuid>,
+    recorded_at: DateTime<Utc>,
+}
+
+/// The rows that items make. Fails for no event: if its meta cannot be read, it is not found by what is in there.
+#[must_use]
+pub fn fold(items: &[Item<'_>]) -> Vec<IndexRow> {
+    let mut rows: Vec<IndexRow> = Vec::with_capacity(items.len());
+    for item in items {
+        let it = item.recorded;
+        // Its streams all lead to the tenant's one partition.
+        if rows.last().is_some_and(|row| row.position == it.position) {
+            continue;
+        }
+        let meta = item.meta().ok();
+        rows.push(IndexRow {
+            tenant_id: it.tenant.uuid(),
+            position: it.position,
+            tenant_seq: it.tenant_seq,
+            event_type: it.event_type.clone(),
+            category: it.stream.category.code,
+            stream_id: it.stream.id,
+            event_id: it.event_id,
+            actor: meta.as_ref().map(|it| it.actor.uuid()),
+            correlation: meta.as_ref().map(|it| it.correlation),
+            recorded_at: it.recorded_at,
+        });
+    }
+    rows
+}
+
+impl ReadModel for EventIndex {
+    const NAME: &'static str = "event_index";
+    const VERSION: i32 = 1;
+
+    fn partition(tenant: TenantId, _: &StreamId) -> Option<Uuid> {
+        Some(tenant.uuid())
+    }
+
+    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        let rows = fold(items);
+        sqlx::query!(
+            "insert into event_index
+             select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::uuid[],
+                                  $7::uuid[], $8::uuid[], $9::uuid[], $10::timestamptz[])",
+            column!(rows, tenant_id),
+            column!(rows, position),
+            column!(rows, tenant_seq),
+            column!(rows, event_type),
+            column!(rows, category),
+            column!(rows, stream_id),
+            column!(rows, event_id),
+            column!(rows, actor) as &[Option<Uuid>],
+            column!(rows, correlation) as &[Option<Uuid>],
+            column!(rows, recorded_at)
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Which events are listed.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// Whose own stream is of this category.
+    pub category: Option<i16>,
+    /// On this stream, their own or linked.
+    pub stream: Option<StreamId>,
+    /// By this actor.
+    pub actor: Option<Uuid>,
+    /// Of one request and what followed from it.
+    pub correlation: Option<Uuid>,
+    /// Recorded at or after this moment.
+    pub from: Option<DateTime<Utc>>,
+    /// Recorded before this moment.
+    pub to: Option<DateTime<Utc>>,
+    /// Behind this position.
+    pub after: Option<i64>,
+    /// Before this position.
+    pub before: Option<i64>,
+}
+
+/// In which order events are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventOrder {
+    /// The newest first.
+    #[default]
+    NewestFirst,
+    /// In the order of the log.
+    OldestFirst,
+}
+
+#[derive(FromRow)]
+struct Found {
+    position: i64,
+    /// What the list is ordered by: the version in a stream, else the position.
+    place: i64,
+}
+
+impl EventIndex {
+    /// A page of positions.
+    ///
+    /// # Errors
+    /// If the cursor is not one of this list in this order, or the database does not answer.
+    pub async fn list(
+        tx: &mut TenantTx,
+        filter: &EventFilter,
+        order: EventOrder,
+        cursor: Option<&str>,
+        limit: i64,
+    ) -> Result<Page<i64>, ListError> {
+        let list = match (order, filter.stream.is_some()) {
+            (EventOrder::NewestFirst, false) => "events/-position",
+            (EventOrder::OldestFirst, false) => "events/position",
+            (EventOrder::NewestFirst, true) => "events/-version",
+            (EventOrder::OldestFirst, true) => "events/version",
+        };
+        let behind = cursor.map(|it| page::decode::<i64>(list, it)).transpose()?;
+        let (first, last) = places(tx, filter.from, filter.to).await?;
+        let tenant = tx.tenant().uuid();
+        let mut query = QueryBuilder::<Postgres>::new("select i.position, ");
+        let (place, position) = if let Some(stream) = filter.stream {
+            query.push("s.version as place from store.stream_events s join event_index i");
+            query.push(" on i.tenant_id = s.tenant_id and i.position = s.position where s.tenant_id = ");
+            query.push_bind(tenant).push(" and s.category = ").push_bind(stream.category.code);
+            query.push(" and s.stream_id = ").push_bind(stream.id);
+            ("s.version", "s.position")
+        } else {
+            query.push("i.position as place from event_index i where i.tenant_id = ").push_bind(tenant);
+            ("i.position", "i.position")
+        };
+        if let Some(event_type) = &filter.event_type {
+            query.push(" and i.type = ").push_bind(event_type.clone());
+        }
+        if let Some(category) = filter.category {
+            query.push(" and i.category = ").push_bind(category);
+        }
+        for (column, id) in [(" and i.actor = ", filter.actor), (" and i.correlation = ", filter.correlation)] {
+            if let Some(id) = id {
+                query.push(column).push_bind(id);
+            }
+        }
+        for (than, bound) in [(" > ", filter.after), (" < ", filter.before), (" >= ", first), (" <= ", last)] {
+            if let Some(bound) = bound {
+                query.push(" and ").push(position).push(than).push_bind(bound);
+            }
+        }
+        let (than, direction) = match order {
+            EventOrder::NewestFirst => (" < ", " desc"),
+            EventOrder::OldestFirst => (" > ", ""),
+        };
+        if let Some(behind) = behind {
+            query.push(" and ").push(place).push(than).push_bind(behind);
+        }
+        query.push(" order by ").push(place).push(direction).push(" limit ").push_bind(limit + 1);
+        let rows = query.build_query_as::<Found>().fetch_all(tx.conn()).await?;
+        let page = Page::cut(rows, limit, list, |it| it.place);
+        let items = page.items.into_iter().map(|it| it.position).collect();
+        Ok(Page { items, next_cursor: page.next_cursor })
+    }
+}
+
+/// The first place at or behind `from` and the last one before `to`; times never fall along the log, so places say it
+/// all. A bound that nothing meets shuts everything out.
+async fn places(
+    tx: &mut TenantTx,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> sqlx::Result<(Option<i64>, Option<i64>)> {
+    let tenant = tx.tenant().uuid();
+    let (mut first, mut last) = (None, None);
+    if let Some(from) = from {
+        let found = sqlx::query_scalar!(
+            "select position from event_index where tenant_id = $1 and recorded_at >= $2
+             order by recorded_at, position limit 1",
+            tenant,
+            from
+        );
+        first = Some(found.fetch_optional(tx.conn()).await?.unwrap_or(i64::MAX));
+    }
+    if let Some(to) = to {
+        let found = sqlx::query_scalar!(
+            "select position from event_index where tenant_id = $1 and recorded_at < $2
+             order by recorded_at desc, position desc limit 1",
+            tenant,
+            to
+        );
+        last = Some(found.fetch_optional(tx.conn()).await?.unwrap_or(0));
+    }
+    Ok((first, last))
+}

@@ -1,0 +1,104 @@
+//! Pages by keyset: a cursor holds the sort key of the last row that was shown, so a page costs the same wherever it is.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The most rows of a page.
+pub const LIMIT_MAX: i64 = 200;
+/// Rows of a page if nothing is said.
+pub const LIMIT_DEFAULT: i64 = 50;
+/// Characters of a cursor at most: names are at most 200 characters of four bytes.
+const CURSOR_CHARS_MAX: usize = 2_048;
+const CURSOR_VERSION: u8 = 1;
+
+/// A cursor that this list did not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor is not one of this list")]
+pub struct CursorInvalid;
+
+/// Why a list cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is of another list, order or version.
+    #[error(transparent)]
+    Cursor(#[from] CursorInvalid),
+    /// The database does not answer.
+    #[error("the read model cannot be read")]
+    Database(#[from] sqlx::Error),
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page<T> {
+    /// The rows, in order.
+    pub items: Vec<T>,
+    /// Gives the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Cuts the row too many that a query asked for, and makes the cursor of the last row that stays.
+    pub fn cut<K: Serialize>(mut items: Vec<T>, limit: i64, list: &str, key: impl Fn(&T) -> K) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = if more { items.last().map(|it| encode(list, &key(it))) } else { None };
+        Self { items, next_cursor }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursor<K> {
+    v: u8,
+    /// Which list and order it belongs to: a cursor of another one would skip rows silently.
+    of: String,
+    key: K,
+}
+
+/// Writes a cursor for `list`.
+#[must_use]
+pub fn encode<K: Serialize>(list: &str, key: &K) -> String {
+    let cursor = Cursor { v: CURSOR_VERSION, of: list.to_owned(), key };
+    // Keys are plain values, which always serialize; an empty cursor is refused when it comes back.
+    BASE64.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+}
+
+/// Reads a cursor of `list`.
+///
+/// # Errors
+/// If it is of another list or version, or nothing of ours.
+pub fn decode<K: DeserializeOwned>(list: &str, text: &str) -> Result<K, CursorInvalid> {
+    if text.len() > CURSOR_CHARS_MAX {
+        return Err(CursorInvalid);
+    }
+    let bytes = BASE64.decode(text).map_err(|_| CursorInvalid)?;
+    let cursor: Cursor<K> = serde_json::from_slice(&bytes).map_err(|_| CursorInvalid)?;
+    if cursor.v == CURSOR_VERSION && cursor.of == list { Ok(cursor.key) } else { Err(CursorInvalid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_only_to_its_own_list() {
+        let text = encode("accounts/name", &("wallet", 7));
+        assert_eq!(decode::<(String, i64)>("accounts/name", &text), Ok(("wallet".to_owned(), 7)));
+        assert_eq!(decode::<(String, i64)>("accounts/opened", &text), Err(CursorInvalid));
+        for garbage in ["", "abc", "eyJ2IjoxfQ", "%%%", &"a".repeat(3_000), &format!("{text}=")] {
+            assert_eq!(decode::<(String, i64)>("accounts/name", garbage), Err(CursorInvalid), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn only_a_page_with_more_behind_it_has_a_cursor() {
+        assert_eq!(Page::cut(vec![1, 2], 2, "l", |it| *it).next_cursor, None);
+        let page = Page::cut(vec![1, 2, 3], 2, "l", |it| *it);
+        assert_eq!(page.items, [1, 2]);
+        assert_eq!(decode::<i32>("l", &page.next_cursor.unwrap()), Ok(2));
+    }
+}

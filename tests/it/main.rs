@@ -1,0 +1,5 @@
+//! Every whole-system test, in one binary: each on a database of its own, in any order, without sleeping.
+
+
+mod executor;
+mod log;

@@ -1,0 +1,161 @@
+//! A database for one test, made from a migrated template, and the roles of the product on it.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use domain::ids::{ActorId, TenantId};
+use event_store::{Cause, Executor, ExecutorOptions, MasterKey};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// The password of every role in the test cluster, which nobody else can reach.
+const PASSWORD: &str = "for-tests-only";
+const TEMPLATE: &str = "quipu_template";
+const ROLES: [&str; 6] =
+    ["quipu_owner", "quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform"];
+
+static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
+
+/// A migrated database of its own. It is dropped with the cluster.
+pub struct Database {
+    name: String,
+}
+
+fn server() -> anyhow::Result<PgConnectOptions> {
+    #[expect(clippy::disallowed_methods, reason = "the harness says where its servers are")]
+    let url = std::env::var("QUIPU_TEST_DATABASE_URL").context("run the tests with ./dev test")?;
+    Ok(PgConnectOptions::from_str(&url)?)
+}
+
+/// Runs a statement with names in it, which cannot be bound.
+///
+/// # Errors
+/// If the server refuses it.
+pub async fn execute(conn: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(conn).await?;
+    Ok(())
+}
+
+async fn make_template() -> anyhow::Result<()> {
+    let mut conn = server()?.connect().await?;
+    // Test processes may start together; the first one makes the template.
+    conn.execute("select pg_advisory_lock(7311)").await?;
+    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+        .bind(TEMPLATE)
+        .fetch_one(&mut conn)
+        .await?;
+    if !exists {
+        conn.execute(
+            "do $$ begin if not exists (select from pg_roles where rolname = 'quipu_owner') then
+                 create role quipu_owner login nosuperuser createrole nobypassrls; end if; end $$",
+        )
+        .await?;
+        execute(&mut conn, format!("alter role quipu_owner password '{PASSWORD}'")).await?;
+        execute(&mut conn, format!("drop database if exists {TEMPLATE}")).await?;
+        execute(&mut conn, format!("create database {TEMPLATE} owner quipu_owner")).await?;
+        let owner = server()?.database(TEMPLATE).username("quipu_owner").password(PASSWORD);
+        event_store::migrate(owner.to_url_lossy().as_str()).await?;
+        for role in ROLES {
+            execute(&mut conn, format!("alter role {role} password '{PASSWORD}'")).await?;
+        }
+        execute(&mut conn, format!("alter database {TEMPLATE} is_template true")).await?;
+    }
+    conn.close().await?;
+    Ok(())
+}
+
+impl Database {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If the server of the harness cannot be used.
+    pub async fn fresh() -> anyhow::Result<Self> {
+        TEMPLATE_READY.get_or_try_init(make_template).await?;
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut conn = server()?.connect().await?;
+        // Copying a template tolerates no other copy at the same moment.
+        conn.execute("select pg_advisory_lock(7312)").await?;
+        execute(&mut conn, format!("create database {name} template {TEMPLATE} owner quipu_owner")).await?;
+        conn.close().await?;
+        Ok(Self { name })
+    }
+
+    /// How to connect as a role of the product.
+    ///
+    /// # Errors
+    /// If the harness has not said where the server is.
+    pub fn options(&self, role: &str) -> anyhow::Result<PgConnectOptions> {
+        Ok(server()?.database(&self.name).username(role).password(PASSWORD))
+    }
+
+    /// The same as a URL.
+    ///
+    /// # Errors
+    /// See [`Database::options`].
+    pub fn url(&self, role: &str) -> anyhow::Result<String> {
+        Ok(self.options(role)?.to_url_lossy().to_string())
+    }
+
+    /// A connection that sees and may do everything, for looking at what was stored.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn superuser(&self) -> anyhow::Result<PgConnection> {
+        Ok(server()?.database(&self.name).connect().await?)
+    }
+
+    /// A small pool as a role of the product.
+    ///
+    /// # Errors
+    /// See [`Database::options`].
+    pub fn pool(&self, role: &str) -> anyhow::Result<PgPool> {
+        Ok(PgPoolOptions::new().max_connections(4).connect_lazy_with(self.options(role)?))
+    }
+
+    /// An executor on this database, as another process would have one.
+    ///
+    /// # Errors
+    /// See [`Database::options`].
+    pub fn executor(&self) -> anyhow::Result<Executor> {
+        Ok(Executor::start(self.executor_options()?).0)
+    }
+
+    /// The options of [`Database::executor`].
+    ///
+    /// # Errors
+    /// See [`Database::options`].
+    pub fn executor_options(&self) -> anyhow::Result<ExecutorOptions> {
+        Ok(ExecutorOptions::new(self.options("quipu_command")?, master_key()?))
+    }
+}
+
+/// The master key of the tests.
+///
+/// # Errors
+/// Never, in truth.
+pub fn master_key() -> anyhow::Result<Arc<MasterKey>> {
+    Ok(Arc::new(MasterKey::new(&vec![7_u8; 32].into())?))
+}
+
+/// A person of a test.
+#[must_use]
+pub fn cause() -> Cause {
+    let origin = event_schemas::envelope::Origin {
+        ip: Some("192.0.2.7".to_owned()),
+        user_agent: Some("a test".to_owned()),
+    };
+    Cause {
+        actor: ActorId::new(Uuid::from_u128(0xac70)),
+        origin: Some(origin),
+        ..Cause::system(Uuid::now_v7())
+    }
+}
+
+/// A tenant of a test.
+#[must_use]
+pub fn tenant(n: u128) -> TenantId {
+    TenantId::new(Uuid::from_u128(0x7e4a_0000 + n))
+}
