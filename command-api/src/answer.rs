@@ -151,7 +151,9 @@ fn item_result(result: Result<Done, Refusal>) -> ItemResult {
         Err(refusal) => {
             let problem = refused(refusal);
             let status = problem.status().as_u16();
-            ItemResult { status, id: None, version: None, problem: Some(problem.body().clone()) }
+            // The trace id is the request's, not the item's: a repeated batch must get the same words again.
+            let problem = ProblemBody { trace_id: None, ..problem.body().clone() };
+            ItemResult { status, id: None, version: None, problem: Some(problem) }
         }
     }
 }

@@ -54,7 +54,6 @@ pub const fn stands(_guard: Guard) -> bool {
 pub fn stands(guard: Guard) -> bool {
     use std::sync::OnceLock;
     static REMOVED: OnceLock<Option<String>> = OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "exists only in builds for tests, apart from every configuration")]
     let removed = REMOVED.get_or_init(|| std::env::var("QUIPU_SABOTAGE").ok());
     removed.as_deref() != Some(guard.name())
 }

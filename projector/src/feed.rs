@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use domain::{Category, Event, StreamId};
 use event_schemas::{DecodeError, catalog};
-use event_store::log::{self, ReadError};
 use event_store::Recorded;
+use event_store::log::{self, ReadError};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 

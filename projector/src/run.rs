@@ -51,7 +51,12 @@ pub(crate) async fn run(follower: Arc<dyn Follower>, shared: Arc<Shared>) -> Res
     while !shared.shutdown.is_cancelled() {
         let wait = match claim(follower.as_ref(), &shared).await? {
             Claimed::Granted(grant) => {
-                tracing::info!(model = name, position = grant.checkpoint.position, lease = grant.lease.epoch, "leading");
+                tracing::info!(
+                    model = name,
+                    position = grant.checkpoint.position,
+                    lease = grant.lease.epoch,
+                    "leading"
+                );
                 let lease = grant.lease;
                 let ended = lead::lead(Arc::clone(&follower), &shared, grant).await;
                 // Whatever happened, whoever waits need not wait for the lease to run out.
@@ -76,7 +81,12 @@ pub(crate) async fn run(follower: Arc<dyn Follower>, shared: Arc<Shared>) -> Res
             Claimed::Inactive { active } => {
                 let detail = format!("version {active} is active, this build has {}", follower.version());
                 if shared.board.set(name, State::Inactive, Some(detail)) {
-                    tracing::warn!(model = name, active, own = follower.version(), "another version is active");
+                    tracing::warn!(
+                        model = name,
+                        active,
+                        own = follower.version(),
+                        "another version is active"
+                    );
                 }
                 shared.timing.recheck
             }
@@ -169,7 +179,10 @@ mod tests {
     fn a_checkpoint_of_another_history_or_of_the_future_is_refused() {
         let at = DateTime::UNIX_EPOCH;
         let refused = |epoch, position| {
-            unfit(&Checkpoint { epoch, position, recorded_at: at }, &Head { epoch: 2, position: 10, recorded_at: at })
+            unfit(
+                &Checkpoint { epoch, position, recorded_at: at },
+                &Head { epoch: 2, position: 10, recorded_at: at },
+            )
         };
         assert!(refused(2, 10).is_none() && refused(2, 0).is_none());
         assert!(matches!(refused(2, 11), Some(Refusal::BeyondHead { checkpoint: 11, log: 10 })));

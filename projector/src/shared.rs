@@ -1,15 +1,20 @@
 //! What every task of a projector has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::connect;
-use sqlx::PgPool;
+use sqlx::Executor as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::Feed;
 use crate::options::{ProjectorOptions, Timing};
 use crate::status::Board;
 use crate::wake::{Announcer, Wake};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// The common ground of all tasks.
 pub(crate) struct Shared {
@@ -34,7 +39,7 @@ impl Shared {
     pub(crate) fn new(options: ProjectorOptions) -> Arc<Self> {
         let database =
             connect::common(options.database, "quipu-projector").options([("client_min_messages", "error")]);
-        let pool = connect::pool(database, options.connections_max);
+        let pool = pool(database, options.connections_max);
         let announcer = options.nats.clone().map(|nats| Announcer::start(nats, options.shutdown.clone()));
         Arc::new(Self {
             instance: options.instance,
@@ -48,4 +53,19 @@ impl Shared {
             shutdown: options.shutdown,
         })
     }
+}
+
+/// A pool whose connections come back clean: a `begin()` of sqlx 0.9.0 that is cancelled leaves its transaction open.
+fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(CONNECTION_AGE_MAX)
+        .after_release(|conn, _| {
+            Box::pin(async move {
+                conn.execute("rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
 }

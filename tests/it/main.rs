@@ -1,5 +1,7 @@
 //! Every whole-system test, in one binary: each on a database of its own, in any order, without sleeping.
 
-
+mod commands;
 mod executor;
 mod log;
+mod supply;
+mod tidy;

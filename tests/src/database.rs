@@ -25,7 +25,6 @@ pub struct Database {
 }
 
 fn server() -> anyhow::Result<PgConnectOptions> {
-    #[expect(clippy::disallowed_methods, reason = "the harness says where its servers are")]
     let url = std::env::var("QUIPU_TEST_DATABASE_URL").context("run the tests with ./dev test")?;
     Ok(PgConnectOptions::from_str(&url)?)
 }

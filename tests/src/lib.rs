@@ -4,6 +4,7 @@
 
 pub mod database;
 pub mod ledger;
+pub mod stack;
 
 use std::future::Future;
 use std::time::Duration;

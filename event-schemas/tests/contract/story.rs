@@ -122,7 +122,7 @@ fn hold(number: u128, expires_in: u64) -> PostTransfer {
 }
 
 /// The story: the first event of each type, or a later one that shows more.
-pub fn told() -> Vec<Event> {
+pub(crate) fn told() -> Vec<Event> {
     let now = DateTime::from_timestamp(1_788_253_200, 0).unwrap();
     let mut shop = Teller { world: World::new(SHOP), now, told: Vec::new() };
 

@@ -137,7 +137,9 @@ mod tests {
             assert!(is_of_data_by_code(code), "{code}");
         }
         // Connection, admin shutdown, lock and statement time limits, disk full, read-only, missing table, no rights.
-        for code in ["08006", "57P01", "55P03", "57014", "53100", "25006", "42P01", "42501", "40P01", "XX000", ""] {
+        for code in
+            ["08006", "57P01", "55P03", "57014", "53100", "25006", "42P01", "42501", "40P01", "XX000", ""]
+        {
             assert!(!is_of_data_by_code(code), "{code}");
         }
         assert!(is_of_data(&sqlx::Error::RowNotFound));

@@ -37,7 +37,11 @@ struct Leader {
 ///
 /// # Errors
 /// A fault that beginning again may mend.
-pub(crate) async fn lead(follower: Arc<dyn Follower>, shared: &Arc<Shared>, grant: Grant) -> Result<Ended, Fault> {
+pub(crate) async fn lead(
+    follower: Arc<dyn Follower>,
+    shared: &Arc<Shared>,
+    grant: Grant,
+) -> Result<Ended, Fault> {
     let (name, renewed) = (follower.name(), Instant::now());
     let parked = park::load(&shared.pool, grant.lease).await?;
     if parked.len() > PARKED_MAX {

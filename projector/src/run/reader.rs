@@ -70,15 +70,12 @@ async fn read(
     loop {
         let page = shared.feed.after(position, length.load(Ordering::Relaxed)).await;
         let failed = page.is_err();
-        match &page {
-            Ok(page) => match page.last() {
-                Some(last) => position = last.recorded.position,
-                None => {
-                    wake.heard(shared.timing.poll).await;
-                    continue;
-                }
-            },
-            Err(_) => {}
+        if let Ok(page) = &page {
+            let Some(last) = page.last() else {
+                wake.heard(shared.timing.poll).await;
+                continue;
+            };
+            position = last.recorded.position;
         }
         if pages.send(page).await.is_err() || failed {
             return;

@@ -87,7 +87,9 @@ impl Writer<'_> {
             let wanted: Vec<Item<'_>> = all
                 .iter()
                 .filter(|item| item.recorded.position <= to.position && !parked.contains(&key(item)))
-                .filter(|item| !parks.iter().any(|it| it.key == key(item) && it.position <= item.recorded.position))
+                .filter(|item| {
+                    !parks.iter().any(|it| it.key == key(item) && it.position <= item.recorded.position)
+                })
                 .filter(|item| !skipped.contains(&(item.recorded.position, key(item))))
                 .copied()
                 .collect();
@@ -142,8 +144,8 @@ impl Writer<'_> {
         let mut tx = self.shared.pool.begin().await.map_err(Fault::from).map_err(Unwritten::Fault)?;
         // The rows may be lost in a crash as long as the checkpoint is lost with them, so nobody waits for the disk.
         sqlx::query!(
-            "select set_config('search_path', $1, true), set_config('synchronous_commit', 'off', true),
-                    set_config('idle_in_transaction_session_timeout', $2, true)",
+            "select set_config('search_path', $1, true) as path, set_config('synchronous_commit', 'off', true) as commit,
+                    set_config('idle_in_transaction_session_timeout', $2, true) as idle",
             self.follower.schema(),
             FROZEN_MAX
         )

@@ -1,0 +1,195 @@
+//! One read: the conditions of the request, the wait, the snapshot, and what its answer is exact for.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, header};
+use chrono::{DateTime, Utc};
+use domain::ids::TenantId;
+use event_schemas::envelope::LogPosition;
+use read_models::progress::{self, Served, Touch};
+use read_models::{ListError, TenantTx};
+use service_kit::problem::{CodeDoc, Problem, code};
+
+use crate::app::App;
+
+/// Says how far in the log an answer is exact, and in a request how far it must be.
+pub(crate) const QUIPU_POSITION: HeaderName = HeaderName::from_static("quipu-position");
+
+/// What a request demands of its answer: how new it must be, and which content it has already.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Conditions {
+    at_least: Option<LogPosition>,
+    pub(crate) known_tags: Vec<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let malformed = || Problem::new(&code::POSITION_MALFORMED, "");
+        let mut positions = parts.headers.get_all(QUIPU_POSITION).iter();
+        let at_least = match (positions.next(), positions.next()) {
+            (None, _) => None,
+            (Some(one), None) => {
+                let text = one.to_str().map_err(|_| malformed())?;
+                Some(text.trim().parse::<LogPosition>().map_err(|_| malformed())?)
+            }
+            (Some(_), Some(_)) => return Err(malformed()),
+        };
+        let known_tags = parts.headers.get_all(header::IF_NONE_MATCH).iter();
+        let known_tags = known_tags.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+        let known_tags = known_tags.map(|it| it.trim().trim_start_matches("W/").to_owned()).collect();
+        Ok(Self { at_least, known_tags })
+    }
+}
+
+impl Conditions {
+    /// The same, and the answer must reach this position too.
+    pub(crate) fn reaching(mut self, position: LogPosition) -> Result<Self, Problem> {
+        match self.at_least {
+            Some(known) if known.epoch != position.epoch => return Err(Problem::new(&code::EPOCH_CHANGED, "")),
+            Some(known) => self.at_least = Some(known.max(position)),
+            None => self.at_least = Some(position),
+        }
+        Ok(self)
+    }
+}
+
+/// An open snapshot of one tenant.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) tx: TenantTx,
+    pub(crate) served: Served,
+}
+
+impl Reading {
+    /// How far the answer is exact.
+    pub(crate) fn position(&self) -> LogPosition {
+        position_of(&self.served)
+    }
+
+    /// Nothing of this tenant is there: the same answer whether it is nobody's or somebody else's.
+    pub(crate) fn not_found(&self) -> Problem {
+        Problem::new(&code::NOT_FOUND, "").header(QUIPU_POSITION, position_header(self.position()))
+    }
+}
+
+fn position_of(served: &Served) -> LogPosition {
+    LogPosition { epoch: served.epoch, position: served.position }
+}
+
+pub(crate) fn position_header(position: LogPosition) -> HeaderValue {
+    // Two numbers and a dash are always a header.
+    HeaderValue::try_from(position.to_string()).unwrap_or_else(|_| HeaderValue::from_static("0-0"))
+}
+
+impl App {
+    /// Opens a snapshot that is as new as the request demands.
+    pub(crate) async fn read(
+        &self,
+        tenant: TenantId,
+        conditions: &Conditions,
+        touches: &[Touch],
+    ) -> Result<Reading, Problem> {
+        if let Some(wanted) = conditions.at_least
+            && !touches.is_empty()
+        {
+            self.watcher.until(touches, wanted).await;
+        }
+        let mut tx = TenantTx::begin(&self.pool, tenant).await?;
+        let served = progress::served(&mut tx, touches).await?;
+        if let Some(wanted) = conditions.at_least {
+            demand(&served, wanted)?;
+        }
+        Ok(Reading { tx, served })
+    }
+
+    /// Opens a snapshot in which everything is that had been recorded up to a moment when the request came.
+    pub(crate) async fn read_as_of(
+        &self,
+        tenant: TenantId,
+        conditions: &Conditions,
+        touches: &[Touch],
+        moment: DateTime<Utc>,
+    ) -> Result<Reading, Problem> {
+        if moment > Utc::now() {
+            return Err(Problem::new(&code::TIME_IN_FUTURE, ""));
+        }
+        let reading = self.read(tenant, conditions, touches).await?;
+        if reading.served.parked.is_some() {
+            return Err(refuse(&reading.served, &code::MODEL_PARKED));
+        }
+        if reading.served.covers(moment) {
+            return Ok(reading);
+        }
+        let head = LogPosition { epoch: reading.served.epoch, position: reading.served.head };
+        reading.tx.end().await?;
+        self.read(tenant, &conditions.clone().reaching(head)?, touches).await
+    }
+}
+
+/// Refuses to answer with less than was demanded.
+fn demand(served: &Served, wanted: LogPosition) -> Result<(), Problem> {
+    if served.epoch != wanted.epoch {
+        return Err(refuse(served, &code::EPOCH_CHANGED));
+    }
+    if served.position >= wanted.position {
+        return Ok(());
+    }
+    match served.parked {
+        Some(parked) if parked <= wanted.position => Err(refuse(served, &code::MODEL_PARKED)),
+        _ => Err(refuse(served, &code::PROJECTION_BEHIND)),
+    }
+}
+
+fn refuse(served: &Served, doc: &CodeDoc) -> Problem {
+    Problem::new(doc, "").header(QUIPU_POSITION, position_header(position_of(served)))
+}
+
+/// What HTTP says to a list that cannot be given.
+pub(crate) fn listed(error: ListError) -> Problem {
+    match error {
+        ListError::Cursor(_) => Problem::new(&code::CURSOR_INVALID, ""),
+        ListError::Database(error) => error.into(),
+    }
+}
+
+/// How many rows a page has.
+pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
+    match asked {
+        None => Ok(read_models::page::LIMIT_DEFAULT),
+        Some(asked) if (1..=read_models::page::LIMIT_MAX).contains(&asked) => Ok(asked),
+        Some(_) => Err(invalid("limit is 1 to 200")),
+    }
+}
+
+/// A parameter that cannot be what it is.
+pub(crate) fn invalid(detail: &str) -> Problem {
+    Problem::new(&code::INVALID_PARAMETER, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(position: i64, parked: Option<i64>) -> Served {
+        let position = parked.map_or(position, |it| position.min(it - 1));
+        let recorded_at = DateTime::<Utc>::MIN_UTC;
+        Served { epoch: 2, position, reached: position, head: 90, recorded_at, parked }
+    }
+
+    #[test]
+    fn what_was_demanded_is_given_or_refused() {
+        let at = |epoch, position| LogPosition { epoch, position };
+        assert_eq!(demand(&served(5, None), at(2, 5)), Ok(()));
+        assert_eq!(demand(&served(5, Some(4)), at(2, 3)), Ok(()));
+        for (served, wanted, code) in [
+            (served(5, None), at(1, 1), "read.epoch-changed"),
+            (served(5, None), at(2, 6), "read.projection-behind"),
+            (served(5, Some(4)), at(2, 4), "read.model-parked"),
+        ] {
+            let refused = demand(&served, wanted).unwrap_err();
+            assert_eq!(refused.code(), code);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! From settings to a server.
+
+use std::sync::Arc;
+
+use event_store::MasterKey;
+use event_store::epoch::{self, EpochError};
+use event_store::keyring::KeyError;
+use service_kit::config::ConfigError;
+use service_kit::database::{self, DatabaseError, Purpose};
+use service_kit::health::Health;
+use service_kit::layers::harden;
+use service_kit::serve::Server;
+use service_kit::token::Verifier;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::routes;
+
+/// Why the process does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The database holds another history than its log says.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The master key is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The description of the interface cannot be written.
+    #[error("the description of the interface cannot be written")]
+    Description(#[from] serde_json::Error),
+    /// The listener failed.
+    #[error("cannot serve")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves on `listener` until the token is cancelled and requests have ended. Refuses to start on a database on which
+/// promises cannot be kept.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), StartError> {
+    service_kit::install_crypto();
+    let pool = database::connect_pool(&config.database, Purpose::Query).await?;
+    database::verify(&pool, Purpose::Query).await?;
+    check_history(&pool).await?;
+    let master = MasterKey::new(&config.keys.master_key()?)?;
+    let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
+    let app = App::new(pool.clone(), master, shutdown.clone());
+    let health = Health::new(shutdown.clone()).database(pool.clone());
+    let router = harden(routes::router(app, verifier, health)?, &config.http);
+    Server { listener, router, config: config.http, shutdown }.run().await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// A standby follows the timeline of its primary and cannot name its own.
+async fn check_history(pool: &PgPool) -> Result<(), EpochError> {
+    let mut conn = pool.acquire().await?;
+    let standby = sqlx::query_scalar!(r#"select pg_is_in_recovery() as "standby!""#).fetch_one(&mut *conn).await?;
+    if !standby {
+        epoch::check(&mut conn).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The whole system in one process: every server on a port of its own, on one fresh database.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use command_api::CommandApi;
+use domain::ids::{ActorId, TenantId, TokenId};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TokenConfig};
+use service_kit::token::{Claims, Role, Signer, generate_keys};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::database::Database;
+
+/// Where NATS of the harness is.
+///
+/// # Errors
+/// If the harness has not said it.
+pub fn nats_url() -> anyhow::Result<String> {
+    std::env::var("QUIPU_TEST_NATS_URL").context("run the tests with ./dev test")
+}
+
+/// Command API alone, or with projector and query API.
+pub struct Stack {
+    /// What it all stands on.
+    pub database: Database,
+    /// Where commands go.
+    pub command_url: String,
+    /// Signs tokens of any kind.
+    pub signer: Signer,
+    /// Where the keys are.
+    pub keys: TempDir,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    _stops: DropGuard,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// Its body, if it is JSON.
+    pub json: Value,
+    /// Its body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// The code of a problem, or nothing.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// A header as text, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// Limits of no test's concern.
+#[must_use]
+pub fn http_config() -> HttpConfig {
+    HttpConfig { rate_per_address: 0, rate_per_principal: 0, ..HttpConfig::default() }
+}
+
+impl Stack {
+    /// Starts a command API on a fresh database.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn commands_only() -> anyhow::Result<Self> {
+        let database = Database::fresh().await?;
+        let keys = tempfile::tempdir()?;
+        generate_keys(&KeyConfig::at(keys.path()))?;
+        let signer = Signer::load(&KeyConfig::at(keys.path()))?;
+        let shutdown = CancellationToken::new();
+        let mut stack = Self {
+            database,
+            command_url: String::new(),
+            signer,
+            keys,
+            http: reqwest::Client::new(),
+            _stops: shutdown.clone().drop_guard(),
+            shutdown,
+        };
+        stack.command_url = stack.another_command_api().await?;
+        Ok(stack)
+    }
+
+    /// Starts one more command API on the same database, as another process would be.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn another_command_api(&self) -> anyhow::Result<String> {
+        let config = command_api::Config {
+            http: http_config(),
+            database: DatabaseConfig::at(&self.database.url("quipu_command")?),
+            nats: NatsConfig::at(&nats_url()?),
+            keys: KeyConfig::at(self.keys.path()),
+            tokens: TokenConfig::default(),
+            log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
+            queue_max: 4096,
+        };
+        let (listener, address) = listener().await?;
+        let api = CommandApi::connect(config, self.shutdown.clone()).await?;
+        tokio::spawn(api.serve(listener));
+        Ok(format!("http://{address}"))
+    }
+
+    /// Claims of a good token for somebody in a tenant.
+    #[must_use]
+    pub fn claims(&self, tenant: TenantId, role: Role) -> Claims {
+        let now = Utc::now().timestamp();
+        Claims {
+            iss: TokenConfig::default().issuer,
+            aud: TokenConfig::default().audience,
+            sub: ActorId::new(Uuid::from_u128(0xac70)),
+            tenant_id: tenant,
+            jti: TokenId::new(Uuid::now_v7()),
+            roles: vec![role],
+            iat: now,
+            exp: now + 3600,
+            nbf: None,
+            sid: None,
+        }
+    }
+
+    /// A good token for an owner.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn owner(&self, tenant: TenantId) -> anyhow::Result<String> {
+        Ok(self.signer.mint(&self.claims(tenant, Role::Owner))?)
+    }
+
+    /// A good token for somebody who may read.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn member(&self, tenant: TenantId) -> anyhow::Result<String> {
+        Ok(self.signer.mint(&self.claims(tenant, Role::Member))?)
+    }
+
+    /// Begins a request to the command API.
+    #[must_use]
+    pub fn command(&self, token: &str, path: &str) -> RequestBuilder {
+        self.http.request(Method::POST, format!("{}{path}", self.command_url)).bearer_auth(token)
+    }
+
+    /// Sends a command with a fresh key.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn post(&self, token: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let key = Uuid::now_v7().to_string();
+        answer(self.command(token, path).header("Idempotency-Key", key).json(body)).await
+    }
+}
+
+/// Sends a request and reads the whole answer.
+///
+/// # Errors
+/// If there is none.
+pub async fn answer(request: RequestBuilder) -> anyhow::Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await?;
+    let json = serde_json::from_str(&text).unwrap_or_default();
+    Ok(Answer { status, headers, json, text })
+}
+
+/// A listener on a free port of the loopback interface.
+///
+/// # Errors
+/// If there is none.
+pub async fn listener() -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
