@@ -95,7 +95,7 @@ pub(crate) enum Failure {
     Stale,
     /// The data of some unit broke a constraint, named here.
     Constraint(String),
-    /// The connection is gone; whether the batch landed is not known.
+    /// The server did not answer or is in no condition to; whether the batch landed is not known.
     Lost,
     /// The database refused for another reason.
     Database(sqlx::Error),
@@ -106,11 +106,16 @@ impl From<sqlx::Error> for Failure {
         let Some(database) = error.as_database_error() else { return Self::Lost };
         match database.code().as_deref() {
             Some("23505") => Self::Constraint(database.constraint().unwrap_or_default().to_owned()),
-            // The server is going away, or gave this connection up.
-            Some(code) if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => Self::Lost,
+            Some(code) if is_passing(code) => Self::Lost,
             _ => Self::Database(error),
         }
     }
+}
+
+/// Whether an SQLSTATE tells of the server's condition, not of the batch: a connection given up, a shutdown, a time
+/// limit, a lock not granted in time, a lack of disk or memory. The same batch may well land a little later.
+fn is_passing(code: &str) -> bool {
+    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) || ["25P03", "55P03", "57014"].contains(&code)
 }
 
 /// The way to append: hands units to the one task that judges them. Clones share it.

@@ -134,7 +134,7 @@ async fn scratch() {
     eprintln!("hint {:?}", hints.next().await.unwrap().payload);
 
     // Poison.
-    executor.submit(unit(FreezeAccount { account_id: acc(3), debits: true, credits: false })).await.unwrap().results[0].clone().unwrap();
+    executor.submit(unit(FreezeAccount { account_id: acc(3), side: Frozen::Debits })).await.unwrap().results[0].clone().unwrap();
     executor.submit_all(tenant(), (0..50).map(|_| unit(transfer(5, 3, None))).collect()).await;
     first.wake();
     until("parked and past it", 10, async || { let h = head(&mut su).await; first.status().iter().any(|s| s.name == "toy" && s.position == h && s.parked == 1) }).await;

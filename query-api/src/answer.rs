@@ -96,7 +96,10 @@ mod tests {
             tagged(position, &Conditions { known_tags, ..Conditions::default() }, b"{}".to_vec())
         };
         let first = tagged(&[]);
-        assert_eq!((first.status(), &first.headers()[QUIPU_POSITION]), (StatusCode::OK, &HeaderValue::from_static("1-7")));
+        assert_eq!(
+            (first.status(), &first.headers()[QUIPU_POSITION]),
+            (StatusCode::OK, &HeaderValue::from_static("1-7"))
+        );
         let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
         assert_eq!(tagged(&["\"other\"", &tag]).status(), StatusCode::NOT_MODIFIED);
         assert_eq!(tagged(&["*"]).status(), StatusCode::NOT_MODIFIED);

@@ -18,7 +18,7 @@ pub(crate) const QUIPU_POSITION: HeaderName = HeaderName::from_static("quipu-pos
 /// What a request demands of its answer: how new it must be, and which content it has already.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conditions {
-    at_least: Option<LogPosition>,
+    pub(crate) at_least: Option<LogPosition>,
     pub(crate) known_tags: Vec<String>,
 }
 
@@ -47,7 +47,9 @@ impl Conditions {
     /// The same, and the answer must reach this position too.
     pub(crate) fn reaching(mut self, position: LogPosition) -> Result<Self, Problem> {
         match self.at_least {
-            Some(known) if known.epoch != position.epoch => return Err(Problem::new(&code::EPOCH_CHANGED, "")),
+            Some(known) if known.epoch != position.epoch => {
+                return Err(Problem::new(&code::EPOCH_CHANGED, ""));
+            }
             Some(known) => self.at_least = Some(known.max(position)),
             None => self.at_least = Some(position),
         }

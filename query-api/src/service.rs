@@ -47,7 +47,11 @@ pub enum StartError {
 ///
 /// # Errors
 /// If it cannot start.
-pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), StartError> {
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
     service_kit::install_crypto();
     let pool = database::connect_pool(&config.database, Purpose::Query).await?;
     database::verify(&pool, Purpose::Query).await?;
@@ -65,7 +69,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
 /// A standby follows the timeline of its primary and cannot name its own.
 async fn check_history(pool: &PgPool) -> Result<(), EpochError> {
     let mut conn = pool.acquire().await?;
-    let standby = sqlx::query_scalar!(r#"select pg_is_in_recovery() as "standby!""#).fetch_one(&mut *conn).await?;
+    let standby =
+        sqlx::query_scalar!(r#"select pg_is_in_recovery() as "standby!""#).fetch_one(&mut *conn).await?;
     if !standby {
         epoch::check(&mut conn).await?;
     }

@@ -13,7 +13,7 @@ use domain::ids::{ActorId, TenantId, TokenId};
 use domain::metadata::Label;
 use domain::organisation::{CreateTenant, Slug};
 use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Receipt, Unit};
-use service_kit::config::{KeyConfig, TokenConfig};
+use service_kit::config::KeyConfig;
 use service_kit::token::{Claims, Signer};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;

@@ -149,21 +149,20 @@ async fn open_accounts(client: &Client, baskets: &[Basket]) -> anyhow::Result<()
 
 async fn post_all(client: &Client, baskets: &[Basket]) -> anyhow::Result<Outcome> {
     let bar = progress(baskets.len());
-    let outcome = stream::iter(baskets.chunks(BATCH))
-        .map(|chunk| {
-            let bar = &bar;
-            async move {
-                let items: Vec<Value> = chunk.iter().map(|basket| json!({ "transfer": basket.transfer() })).collect();
-                let key = format!("grocery-baskets-{}-{}", chunk.first().map_or(0, |it| it.number), chunk.len());
-                let outcome = client.batch(&key, &items, "ledger.transfer-exists").await?;
-                bar.inc(chunk.len() as u64);
-                anyhow::Ok(outcome)
-            }
-        })
+    let posts: Vec<_> = baskets.chunks(BATCH).map(|chunk| post(client, chunk, &bar)).collect();
+    let outcome = stream::iter(posts)
         .buffered(IN_FLIGHT)
         .try_fold(Outcome::default(), |sum, one| async move { Ok(sum.and(one)) })
         .await?;
     bar.finish_and_clear();
+    Ok(outcome)
+}
+
+async fn post(client: &Client, baskets: &[Basket], bar: &ProgressBar) -> anyhow::Result<Outcome> {
+    let items: Vec<Value> = baskets.iter().map(|basket| json!({ "transfer": basket.transfer() })).collect();
+    let key = format!("grocery-baskets-{}-{}", baskets.first().map_or(0, |it| it.number), baskets.len());
+    let outcome = client.batch(&key, &items, "ledger.transfer-exists").await?;
+    bar.inc(baskets.len() as u64);
     Ok(outcome)
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::ids::{AccountId, TenantId};
-use domain::ledger::{Leg, LedgerEvent, Side};
+use domain::ledger::{LedgerEvent, Leg, Side};
 use domain::{Aggregate, Event, StreamId};
 use event_store::Recorded;
 use rust_decimal::Decimal;

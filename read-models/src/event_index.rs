@@ -171,12 +171,14 @@ impl EventIndex {
         if let Some(category) = filter.category {
             query.push(" and i.category = ").push_bind(category);
         }
-        for (column, id) in [(" and i.actor = ", filter.actor), (" and i.correlation = ", filter.correlation)] {
+        for (column, id) in [(" and i.actor = ", filter.actor), (" and i.correlation = ", filter.correlation)]
+        {
             if let Some(id) = id {
                 query.push(column).push_bind(id);
             }
         }
-        for (than, bound) in [(" > ", filter.after), (" < ", filter.before), (" >= ", first), (" <= ", last)] {
+        for (than, bound) in [(" > ", filter.after), (" < ", filter.before), (" >= ", first), (" <= ", last)]
+        {
             if let Some(bound) = bound {
                 query.push(" and ").push(position).push(than).push_bind(bound);
             }

@@ -130,7 +130,10 @@ pub async fn reached(conn: &mut PgConnection) -> sqlx::Result<Reached> {
     .fetch_all(conn)
     .await?;
     let epoch = rows.first().map_or(0, |row| row.epoch);
-    Ok(Reached { epoch, models: rows.into_iter().filter_map(|row| Some((row.model?, row.position?))).collect() })
+    Ok(Reached {
+        epoch,
+        models: rows.into_iter().filter_map(|row| Some((row.model?, row.position?))).collect(),
+    })
 }
 
 /// A reader of the log and how far it has come.

@@ -192,7 +192,8 @@ pub struct TransferFilter {
 }
 
 const LIST: &str = "transfers";
-const COLUMNS: &str = "select t.*, coalesce(t.status = 'pending' and t.expires_at <= now(), false) as expired ";
+const COLUMNS: &str =
+    "select t.*, coalesce(t.status = 'pending' and t.expires_at <= now(), false) as expired ";
 
 impl Transfers {
     /// One transfer.
@@ -221,7 +222,9 @@ impl Transfers {
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         let place = if let Some(account) = filter.account_id {
             query.push("from account_entries e join transfers t on t.tenant_id = e.tenant_id and t.transfer_id = e.transfer_id");
-            query.push(" where e.kind in ('posted', 'held', 'reversed') and e.account_id = ").push_bind(account);
+            query
+                .push(" where e.kind in ('posted', 'held', 'reversed') and e.account_id = ")
+                .push_bind(account);
             query.push(" and e.tenant_id = ").push_bind(tenant);
             "e.position"
         } else {

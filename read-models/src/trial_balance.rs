@@ -234,7 +234,10 @@ impl TrialBalance {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn totals(tx: &mut TenantTx, as_of: Option<DateTime<Utc>>) -> sqlx::Result<Vec<CurrencyTotals>> {
+    pub async fn totals(
+        tx: &mut TenantTx,
+        as_of: Option<DateTime<Utc>>,
+    ) -> sqlx::Result<Vec<CurrencyTotals>> {
         let tenant = tx.tenant().uuid();
         let mut rows = match as_of {
             None => {
@@ -267,7 +270,8 @@ impl TrialBalance {
             }
         };
         for row in &mut rows {
-            let CurrencyTotals { currency, debits_posted, credits_posted, debits_pending, credits_pending } = row;
+            let CurrencyTotals { currency, debits_posted, credits_posted, debits_pending, credits_pending } =
+                row;
             figures::in_currency(currency, [debits_posted, credits_posted, debits_pending, credits_pending]);
         }
         Ok(rows)
@@ -286,9 +290,9 @@ impl TrialBalance {
         let behind = cursor.map(|it| page::decode::<(String, Uuid)>(LIST, it)).transpose()?;
         let (currency, id) = behind.unwrap_or_default();
         let tenant = tx.tenant().uuid();
-        let mut rows = match as_of {
-            None => {
-                sqlx::query_as!(
+        let mut rows =
+            match as_of {
+                None => sqlx::query_as!(
                     TrialBalanceRow,
                     r#"select a.account_id, n.name as "name?", a.currency, a.debits_posted, a.credits_posted,
                               a.debits_pending, a.credits_pending
@@ -302,10 +306,8 @@ impl TrialBalance {
                     limit + 1
                 )
                 .fetch_all(tx.conn())
-                .await?
-            }
-            Some(as_of) => {
-                sqlx::query_as!(
+                .await?,
+                Some(as_of) => sqlx::query_as!(
                     TrialBalanceRow,
                     r#"select a.account_id, n.name as "name?", a.currency, e.debits_posted, e.credits_posted,
                               e.debits_pending, e.credits_pending
@@ -325,11 +327,17 @@ impl TrialBalance {
                     as_of
                 )
                 .fetch_all(tx.conn())
-                .await?
-            }
-        };
+                .await?,
+            };
         for row in &mut rows {
-            let TrialBalanceRow { currency, debits_posted, credits_posted, debits_pending, credits_pending, .. } = row;
+            let TrialBalanceRow {
+                currency,
+                debits_posted,
+                credits_posted,
+                debits_pending,
+                credits_pending,
+                ..
+            } = row;
             figures::in_currency(currency, [debits_posted, credits_posted, debits_pending, credits_pending]);
         }
         Ok(Page::cut(rows, limit, LIST, |it| (it.currency.clone(), it.account_id)))

@@ -3,5 +3,6 @@
 mod commands;
 mod executor;
 mod log;
+mod measure;
 mod supply;
 mod tidy;

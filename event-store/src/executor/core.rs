@@ -153,11 +153,11 @@ impl Core {
         let fresh: Vec<&Unit> =
             units.iter().zip(&replays).filter(|(_, replay)| replay.is_none()).map(|(unit, _)| *unit).collect();
         self.ensure_keys(master, conn, &fresh).await?;
-        in_time(execute(conn, "savepoint batch")).await?;
+        in_time(execute(conn, "savepoint unit")).await?;
         let (landed, events, planned, mut in_doubt) = match self.append_held(conn, &served, &fresh, None).await {
             Ok(done) => done,
             Err(Failure::Constraint(_) | Failure::Database(_)) => {
-                in_time(execute(conn, "rollback to savepoint batch")).await?;
+                in_time(execute(conn, "rollback to savepoint unit")).await?;
                 self.cache.clear();
                 self.forget_keys();
                 self.singly(master, conn, &served, &fresh).await?

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ struct ItemResult {
 #[derive(Deserialize)]
 struct AccountPage {
     items: Vec<AccountRow>,
-    next: Option<String>,
+    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,15 +83,15 @@ impl Client {
         let mut balances = BTreeMap::new();
         let mut cursor: Option<String> = None;
         loop {
-            let page: AccountPage = self
-                .patiently(|| {
-                    let request = self.http.get(format!("{base}/v1/ledger/accounts")).query(&[("limit", "200")]);
-                    let request = request.header("Quipu-Position", position);
-                    cursor.iter().fold(request, |request, cursor| request.query(&[("cursor", cursor)]))
-                })
-                .await?;
+            let mut url = Url::parse(&format!("{base}/v1/ledger/accounts"))?;
+            url.query_pairs_mut().append_pair("limit", "200");
+            if let Some(cursor) = &cursor {
+                url.query_pairs_mut().append_pair("cursor", cursor);
+            }
+            let page: AccountPage =
+                self.patiently(|| self.http.get(url.clone()).header("Quipu-Position", position)).await?;
             balances.extend(page.items.into_iter().map(|row| (row.name, row.balance)));
-            match page.next {
+            match page.next_cursor {
                 Some(next) => cursor = Some(next),
                 None => return Ok(balances),
             }

@@ -89,7 +89,9 @@ fn shape_section(name: &str, shape: &Value) -> String {
             section += &row([&format!("`{}`", of("const")), &sentence(of("description"))]);
         }
     } else {
-        section += &format!("A {}{}.\n", type_of(shape), bounds(shape));
+        let name = type_of(shape);
+        let article = if name.starts_with("object") { "An" } else { "A" };
+        section += &format!("{article} {name}{}.\n", bounds(shape));
     }
     section
 }

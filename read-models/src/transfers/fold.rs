@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::Event;
 use domain::ids::TransferId;
-use domain::ledger::{Leg, LedgerEvent};
+use domain::ledger::{LedgerEvent, Leg};
 use event_store::Recorded;
 use rust_decimal::Decimal;
 use sqlx::types::Json;

@@ -1,0 +1,148 @@
+//! Events as people see them: the envelope whole, the payload as it is stored, and where the request came from, which
+//! is sealed in the log and opened here only.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::ids::TenantId;
+use event_schemas::envelope::{LogPosition, Meta, Origin};
+use event_store::keyring::{Place, SubjectKey};
+use event_store::{MasterKey, Recorded, log};
+use read_models::TenantTx;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use service_kit::problem::Problem;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+
+/// Where in an event the origin is sealed; part of what the seal is bound to.
+const ORIGIN_PATH: &str = "meta.origin";
+
+/// An event of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventRow {
+    /// Where it stands in the log, with the log's epoch.
+    #[schema(example = "1-4711")]
+    pub position: String,
+    /// Where it stands among the tenant's events, without holes.
+    #[schema(example = 42)]
+    pub tenant_seq: i64,
+    /// `context.noun-verbed`.
+    #[serde(rename = "type")]
+    #[schema(example = "ledger.transfer-posted")]
+    pub event_type: String,
+    /// Version of the payload's shape.
+    #[schema(example = 1)]
+    pub schema_version: i16,
+    /// Its own stream: category and id.
+    #[schema(example = "ledger.transfer/0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e")]
+    pub stream: String,
+    /// Its version in that stream.
+    #[schema(example = 1)]
+    pub version: i64,
+    /// Unique for ever; also the message id on NATS.
+    pub event_id: Uuid,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// What it says, to the letter. Private values in it stay sealed.
+    #[schema(value_type = Object)]
+    pub payload: Box<RawValue>,
+    /// Who, from where, because of what; `null` if it cannot be read. `origin` holds `ip` and `user_agent`, or is `null`
+    /// if the person was erased.
+    #[schema(value_type = Object, example = json!({
+        "actor": "0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e",
+        "correlation": "4bf92f35-77b3-4da6-a3ce-929d0e0e4736",
+        "origin": { "ip": "192.0.2.7", "user_agent": "curl/8.9" }
+    }))]
+    pub meta: Option<Meta>,
+}
+
+/// The events at these positions, in the order of the positions.
+pub(crate) async fn rows(
+    app: &App,
+    tx: &mut TenantTx,
+    epoch: i32,
+    positions: &[i64],
+) -> Result<Vec<EventRow>, Problem> {
+    let mut events = log::at(tx.conn(), positions).await?;
+    if positions.first() > positions.last() {
+        events.reverse();
+    }
+    let metas: Vec<Option<Meta>> = events.iter().map(|it| it.meta().ok()).collect();
+    let keys = subject_keys(&app.master, tx, metas.iter().flatten()).await?;
+    let mut rows = Vec::with_capacity(events.len());
+    for (event, meta) in events.into_iter().zip(metas) {
+        let meta = meta.map(|it| opened(it, &event, &keys));
+        let payload = RawValue::from_string(event.payload).map_err(|error| Problem::fault(&error))?;
+        rows.push(EventRow {
+            position: LogPosition { epoch, position: event.position }.to_string(),
+            tenant_seq: event.tenant_seq,
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            stream: event.stream.to_string(),
+            version: event.version,
+            event_id: event.event_id,
+            recorded_at: event.recorded_at,
+            payload,
+            meta,
+        });
+    }
+    Ok(rows)
+}
+
+fn subject_of(meta: &Meta) -> Option<Uuid> {
+    let subject = meta.origin.as_ref()?.get("$private")?.get("subject")?.as_str()?;
+    Uuid::parse_str(subject).ok()
+}
+
+/// The keys of the persons who acted. They are read for each answer anew, so an erased person is erased at once.
+async fn subject_keys(
+    master: &MasterKey,
+    tx: &mut TenantTx,
+    metas: impl Iterator<Item = &Meta>,
+) -> sqlx::Result<HashMap<Uuid, SubjectKey>> {
+    let subjects: Vec<Uuid> = metas.filter_map(subject_of).collect();
+    if subjects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        "select subject_id, wrapped from keys.subject_keys where tenant_id = $1 and subject_id = any($2)",
+        tenant.uuid(),
+        &subjects
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| unwrapped(master, tenant, row.subject_id, &row.wrapped)).collect())
+}
+
+fn unwrapped(
+    master: &MasterKey,
+    tenant: TenantId,
+    subject: Uuid,
+    wrapped: &[u8],
+) -> Option<(Uuid, SubjectKey)> {
+    match master.unwrap(tenant, subject, wrapped) {
+        Ok(key) => Some((subject, key)),
+        Err(error) => {
+            tracing::warn!(%subject, %error, "a subject's key cannot be unwrapped");
+            None
+        }
+    }
+}
+
+/// The meta with its origin in the clear, or with `null` in its place.
+fn opened(mut meta: Meta, event: &Recorded, keys: &HashMap<Uuid, SubjectKey>) -> Meta {
+    let place =
+        Place { tenant: event.tenant, stream: event.stream, event_id: event.event_id, path: ORIGIN_PATH };
+    let key = subject_of(&meta).and_then(|it| keys.get(&it));
+    meta.origin = meta.origin.take().map(|sealed| {
+        let plain = key.and_then(|key| key.open(&place, &sealed).ok());
+        let origin = plain.and_then(|it| serde_json::from_slice::<Origin>(&it).ok());
+        origin.and_then(|it| serde_json::to_value(it).ok()).unwrap_or(Value::Null)
+    });
+    meta
+}

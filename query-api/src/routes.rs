@@ -1,0 +1,105 @@
+//! Every route of the process, each with its permission.
+
+mod accounts;
+mod entries;
+mod events;
+mod journal;
+mod projections;
+mod statement;
+mod transfers;
+mod trial_balance;
+
+use std::sync::Arc;
+
+use axum::Router;
+use service_kit::access::{Permission, permissions as may, verified_by};
+use service_kit::health::Health;
+use service_kit::openapi;
+use service_kit::problem::{PROBLEM_JSON, ProblemBody};
+use service_kit::token::Verifier;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+/// The one list.
+fn all() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info()).build())
+        .routes(needs::<may::ReadAccounts>(routes!(accounts::list)))
+        .routes(needs::<may::ReadAccounts>(routes!(accounts::find)))
+        .routes(needs::<may::ReadAccounts>(routes!(accounts::balance)))
+        .routes(needs::<may::ReadAccounts>(routes!(entries::list)))
+        .routes(needs::<may::ReadAccounts>(routes!(statement::statement)))
+        .routes(needs::<may::ReadTransfers>(routes!(transfers::list)))
+        .routes(needs::<may::ReadTransfers>(routes!(transfers::find)))
+        .routes(needs::<may::ReadJournal>(routes!(trial_balance::trial_balance)))
+        .routes(needs::<may::ReadJournal>(routes!(journal::journal)))
+        .routes(needs::<may::ReadEvents>(routes!(events::list)))
+        .routes(needs::<may::ReadEvents>(routes!(events::find)))
+        .routes(needs::<may::ReadProjections>(routes!(projections::list)))
+}
+
+fn info() -> Info {
+    let mut info = Info::new("Quipu reads", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Every answer comes from one snapshot and says in `Quipu-Position` how far in the log it is exact. Send that \
+         header, as a command answered it, to read what you wrote: the answer waits up to two seconds for it. Amounts \
+         are text with exactly the digits of their currency; times are RFC 3339 in UTC."
+            .to_owned(),
+    );
+    info
+}
+
+/// The description of the interface.
+#[must_use]
+pub fn document() -> OpenApi {
+    openapi::complete(all().into_openapi())
+}
+
+/// Everything that the process serves, to be hardened.
+pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Result<Router, serde_json::Error> {
+    let (router, description) = all().split_for_parts();
+    let described = openapi::routes(&openapi::complete(description))?;
+    let router = verified_by(router.with_state(app), verifier);
+    Ok(router.merge(health.routes()).merge(described).merge(openapi::problem_pages(&[])))
+}
+
+/// Writes the permission, and what all reads have in common, into the description of operations.
+fn needs<P: Permission>(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    for item in routes.1.paths.values_mut() {
+        if let Some(operation) = &mut item.get {
+            openapi::describe_permission::<P>(operation);
+            describe_read(operation);
+        }
+    }
+    routes
+}
+
+fn describe_read(operation: &mut Operation) {
+    for (name, description) in [
+        ("Quipu-Position", "The answer must be exact at least up to here, such as `1-4711`."),
+        ("If-None-Match", "Tags of content that the client has; an equal answer is 304 without a body."),
+    ] {
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(description))
+            .schema(Some(text))
+            .build();
+        operation.parameters.get_or_insert_with(Vec::new).push(parameter.into());
+    }
+    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
+    let not_modified = ResponseBuilder::new().description("The client has it already.").build();
+    let another_epoch = ResponseBuilder::new()
+        .description("The position is of another life of the log.")
+        .content(PROBLEM_JSON, problem())
+        .build();
+    for (status, response) in [("304", not_modified), ("409", another_epoch)] {
+        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+    }
+}
