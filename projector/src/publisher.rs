@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Stream;
@@ -25,7 +26,7 @@ use crate::backoff;
 use crate::options::StreamOptions;
 use crate::run::Fault;
 use crate::shared::Shared;
-use crate::status::State;
+use crate::status;
 use lease::Progress;
 use position::{From, Why};
 use publish::{ACK_TIME_MAX, IN_FLIGHT_MAX};
@@ -76,7 +77,7 @@ pub(crate) async fn run(
             lease::release(&shared.pool, lease).await?;
             ended?;
         } else {
-            shared.board.set(NAME, State::Standby, None);
+            shared.board.set(NAME, status::State::Standby, None);
         }
         tokio::select! {
             () = shared.shutdown.cancelled() => {}
@@ -121,7 +122,11 @@ impl Publisher {
                 Some(Err(Fault::Nats(fault))) => fault,
             };
             failures = if began.elapsed() > INSPECT_EVERY { 1 } else { failures + 1 };
-            if self.shared.board.set(NAME, State::Failing, Some("NATS does not take messages".to_owned())) {
+            if self.shared.board.set(
+                NAME,
+                status::State::Failing,
+                Some("NATS does not take messages".to_owned()),
+            ) {
                 tracing::warn!(error = fault, "NATS does not take messages, trying on");
             } else {
                 tracing::debug!(error = fault, failures, "NATS does not take messages");
@@ -142,10 +147,12 @@ impl Publisher {
     /// Finds where to go on, and goes on until something calls for another look.
     async fn publish(&self) -> Result<Paused, Fault> {
         let connects = self.connects();
+        self.refuse_unconnected()?;
         let stream = stream::ensure(&self.context, &self.options).await?;
         let facts = stream::facts(&stream).await?;
         let Some(mut progress) = self.resume(&stream, &facts).await? else { return Ok(Paused::Over) };
-        self.shared.board.set(NAME, State::Leading, None);
+        self.shared.board.set(NAME, status::State::Leading, None);
+        self.shared.board.moved(NAME, progress.position, None);
         let mut wake = self.shared.wake.listen();
         let (mut renewed, mut inspected) = (Instant::now(), Instant::now());
         loop {
@@ -158,7 +165,8 @@ impl Publisher {
                 if inspected.elapsed() > INSPECT_EVERY {
                     inspected = Instant::now();
                     let now = stream::facts(&stream).await?;
-                    if (now.created, now.last) != (progress.created, progress.sequence) {
+                    let emptied = now.messages == 0 && facts.messages > 0;
+                    if (now.created, now.last) != (progress.created, progress.sequence) || emptied {
                         return Ok(Paused::Look);
                     }
                 }
@@ -170,6 +178,8 @@ impl Publisher {
                 }
                 continue;
             }
+            // A message sent now would wait for its acknowledgement to time out.
+            self.refuse_unconnected()?;
             let payload_max = publish::payload_max(&self.nats);
             let last_recorded = page.last().map(|it| it.recorded_at);
             let messages = page.iter().map(|it| publish::event(it, self.epoch, payload_max)).collect();
@@ -180,13 +190,18 @@ impl Publisher {
                 if !self.save(&progress).await? {
                     return Ok(Paused::Over);
                 }
-                if let Some(recorded_at) = last_recorded {
-                    self.shared.board.moved(NAME, position, recorded_at);
-                }
+                self.shared.board.moved(NAME, position, last_recorded);
             }
             if let Some(fault) = sent.failed {
                 return Err(fault);
             }
+        }
+    }
+
+    fn refuse_unconnected(&self) -> Result<(), Fault> {
+        match self.nats.connection_state() {
+            State::Connected => Ok(()),
+            State::Pending | State::Disconnected => Err(Fault::Nats("not connected".to_owned())),
         }
     }
 

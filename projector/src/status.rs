@@ -85,8 +85,8 @@ impl Board {
         }
     }
 
-    pub(crate) fn moved(&self, name: &'static str, position: i64, recorded_at: DateTime<Utc>) {
-        self.change(name, |status| (status.position, status.recorded_at) = (position, Some(recorded_at)));
+    pub(crate) fn moved(&self, name: &'static str, position: i64, recorded_at: Option<DateTime<Utc>>) {
+        self.change(name, |status| (status.position, status.recorded_at) = (position, recorded_at));
     }
 
     pub(crate) fn parked(&self, name: &'static str, parked: usize) {

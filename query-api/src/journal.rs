@@ -106,7 +106,7 @@ mod tests {
     fn names_are_made_harmless() {
         for (name, shown) in [
             ("Assets:Bank", "Assets-Bank"),
-            ("(virtual)  ; not", "virtual not"),
+            ("(virtual)  ; not", "virtual-not"),
             ("* ! name", "name"),
             ("Müller & Söhne", "Müller Söhne"),
             ("::", ""),

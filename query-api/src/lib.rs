@@ -16,4 +16,4 @@ mod wait;
 pub use app::App;
 pub use config::Config;
 pub use routes::document;
-pub use service::{StartError, serve};
+pub use service::{QueryApi, StartError};

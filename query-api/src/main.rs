@@ -1,7 +1,7 @@
 //! The process: settings, logs, signals, and the server until it is told to stop.
 
-use query_api::{Config, serve};
-use service_kit::{config, serve as accept, shutdown, telemetry};
+use query_api::{Config, QueryApi};
+use service_kit::{config, serve, shutdown, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -9,7 +9,7 @@ async fn main() -> anyhow::Result<()> {
     let config: Config = config::load();
     telemetry::init(&config.log)?;
     let shutdown = shutdown::on_signals()?;
-    let listener = accept::bind(&config.http).await?;
-    serve(config, listener, shutdown).await?;
+    let listener = serve::bind(&config.http).await?;
+    QueryApi::connect(config, shutdown).await?.serve(listener).await?;
     Ok(())
 }

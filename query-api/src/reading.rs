@@ -93,16 +93,25 @@ impl App {
         conditions: &Conditions,
         touches: &[Touch],
     ) -> Result<Reading, Problem> {
-        if let Some(wanted) = conditions.at_least
-            && !touches.is_empty()
-        {
+        let Some(wanted) = conditions.at_least else { return self.open(tenant, touches).await };
+        let had = touches.is_empty() || self.watcher.had(touches, wanted);
+        if !had {
             self.watcher.until(touches, wanted).await;
         }
+        let mut reading = self.open(tenant, touches).await?;
+        if had && reading.served.reached < wanted.position && reading.served.epoch == wanted.epoch {
+            // It had come so far and does not stand there any more; or, without a model, the log itself is awaited.
+            reading.tx.end().await?;
+            self.watcher.until(touches, wanted).await;
+            reading = self.open(tenant, touches).await?;
+        }
+        demand(&reading.served, wanted)?;
+        Ok(reading)
+    }
+
+    async fn open(&self, tenant: TenantId, touches: &[Touch]) -> Result<Reading, Problem> {
         let mut tx = TenantTx::begin(&self.pool, tenant).await?;
         let served = progress::served(&mut tx, touches).await?;
-        if let Some(wanted) = conditions.at_least {
-            demand(&served, wanted)?;
-        }
         Ok(Reading { tx, served })
     }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use event_store::MasterKey;
 use event_store::epoch::{self, EpochError};
 use event_store::keyring::KeyError;
-use service_kit::config::ConfigError;
+use service_kit::config::{ConfigError, HttpConfig};
 use service_kit::database::{self, DatabaseError, Purpose};
 use service_kit::health::Health;
 use service_kit::layers::harden;
@@ -42,28 +43,43 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
-/// Serves on `listener` until the token is cancelled and requests have ended. Refuses to start on a database on which
-/// promises cannot be kept.
-///
-/// # Errors
-/// If it cannot start.
-pub async fn serve(
-    config: Config,
-    listener: TcpListener,
+/// A process that is ready to serve.
+#[derive(Debug)]
+pub struct QueryApi {
+    http: HttpConfig,
+    pool: PgPool,
+    router: Router,
     shutdown: CancellationToken,
-) -> Result<(), StartError> {
-    service_kit::install_crypto();
-    let pool = database::connect_pool(&config.database, Purpose::Query).await?;
-    database::verify(&pool, Purpose::Query).await?;
-    check_history(&pool).await?;
-    let master = MasterKey::new(&config.keys.master_key()?)?;
-    let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
-    let app = App::new(pool.clone(), master, shutdown.clone());
-    let health = Health::new(shutdown.clone()).database(pool.clone());
-    let router = harden(routes::router(app, verifier, health)?, &config.http);
-    Server { listener, router, config: config.http, shutdown }.run().await?;
-    pool.close().await;
-    Ok(())
+}
+
+impl QueryApi {
+    /// Connects, and refuses a database on which promises cannot be kept.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn connect(config: Config, shutdown: CancellationToken) -> Result<Self, StartError> {
+        service_kit::install_crypto();
+        let pool = database::connect_pool(&config.database, Purpose::Query).await?;
+        database::verify(&pool, Purpose::Query).await?;
+        check_history(&pool).await?;
+        let master = MasterKey::new(&config.keys.master_key()?)?;
+        let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
+        let app = App::new(pool.clone(), master, shutdown.clone());
+        let health = Health::new(shutdown.clone()).database(pool.clone());
+        let router = harden(routes::router(app, verifier, health)?, &config.http);
+        Ok(Self { http: config.http, pool, router, shutdown })
+    }
+
+    /// Serves until the token is cancelled and requests have ended.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve(self, listener: TcpListener) -> Result<(), StartError> {
+        let Self { http, pool, router, shutdown } = self;
+        Server { listener, router, config: http, shutdown }.run().await?;
+        pool.close().await;
+        Ok(())
+    }
 }
 
 /// A standby follows the timeline of its primary and cannot name its own.

@@ -72,14 +72,17 @@ impl Watcher {
         watcher
     }
 
-    /// Waits, for at most [`WAIT_MAX`], until the models have come to a position. Whether they have is to be asked of
-    /// the snapshot that is read: this only waits.
+    /// Whether the models had come to a position when they were last looked at. It holds, unless a model was taken
+    /// back to an older build since.
+    pub(crate) fn had(&self, touches: &[Touch], wanted: LogPosition) -> bool {
+        self.seen.borrow().has(touches, wanted)
+    }
+
+    /// Waits, for at most [`WAIT_MAX`], until the models are seen at a position. Whether they are is to be asked of the
+    /// snapshot that is read: this only waits.
     pub(crate) async fn until(&self, touches: &[Touch], wanted: LogPosition) {
         let mut seen = self.seen.clone();
-        // Positions only grow within an epoch, so what was seen once holds.
-        if seen.borrow_and_update().has(touches, wanted) {
-            return;
-        }
+        seen.mark_unchanged();
         let _wait = Wait::begin(&self.waiting);
         let reached = async {
             while seen.changed().await.is_ok() {

@@ -17,8 +17,11 @@ impl TenantTx {
     /// If no connection is free or the database does not answer.
     pub async fn begin(pool: &PgPool, tenant: TenantId) -> sqlx::Result<Self> {
         let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+        // Tenants differ in size by orders of magnitude, so a plan made for one of them is not kept for another: on a
+        // freshly filled index a plan for the average walked 120,000 rows for a rare category, 78 ms instead of one.
         sqlx::query!(
-            "select set_config('app.tenants', $1, true) as tenants, set_config('search_path', 'read', true) as path",
+            "select set_config('app.tenants', $1, true) as tenants, set_config('search_path', 'read', true) as path,
+                    set_config('plan_cache_mode', 'force_custom_plan', true) as plans",
             format!("{{{tenant}}}")
         )
         .fetch_one(&mut *tx)

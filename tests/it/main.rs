@@ -2,7 +2,9 @@
 
 mod commands;
 mod executor;
+mod fan_out;
 mod log;
 mod measure;
+mod projections;
 mod supply;
 mod tidy;

@@ -4,6 +4,7 @@
 
 pub mod database;
 pub mod ledger;
+pub mod nats;
 pub mod stack;
 
 use std::future::Future;

@@ -48,7 +48,7 @@ pub(crate) async fn lead(
         return Ok(Ended::Refused(Refusal::TooManyParked(parked.len())));
     }
     shared.board.parked(name, parked.len());
-    shared.board.moved(name, grant.checkpoint.position, grant.checkpoint.recorded_at);
+    shared.board.moved(name, grant.checkpoint.position, Some(grant.checkpoint.recorded_at));
     shared.board.set(name, State::Leading, None);
     let _beside = follower.while_leading(grant.lease).map(|work| AbortOnDropHandle::new(tokio::spawn(work)));
     let mut leader = Leader {
@@ -190,7 +190,7 @@ impl Leader {
 
     fn moved(&self) {
         let Checkpoint { epoch, position, recorded_at } = self.checkpoint;
-        self.shared.board.moved(self.follower.name(), position, recorded_at);
+        self.shared.board.moved(self.follower.name(), position, Some(recorded_at));
         if let Some(announcer) = &self.shared.announcer {
             announcer.checkpoint_moved(&CheckpointMoved {
                 model: self.follower.name(),

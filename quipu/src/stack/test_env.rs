@@ -41,6 +41,8 @@ pub async fn with_servers(
         anyhow::Ok(vec![
             ("QUIPU_TEST_DATABASE_URL", postgres::superuser_url(&servers.secrets, port, "postgres")),
             ("QUIPU_TEST_NATS_URL", nats::url(&servers.secrets, nats.port)),
+            // For tests that kill or wipe a NATS of their own.
+            ("QUIPU_TEST_NATS_BIN", program.display().to_string()),
         ])
     };
     let outcome = run(prepared, command).await;

@@ -1,0 +1,180 @@
+//! What arrives on NATS, whatever happens to it: every event, in order, once after deduplication.
+
+use std::time::{Duration, Instant};
+
+use event_store::Unit;
+use futures_util::StreamExt as _;
+use projector::{Projector, ProjectorOptions};
+use service_kit::config::NatsConfig;
+use tests::database::{Database, cause, tenant};
+use tests::ledger::{accepted, account, set_up, submit, transfer};
+use tests::nats::{Message, Nats};
+use tests::until;
+use tokio_util::sync::CancellationToken;
+
+type Test = anyhow::Result<()>;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn start(database: &Database, nats: &Nats, shutdown: &CancellationToken) -> anyhow::Result<Projector> {
+    let client = service_kit::nats::connect(&NatsConfig::at(&nats.url()), "test").await?;
+    let options = ProjectorOptions::new(database.options("quipu_projector")?, shutdown.clone());
+    Ok(Projector::start(ProjectorOptions { nats: Some(client), connections_max: 12, ..options }))
+}
+
+async fn post(database: &Database, count: usize) -> Test {
+    let executor = database.executor()?;
+    let units = (0..count).map(|_| Ok(Unit::new(tenant(1), cause(), transfer(account(1), account(2), "0.01")?)));
+    for outcome in executor.submit_all(tenant(1), units.collect::<anyhow::Result<_>>()?).await {
+        accepted(&outcome?)?;
+    }
+    Ok(())
+}
+
+async fn head(database: &Database) -> anyhow::Result<usize> {
+    let mut conn = database.superuser().await?;
+    let head: i64 = sqlx::query_scalar("select position from store.log_head").fetch_one(&mut conn).await?;
+    Ok(usize::try_from(head)?)
+}
+
+/// Waits until the stream ends with the head of the log, then compares all of it.
+async fn complete(database: &Database, nats: &Nats) -> anyhow::Result<Vec<Message>> {
+    let head = head(database).await?;
+    until(PATIENCE, || async {
+        let Ok(messages) = nats.messages().await else { return Ok(false) };
+        Ok(messages.last().is_some_and(|it| it.position == format!("1-{head}")))
+    })
+    .await?;
+    let messages = nats.messages().await?;
+    let positions: Vec<String> = messages.iter().map(|it| it.position.clone()).collect();
+    let expected: Vec<String> = (1..=head).map(|n| format!("1-{n}")).collect();
+    assert_eq!(positions, expected, "every event, in order, once");
+    Ok(messages)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_arrive_as_cloud_events_on_their_subjects() -> Test {
+    let (database, nats) = (Database::fresh().await?, Nats::start().await?);
+    let shutdown = CancellationToken::new();
+    let _projector = start(&database, &nats, &shutdown).await?;
+    set_up(&database.executor()?, tenant(1), 2, "10.00").await?;
+    post(&database, 50).await?;
+    let messages = complete(&database, &nats).await?;
+    let last = messages.last().expect("messages");
+    assert_eq!(last.subject, format!("quipu.{}.ledger.transfer.posted", tenant(1)));
+    assert_eq!(last.event_type, "ledger.transfer-posted");
+    let mut conn = database.superuser().await?;
+    let (id, payload): (uuid::Uuid, String) =
+        sqlx::query_as("select event_id, payload::text from store.events order by position desc limit 1").fetch_one(&mut conn).await?;
+    assert_eq!(last.id, id.to_string());
+    let body: serde_json::Value = serde_json::from_str(&last.payload)?;
+    assert_eq!(body, serde_json::from_str::<serde_json::Value>(&payload)?);
+    shutdown.cancel();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fan_out_goes_on_after_nats_was_killed() -> Test {
+    let (database, mut nats) = (Database::fresh().await?, Nats::start().await?);
+    set_up(&database.executor()?, tenant(1), 2, "100.00").await?;
+    let shutdown = CancellationToken::new();
+    let _projector = start(&database, &nats, &shutdown).await?;
+    complete(&database, &nats).await?;
+    nats.kill().await?;
+    post(&database, 500).await?;
+    nats.back().await?;
+    complete(&database, &nats).await?;
+    post(&database, 5).await?;
+    complete(&database, &nats).await?;
+    shutdown.cancel();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_nats_is_filled_again() -> Test {
+    let (database, mut nats) = (Database::fresh().await?, Nats::start().await?);
+    set_up(&database.executor()?, tenant(1), 2, "100.00").await?;
+    post(&database, 300).await?;
+    let shutdown = CancellationToken::new();
+    let _projector = start(&database, &nats, &shutdown).await?;
+    complete(&database, &nats).await?;
+    nats.wipe().await?;
+    nats.back().await?;
+    post(&database, 3).await?;
+    complete(&database, &nats).await?;
+    shutdown.cancel();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_nats_is_completed() -> Test {
+    let (database, mut nats) = (Database::fresh().await?, Nats::start().await?);
+    set_up(&database.executor()?, tenant(1), 2, "100.00").await?;
+    let shutdown = CancellationToken::new();
+    let _projector = start(&database, &nats, &shutdown).await?;
+    complete(&database, &nats).await?;
+    nats.kill().await?;
+    let copy = nats.copy()?;
+    nats.back().await?;
+    post(&database, 200).await?;
+    complete(&database, &nats).await?;
+    nats.kill().await?;
+    nats.put_back(&copy)?;
+    nats.back().await?;
+    post(&database, 1).await?;
+    complete(&database, &nats).await?;
+    shutdown.cancel();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_publishers_publish_once() -> Test {
+    let (database, nats) = (Database::fresh().await?, Nats::start().await?);
+    set_up(&database.executor()?, tenant(1), 2, "100.00").await?;
+    let shutdown = CancellationToken::new();
+    let _a = start(&database, &nats, &shutdown).await?;
+    let _b = start(&database, &nats, &shutdown).await?;
+    for _ in 0..10 {
+        post(&database, 50).await?;
+        // Whoever leads is deposed while it publishes.
+        let mut conn = database.superuser().await?;
+        sqlx::query("update run.publisher set lease_epoch = lease_epoch + 1, lease_until = '-infinity'").execute(&mut conn).await?;
+    }
+    complete(&database, &nats).await?;
+    shutdown.cancel();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_commit_to_publish_when_idle() -> Test {
+    use std::io::Write as _;
+    let (database, nats) = (Database::fresh().await?, Nats::start().await?);
+    let client = nats.client().await?;
+    let hint = client.clone();
+    let (wake, mut woken) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let (executor, _task) = event_store::Executor::start_observed(database.executor_options()?, move |_| wake.send(()).unwrap_or(()));
+    tokio::spawn(async move {
+        while woken.recv().await.is_some() {
+            drop(hint.publish("quipu.wake", Vec::new().into()).await);
+            drop(hint.flush().await);
+        }
+    });
+    set_up(&executor, tenant(1), 2, "100.00").await?;
+    let shutdown = CancellationToken::new();
+    let _projector = start(&database, &nats, &shutdown).await?;
+    complete(&database, &nats).await?;
+    let mut messages = client.subscribe("quipu.*.*.*.*").await?;
+    client.flush().await?;
+    let mut taken = Vec::new();
+    for _ in 0..100 {
+        accepted(&submit(&executor, tenant(1), transfer(account(1), account(2), "0.01")?).await?)?;
+        let committed = Instant::now();
+        messages.next().await;
+        taken.push(committed.elapsed());
+    }
+    taken.sort();
+    writeln!(std::io::stderr(), "answer to message: median {:?}, 99th {:?}", taken[50], taken[99])?;
+    shutdown.cancel();
+    Ok(())
+}
