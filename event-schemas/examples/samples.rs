@@ -11,7 +11,7 @@ mod story;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
-    for event in story::told() {
+    for event in story::told()? {
         let encoded = encode(&event)?;
         let path = folder.join(document::file_name(encoded.event_type, encoded.schema_version));
         if !path.exists() {

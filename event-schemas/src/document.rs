@@ -68,6 +68,7 @@ pub fn sample(event: &Event) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(event)?;
     let tagged: Tagged<'_> = serde_json::from_str(&text)?;
     // It stood one level deeper. No JSON text holds a bare line break, so every line begins with that indentation.
-    let lines: Vec<_> = tagged.payload.get().lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+    let lines: Vec<_> =
+        tagged.payload.get().lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
     Ok(lines.join("\n") + "\n")
 }

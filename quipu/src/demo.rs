@@ -100,7 +100,11 @@ pub async fn grocery(
     let (posted, empty): (Vec<Basket>, Vec<Basket>) = baskets.into_iter().partition(Basket::has_legs);
     if !empty.is_empty() {
         let names: Vec<String> = empty.iter().map(|basket| basket.number.to_string()).collect();
-        console::note(format_args!("{} baskets have no legs and are left out: {}", empty.len(), names.join(" ")));
+        console::note(format_args!(
+            "{} baskets have no legs and are left out: {}",
+            empty.len(),
+            names.join(" ")
+        ));
     }
     let client = Client::new(command_url, query_url, token)?;
     let begun = Instant::now();

@@ -231,9 +231,13 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
         other_tenant_owner_token: tokens.other_tenant_owner_token,
     };
     if args.demo == Some(DemoData::Grocery) {
-        crate::demo::grocery_january(&description.command_url, &description.query_url, &description.owner_token)
-            .await
-            .context("the demo data cannot be loaded")?;
+        crate::demo::grocery_january(
+            &description.command_url,
+            &description.query_url,
+            &description.owner_token,
+        )
+        .await
+        .context("the demo data cannot be loaded")?;
     }
     if args.json {
         console::data(serde_json::to_string(&description)?);

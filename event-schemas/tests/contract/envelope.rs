@@ -29,7 +29,10 @@ fn subjects_have_five_parts_and_name_one_event_each() {
         of("ledger.transfer", "ledger.hold-expired"),
         format!("quipu.{TENANT}.ledger.transfer.hold-expired")
     );
-    assert_eq!(of("ledger.book", "ledger.period-closed"), format!("quipu.{TENANT}.ledger.book.period-closed"));
+    assert_eq!(
+        of("ledger.book", "ledger.period-closed"),
+        format!("quipu.{TENANT}.ledger.book.period-closed")
+    );
     assert_eq!(
         of("identity.access-token", "identity.access-token-minted"),
         format!("quipu.{TENANT}.identity.access-token.minted")

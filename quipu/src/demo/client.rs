@@ -56,7 +56,12 @@ impl Client {
     }
 
     /// Sends items, each by itself. Those refused with `there_already` are counted, any other refusal is an error.
-    pub(super) async fn batch(&self, key: &str, items: &[Value], there_already: &str) -> anyhow::Result<Outcome> {
+    pub(super) async fn batch(
+        &self,
+        key: &str,
+        items: &[Value],
+        there_already: &str,
+    ) -> anyhow::Result<Outcome> {
         let body = json!({ "items": items });
         let answer: BatchAnswer = self
             .patiently(|| {

@@ -46,7 +46,8 @@ struct Told {
 
 /// Every code of the product, in the order of its table.
 fn all() -> impl Iterator<Item = Told> {
-    let edge = EDGE_CODES.iter().map(|it| Told { code: it.code, status: it.status, title: it.title, hint: it.hint });
+    let edge =
+        EDGE_CODES.iter().map(|it| Told { code: it.code, status: it.status, title: it.title, hint: it.hint });
     let tables = domain::codes::all()
         .chain(event_store::unit::CODES)
         .chain(command_api::routes::batches::CODES)

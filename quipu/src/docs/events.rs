@@ -100,8 +100,13 @@ fn shape_section(name: &str, shape: &Value) -> String {
 fn fields(schema: &Value) -> String {
     let nothing = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&nothing);
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let others: BTreeSet<&str> =
         properties.keys().map(String::as_str).filter(|name| !required.contains(name)).collect();
     let mut table = head(["Field", "Type", "Always there", "Meaning"]);

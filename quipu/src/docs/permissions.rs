@@ -37,7 +37,8 @@ pub(super) fn page() -> anyhow::Result<String> {
 fn asked() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let mut asked = BTreeMap::<String, Vec<String>>::new();
     for (_, document) in openapi::all()? {
-        let paths = document.get("paths").and_then(Value::as_object).context("a description without paths")?;
+        let paths =
+            document.get("paths").and_then(Value::as_object).context("a description without paths")?;
         for (path, item) in paths {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 if let Some(permission) = permission_of(operation) {

@@ -39,5 +39,7 @@ fn codes_have_one_place_each() {
     let codes: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
     let once: BTreeSet<_> = codes.iter().map(|(code, _)| *code).collect();
     assert_eq!(once.len(), codes.len());
-    assert!(once.contains("batch.not-applied") && once.contains("rate.limited") && once.contains("text.empty"));
+    assert!(
+        once.contains("batch.not-applied") && once.contains("rate.limited") && once.contains("text.empty")
+    );
 }
