@@ -15,8 +15,9 @@ use super::{GENERATED, head, row};
 const BEGINNING: &str = "
 # Events
 
-What the log can hold. A payload is stored as the JSON that stands here, and sent over NATS as the same bytes. The
-schemas are in `event-schemas/schemas`, a sample of every version ever written in `event-schemas/samples`.
+What the log can hold. A payload is stored as the JSON that stands here, and sent over NATS as the same bytes; one that
+is too large for a message is left out there, and the header `Quipu-Payload-Omitted` says so. The schemas are in
+`event-schemas/schemas`, a sample of every version ever written in `event-schemas/samples`.
 
 A field that has its usual value is left out: `normal_side` is then `credit`, `min_balance` is `\"0\"`, `max_balance` has
 no bound (`null`), a total is `\"0\"`, `frozen` is `none`, `open_expiring_holds` is `0`, `metadata` is empty. Readers must
