@@ -95,6 +95,17 @@ create trigger append_only before update or delete on store.stream_events
 create trigger append_only_truncate before truncate on store.stream_events
     for each statement execute function store.refuse_change();
 
+-- Whoever may write may move the head, but only onwards.
+create function store.refuse_step_back() returns trigger language plpgsql as $$
+begin
+    if new.position < old.position or new.recorded_at < old.recorded_at or new.epoch < old.epoch then
+        raise exception 'the head of the log only moves on' using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+
+create trigger onwards before update on store.log_head for each row execute function store.refuse_step_back();
+
 alter table store.tenant_heads enable row level security;
 alter table store.tenant_heads force row level security;
 alter table store.events enable row level security;

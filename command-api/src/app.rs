@@ -94,6 +94,7 @@ fn router(app: App, verifier: Arc<Verifier>, keys: &PublicKeys) -> anyhow::Resul
         .with_state(app)
         .merge(routes::jwks(keys)?)
         .merge(openapi::routes(&document)?)
+        .merge(openapi::problem_pages())
         .layer(Extension(ParseCodes(PARSE_CODES)));
     Ok(access::verified_by(routes, verifier))
 }

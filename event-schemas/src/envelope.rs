@@ -90,7 +90,7 @@ pub fn subject(tenant: TenantId, category: &str, event_type: &str) -> String {
 /// Source: CloudEvents NATS Protocol Binding 1.0.2, section 3.1.
 #[must_use]
 pub fn cloud_event_headers(event: &CloudEvent<'_>) -> Vec<(&'static str, String)> {
-    vec![
+    let mut attributes = vec![
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", event.id.to_string()),
         ("ce-type", event.event_type.to_owned()),
@@ -102,7 +102,13 @@ pub fn cloud_event_headers(event: &CloudEvent<'_>) -> Vec<(&'static str, String)
         ("ce-quipuposition", event.position.to_string()),
         ("ce-quiputenantseq", event.tenant_seq.to_string()),
         ("ce-quipuversion", event.version.to_string()),
-    ]
+    ];
+    if let Some(meta) = event.meta {
+        attributes.push(("ce-quipuactor", meta.actor.to_string()));
+        attributes.push(("ce-correlationid", meta.correlation.to_string()));
+        attributes.extend(meta.causation.map(|causation| ("ce-causationid", causation.to_string())));
+    }
+    attributes
 }
 
 /// What [`cloud_event_headers`] needs to know.
@@ -128,4 +134,6 @@ pub struct CloudEvent<'a> {
     pub time: DateTime<Utc>,
     /// Where in the log.
     pub position: LogPosition,
+    /// Who and because of what, if that can be read.
+    pub meta: Option<&'a Meta>,
 }

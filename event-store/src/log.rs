@@ -138,7 +138,8 @@ pub async fn streams_of(conn: &mut PgConnection, position: i64) -> sqlx::Result<
 }
 
 /// The newest position recorded at or before `time`; 0 if there is none. Times never fall along the log, so the place
-/// is found by halving.
+/// is found by halving. For readers of the whole log: to one that is walled into a tenant, other tenants' events are
+/// missing, and the place found may be too early.
 ///
 /// # Errors
 /// If the database does not answer.

@@ -63,7 +63,7 @@ fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
         .max_lifetime(CONNECTION_AGE_MAX)
         .after_release(|conn, _| {
             Box::pin(async move {
-                conn.execute("rollback").await?;
+                conn.execute("begin; rollback").await?;
                 Ok(true)
             })
         })

@@ -41,7 +41,7 @@ pub(crate) fn entry(transfer: &TransferRow, epoch: i32, names: &HashMap<Uuid, St
         let _ = writeln!(text, "    ; reverses: {original}");
     }
     for leg in transfer.legs.iter().filter(|leg| !leg.posted.is_zero()) {
-        let name = names.get(&leg.account_id).map_or_else(String::new, |it| plain(it));
+        let name = names.get(&leg.account_id).map_or_else(String::new, |it| account_path(it));
         let name = if name.is_empty() { "account" } else { &name };
         let _ = writeln!(text, "    {name}:{}  {} {}", leg.account_id, leg.currency, signed(leg));
     }
@@ -72,6 +72,12 @@ pub(crate) fn csv_rows(
         ]
     })
     .collect()
+}
+
+/// A name in which colons part levels, as both programs have it: `cash:store 7` stands below `cash`.
+fn account_path(name: &str) -> String {
+    let levels: Vec<String> = name.split(':').map(plain).filter(|level| !level.is_empty()).collect();
+    levels.join(":")
 }
 
 fn signed(leg: &TransferLeg) -> Decimal {

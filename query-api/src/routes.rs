@@ -65,7 +65,7 @@ pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Resul
     let (router, description) = all().split_for_parts();
     let described = openapi::routes(&openapi::complete(description))?;
     let router = verified_by(router.with_state(app), verifier);
-    Ok(router.merge(health.routes()).merge(described).merge(openapi::problem_pages(&[])))
+    Ok(router.merge(health.routes()).merge(described).merge(openapi::problem_pages()))
 }
 
 /// Writes the permission, and what all reads have in common, into the description of operations.

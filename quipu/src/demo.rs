@@ -111,10 +111,14 @@ pub async fn grocery(
     open_accounts(&client, &posted).await?;
     let outcome = post_all(&client, &posted).await?;
     report(&outcome, begun.elapsed());
-    if query_url.is_some() {
-        compare(&client, &posted, &outcome.position).await?;
+    match query_url {
+        Some(_) if outcome.posted > 0 => compare(&client, &posted, &outcome.position).await,
+        Some(_) => {
+            console::note("nothing was new, and the balances may hold further files: they were not compared");
+            Ok(())
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What came of the import.

@@ -12,7 +12,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::Permission;
-use crate::problem::{PROBLEM_JSON, Problem, ProblemBody};
+use crate::problem::{EDGE_CODES, PROBLEM_JSON, Problem, ProblemBody, code, http_status};
 
 const BUNDLE: &[u8] = include_bytes!("../assets/vendor/swagger-ui-bundle.js");
 const STYLE: &[u8] = include_bytes!("../assets/vendor/swagger-ui.css");
@@ -112,21 +112,23 @@ fn asset(media_type: &'static str, content: Bytes) -> Response {
     (headers, content).into_response()
 }
 
-/// A route of its own for the meaning of each code, `/problems/{code}`, from the edge's table and these further ones.
-pub fn problem_pages(further: &'static [&'static [crate::problem::CodeDoc]]) -> Router {
-    use crate::problem::{EDGE_CODES, code};
-    let find = move |wanted: &str| {
-        let mut all = EDGE_CODES.iter().chain(further.iter().flat_map(|it| it.iter()));
-        all.find(|it| it.code == wanted)
+/// What each code means, under the address that problems give as their type: `/problems/{code}`.
+#[must_use]
+pub fn problem_pages() -> Router {
+    Router::new().route("/problems/{code}", get(problem_page))
+}
+
+async fn problem_page(crate::body::Path(wanted): crate::body::Path<String>) -> Result<Response, Problem> {
+    let page = |code: &str, status: u16, title: &str, hint: &str| {
+        serde_json::json!({ "code": code, "status": status, "title": title, "hint": hint })
     };
-    let answer = move |crate::body::Path(wanted): crate::body::Path<String>| async move {
-        let doc = find(&wanted).ok_or_else(|| Problem::new(&code::NOT_FOUND, ""))?;
-        let json = serde_json::json!({
-            "code": doc.code, "status": doc.status, "title": doc.title, "hint": doc.hint,
-        });
-        Ok::<_, Problem>(crate::body::Json(json))
-    };
-    Router::new().route("/problems/{code}", get(answer))
+    let edge = EDGE_CODES.iter().find(|it| it.code == wanted);
+    let edge = edge.map(|doc| page(doc.code, doc.status, doc.title, doc.hint));
+    let found = edge.or_else(|| {
+        let doc = domain::codes::find(&wanted)?;
+        Some(page(doc.code, http_status(doc.kind).as_u16(), doc.title, doc.hint))
+    });
+    Ok(crate::body::Json(found.ok_or_else(|| Problem::new(&code::NOT_FOUND, ""))?).into_response())
 }
 
 #[cfg(test)]
@@ -169,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_loads_nothing_from_elsewhere() {
-        let router = routes(&Document::openapi()).unwrap().merge(problem_pages(&[]));
+        let router = routes(&Document::openapi()).unwrap().merge(problem_pages());
         for path in
             ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"]
         {

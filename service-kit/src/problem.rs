@@ -64,12 +64,10 @@ edge_codes! {
     TOKEN_MISSING 401 "auth.token-missing" "no access token was sent" "send `Authorization: Bearer <token>`";
     TOKEN_INVALID 401 "auth.token-invalid" "the access token is not one of ours" "log in again";
     TOKEN_EXPIRED 401 "auth.token-expired" "the access token has expired" "refresh it or log in again";
-    TOKEN_REVOKED 401 "auth.token-revoked" "the session of the access token has ended" "log in again";
     PERMISSION_MISSING 403 "auth.permission-missing" "the caller may not do this" "ask an owner of the organisation for the permission that `details` names";
     KEY_REQUIRED 400 "idempotency.key-required" "this request needs an idempotency key" "send `Idempotency-Key` with a fresh value for each intent";
     KEY_MALFORMED 400 "idempotency.key-malformed" "the idempotency key cannot be used" "send 1 to 255 printable ASCII characters, bare or quoted";
     KEY_REUSED 422 "idempotency.key-reused" "the idempotency key was used for another request" "use a fresh key for another request";
-    IN_PROGRESS 409 "idempotency.in-progress" "the first request with this key is still running" "send it again a little later";
     VERSION_MISMATCH 412 "precondition.version-mismatch" "the thing has changed since it was read" "read it again, then decide again";
     PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the ETag of an answer";
     RATE_LIMITED 429 "rate.limited" "too many requests" "wait as long as `Retry-After` says";
@@ -321,6 +319,9 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 
 fn title_of(code: &str) -> Cow<'static, str> {
     if let Some(doc) = EDGE_CODES.iter().find(|it| it.code == code) {
+        return Cow::Borrowed(doc.title);
+    }
+    if let Some(doc) = domain::codes::find(code) {
         return Cow::Borrowed(doc.title);
     }
     Cow::Owned(code.split_once('.').map_or(code, |(_, what)| what).replace('-', " "))

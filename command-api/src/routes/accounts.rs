@@ -52,6 +52,7 @@ pub async fn open(
 #[utoipa::path(
     post, path = "/v1/ledger/accounts/{id}/freeze", tag = "accounts", operation_id = "freezeAccount",
     params(("id" = Uuid, Path, description = "The account"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
     request_body(content = FreezeBody, example = json!({ "side": "debits" })),
     responses(
@@ -84,6 +85,7 @@ pub async fn freeze(
 #[utoipa::path(
     post, path = "/v1/ledger/accounts/{id}/unfreeze", tag = "accounts", operation_id = "unfreezeAccount",
     params(("id" = Uuid, Path, description = "The account"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
     responses(
         (status = 200, description = "It takes both sides.", body = Accepted),
@@ -113,6 +115,7 @@ pub async fn unfreeze(
 #[utoipa::path(
     post, path = "/v1/ledger/accounts/{id}/close", tag = "accounts", operation_id = "closeAccount",
     params(("id" = Uuid, Path, description = "The account"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
     responses(
         (status = 200, description = "It is closed.", body = Accepted),

@@ -74,6 +74,7 @@ fn cloud_events_carry_the_required_attributes_and_name_a_schema_that_is_publishe
             schema_version: 1,
             time: DateTime::from_timestamp(1_788_253_200, 5_000).unwrap(),
             position: LogPosition { epoch: 1, position: 4711 },
+            meta: None,
         });
         let header = |name: &str| headers.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
         assert_eq!(header("ce-specversion"), Some("1.0"));

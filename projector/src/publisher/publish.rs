@@ -49,6 +49,7 @@ pub(super) struct Outgoing {
 pub(super) fn event(recorded: &Recorded, epoch: i32, payload_max: usize) -> Outgoing {
     let at = LogPosition { epoch, position: recorded.position };
     let category = category(recorded);
+    let meta = recorded.meta().ok();
     let attributes = cloud_event_headers(&CloudEvent {
         id: recorded.event_id,
         tenant: recorded.tenant,
@@ -60,6 +61,7 @@ pub(super) fn event(recorded: &Recorded, epoch: i32, payload_max: usize) -> Outg
         schema_version: recorded.schema_version,
         time: recorded.recorded_at,
         position: at,
+        meta: meta.as_ref(),
     });
     let mut message = identified(&recorded.event_id.to_string(), at);
     for (name, value) in attributes {

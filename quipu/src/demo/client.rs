@@ -63,15 +63,18 @@ impl Client {
         there_already: &str,
     ) -> anyhow::Result<Outcome> {
         let body = json!({ "items": items });
-        let answer: BatchAnswer = self
+        let response = self
             .patiently(|| {
                 let url = format!("{}/v1/ledger/batches", self.command_url);
                 self.http.post(url).header("Idempotency-Key", key).json(&body)
             })
             .await?;
+        let replayed = response.headers().contains_key("idempotent-replayed");
+        let answer: BatchAnswer = response.json().await?;
         let mut outcome = Outcome { position: answer.position, ..Outcome::default() };
         for result in answer.results {
             match result.problem {
+                None if result.status < 300 && replayed => outcome.there_already += 1,
                 None if result.status < 300 => outcome.posted += 1,
                 Some(problem) if problem.get("code").and_then(Value::as_str) == Some(there_already) => {
                     outcome.there_already += 1;
@@ -93,8 +96,8 @@ impl Client {
             if let Some(cursor) = &cursor {
                 url.query_pairs_mut().append_pair("cursor", cursor);
             }
-            let page: AccountPage =
-                self.patiently(|| self.http.get(url.clone()).header("Quipu-Position", position)).await?;
+            let request = || self.http.get(url.clone()).header("Quipu-Position", position);
+            let page: AccountPage = self.patiently(request).await?.json().await?;
             balances.extend(page.items.into_iter().map(|row| (row.name, row.balance)));
             match page.next_cursor {
                 Some(next) => cursor = Some(next),
@@ -104,14 +107,14 @@ impl Client {
     }
 
     /// Sends a request until it has an answer; it must be safe to repeat.
-    async fn patiently<T: serde::de::DeserializeOwned>(
+    async fn patiently(
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> anyhow::Result<T> {
+    ) -> anyhow::Result<reqwest::Response> {
         let mut pause = PAUSE;
         for attempt in 1.. {
             match request().bearer_auth(&self.token).send().await {
-                Ok(response) if response.status().is_success() => return Ok(response.json().await?),
+                Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) if attempt == ATTEMPTS_MAX || !is_passing(response.status()) => {
                     bail!("{}: {}", response.status(), response.text().await?)
                 }
