@@ -81,7 +81,9 @@ impl CommandApi {
         let router = layers::harden(router, &config.http);
         Server { listener, router, config: config.http, shutdown }.run().await?;
         pool.close().await;
-        tokio::time::timeout(DRAIN_TIMEOUT, executor_task).await.context("the executor did not stop in time")??;
+        tokio::time::timeout(DRAIN_TIMEOUT, executor_task)
+            .await
+            .context("the executor did not stop in time")??;
         Ok(())
     }
 }

@@ -32,7 +32,12 @@ pub const PARSE_CODES: &[(&str, ErrorKind)] = &[
 
 /// The reference of this module's refusals.
 pub const CODES: &[CodeDoc] = &[
-    CodeDoc::new(ErrorKind::Invalid, "text.empty", "a text is empty", "give it at least one visible character"),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "text.empty",
+        "a text is empty",
+        "give it at least one visible character",
+    ),
     CodeDoc::new(
         ErrorKind::Invalid,
         "text.too-long",
@@ -45,7 +50,12 @@ pub const CODES: &[CodeDoc] = &[
         "a text holds a control character or one that turns the direction of writing",
         "leave the character out; line breaks are not taken either",
     ),
-    CodeDoc::new(ErrorKind::Invalid, "metadata.too-many", "there are too many metadata entries", "send at most 20"),
+    CodeDoc::new(
+        ErrorKind::Invalid,
+        "metadata.too-many",
+        "there are too many metadata entries",
+        "send at most 20",
+    ),
     CodeDoc::new(
         ErrorKind::Invalid,
         "metadata.key-malformed",

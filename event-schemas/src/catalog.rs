@@ -30,19 +30,52 @@ pub struct EventType {
 
 /// Every event type, in the order in which they came to be.
 pub const EVENTS: &[EventType] = &[
-    event::<Tenant, OrganisationEvent, TenantCreated>("organisation.tenant-created", "An organisation came to be."),
-    event::<AccessToken, IdentityEvent, AccessTokenMinted>("identity.access-token-minted", "An access token was issued by an operator."),
-    event::<Account, LedgerEvent, AccountOpened>("ledger.account-opened", "An account was opened with its currency and limits."),
-    event::<Account, LedgerEvent, AccountFrozen>("ledger.account-frozen", "An account stopped taking debits, credits or both."),
-    event::<Account, LedgerEvent, AccountUnfrozen>("ledger.account-unfrozen", "An account takes postings again."),
-    event::<Account, LedgerEvent, AccountClosed>("ledger.account-closed", "An empty account was closed for ever."),
+    event::<Tenant, OrganisationEvent, TenantCreated>(
+        "organisation.tenant-created",
+        "An organisation came to be.",
+    ),
+    event::<AccessToken, IdentityEvent, AccessTokenMinted>(
+        "identity.access-token-minted",
+        "An access token was issued by an operator.",
+    ),
+    event::<Account, LedgerEvent, AccountOpened>(
+        "ledger.account-opened",
+        "An account was opened with its currency and limits.",
+    ),
+    event::<Account, LedgerEvent, AccountFrozen>(
+        "ledger.account-frozen",
+        "An account stopped taking debits, credits or both.",
+    ),
+    event::<Account, LedgerEvent, AccountUnfrozen>(
+        "ledger.account-unfrozen",
+        "An account takes postings again.",
+    ),
+    event::<Account, LedgerEvent, AccountClosed>(
+        "ledger.account-closed",
+        "An empty account was closed for ever.",
+    ),
     event::<Transfer, LedgerEvent, TransferPosted>("ledger.transfer-posted", "Money moved between accounts."),
-    event::<Transfer, LedgerEvent, TransferHeld>("ledger.transfer-held", "Money was set aside for a later posting."),
-    event::<Transfer, LedgerEvent, HoldPosted>("ledger.hold-posted", "A hold was captured, in whole or in part."),
+    event::<Transfer, LedgerEvent, TransferHeld>(
+        "ledger.transfer-held",
+        "Money was set aside for a later posting.",
+    ),
+    event::<Transfer, LedgerEvent, HoldPosted>(
+        "ledger.hold-posted",
+        "A hold was captured, in whole or in part.",
+    ),
     event::<Transfer, LedgerEvent, HoldVoided>("ledger.hold-voided", "A hold was given up."),
-    event::<Transfer, LedgerEvent, HoldExpired>("ledger.hold-expired", "A hold reached its time and was given up."),
-    event::<Transfer, LedgerEvent, TransferReversed>("ledger.transfer-reversed", "A posted transfer was undone, in whole or in part, by a new one."),
-    event::<Book, LedgerEvent, PeriodClosed>("ledger.period-closed", "The book takes no postings effective up to a moment."),
+    event::<Transfer, LedgerEvent, HoldExpired>(
+        "ledger.hold-expired",
+        "A hold reached its time and was given up.",
+    ),
+    event::<Transfer, LedgerEvent, TransferReversed>(
+        "ledger.transfer-reversed",
+        "A posted transfer was undone, in whole or in part, by a new one.",
+    ),
+    event::<Book, LedgerEvent, PeriodClosed>(
+        "ledger.period-closed",
+        "The book takes no postings effective up to a moment.",
+    ),
 ];
 
 const fn event<A, E, P>(name: &'static str, meaning: &'static str) -> EventType

@@ -115,7 +115,8 @@ impl From<sqlx::Error> for Failure {
 /// Whether an SQLSTATE tells of the server's condition, not of the batch: a connection given up, a shutdown, a time
 /// limit, a lock not granted in time, a lack of disk or memory. The same batch may well land a little later.
 fn is_passing(code: &str) -> bool {
-    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) || ["25P03", "55P03", "57014"].contains(&code)
+    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
+        || ["25P03", "55P03", "57014"].contains(&code)
 }
 
 /// The way to append: hands units to the one task that judges them. Clones share it.

@@ -21,7 +21,13 @@ pub struct IdempotencyKey {
 impl IdempotencyKey {
     /// Scopes `key` to a principal and a route and takes the fingerprint of the request.
     #[must_use]
-    pub fn new(master: &MasterKey, principal: Uuid, route: &str, key: &str, canonical_request: &[u8]) -> Self {
+    pub fn new(
+        master: &MasterKey,
+        principal: Uuid,
+        route: &str,
+        key: &str,
+        canonical_request: &[u8],
+    ) -> Self {
         let mut scope = digest::Context::new(&digest::SHA256);
         for field in [principal.as_bytes().as_slice(), route.as_bytes(), key.as_bytes()] {
             scope.update(&(field.len() as u64).to_be_bytes());
@@ -74,7 +80,9 @@ impl StoredAnswer {
         self.results
             .into_iter()
             .map(|result| match result {
-                StoredResult::Created { category, id, version } => done(category, id, version, Outcome::Created),
+                StoredResult::Created { category, id, version } => {
+                    done(category, id, version, Outcome::Created)
+                }
                 StoredResult::Done { category, id, version } => done(category, id, version, Outcome::Done),
                 StoredResult::Refused(refusal) => Some(Err(refusal)),
             })

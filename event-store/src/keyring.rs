@@ -56,7 +56,8 @@ impl MasterKey {
         let wrapping = hmac::sign(&root, b"quipu wrapping key v1");
         let fingerprints = hmac::sign(&root, b"quipu fingerprint key v1");
         Ok(Self {
-            wrapping: RandomizedNonceKey::new(&AES_256_GCM, wrapping.as_ref()).map_err(|_| KeyError::MasterKey)?,
+            wrapping: RandomizedNonceKey::new(&AES_256_GCM, wrapping.as_ref())
+                .map_err(|_| KeyError::MasterKey)?,
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()),
         })
     }

@@ -147,9 +147,10 @@ pub async fn position_at(conn: &mut PgConnection, time: DateTime<Utc>) -> sqlx::
     let (mut low, mut high) = (0, crate::epoch::head(conn).await?.position);
     while low < high {
         let middle = low + (high - low + 1) / 2;
-        let recorded_at = sqlx::query_scalar!("select recorded_at from store.events where position = $1", middle)
-            .fetch_optional(&mut *conn)
-            .await?;
+        let recorded_at =
+            sqlx::query_scalar!("select recorded_at from store.events where position = $1", middle)
+                .fetch_optional(&mut *conn)
+                .await?;
         match recorded_at {
             Some(at) if at <= time => low = middle,
             _ => high = middle - 1,

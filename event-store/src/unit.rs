@@ -61,7 +61,14 @@ impl Unit {
     /// A unit of one command.
     #[must_use]
     pub fn new(tenant: TenantId, cause: Cause, decision: impl Decision + 'static) -> Self {
-        Self { tenant, cause, key: None, expected: None, linkage: Linkage::AllOrNone, decisions: vec![Box::new(decision)] }
+        Self {
+            tenant,
+            cause,
+            key: None,
+            expected: None,
+            linkage: Linkage::AllOrNone,
+            decisions: vec![Box::new(decision)],
+        }
     }
 
     /// Remembers the answer under `key`.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_nats::connection::State;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,22 +17,8 @@ use crate::supervise;
 /// Subject of the hint that the log has grown. Outside the stream's subjects, which have five parts.
 pub const WAKE_SUBJECT: &str = "quipu.wake";
 
-/// Subject of the hint that a checkpoint has moved; the body is a [`CheckpointMoved`].
-pub const CHECKPOINT_SUBJECT: &str = "quipu.checkpoint";
-
 const HINTS_WAITING_MAX: usize = 256;
 const SEND_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// The body of a message on [`CHECKPOINT_SUBJECT`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CheckpointMoved {
-    /// Which read model.
-    pub model: &'static str,
-    /// Which version of it.
-    pub version: i32,
-    /// Up to here it contains everything: `<epoch>-<position>`.
-    pub position: String,
-}
 
 /// Wakes whoever waits for the log to grow.
 #[derive(Debug, Clone)]
@@ -105,12 +90,6 @@ impl Announcer {
             }
         }));
         Self(sender)
-    }
-
-    pub(crate) fn checkpoint_moved(&self, moved: &CheckpointMoved) {
-        if let Ok(body) = serde_json::to_vec(moved) {
-            self.send(CHECKPOINT_SUBJECT, body.into());
-        }
     }
 
     pub(crate) fn log_grew(&self) {

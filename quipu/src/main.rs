@@ -9,14 +9,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use quipu::console;
+use quipu::container::{self, HealthArgs, MigrateArgs, SecretsArgs};
 use quipu::demo::{self, DemoCommand};
 use quipu::docs::{self, DocsArgs};
 use quipu::epoch::{self, EpochCommand};
-use quipu::tenant::{self, TenantCommand};
-use quipu::token::{self, TokenCommand};
-use quipu::container::{self, HealthArgs, MigrateArgs, SecretsArgs};
 use quipu::stack::layout::Layout;
 use quipu::stack::{PostgresAge, control, test_env};
+use quipu::tenant::{self, TenantCommand};
+use quipu::token::{self, TokenCommand};
 use quipu::up::{self, UpArgs};
 
 /// Quipu, an event-sourced business backend.

@@ -119,9 +119,7 @@ pub fn problem_pages() -> Router {
 }
 
 async fn problem_page(crate::body::Path(wanted): crate::body::Path<String>) -> Result<Response, Problem> {
-    let page = |code: &str, status: u16, title: &str, hint: &str| {
-        serde_json::json!({ "code": code, "status": status, "title": title, "hint": hint })
-    };
+    let page = |code: &str, status: u16, title: &str, hint: &str| serde_json::json!({ "code": code, "status": status, "title": title, "hint": hint });
     let edge = EDGE_CODES.iter().find(|it| it.code == wanted);
     let edge = edge.map(|doc| page(doc.code, doc.status, doc.title, doc.hint));
     let found = edge.or_else(|| {

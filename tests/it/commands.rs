@@ -123,12 +123,27 @@ async fn bad_input_gets_a_clear_problem_and_changes_nothing() -> Test {
         (t, json!([]), 400, "request.invalid-field"),
         (&post_hold, json!({}), 404, "ledger.transfer-not-found"),
         ("/v1/ledger/transfers/not-an-id/post", json!({}), 404, "request.not-found"),
-        ("/v1/ledger/accounts", json!({ "name": "x", "currency": "EUR", "balance": "5" }), 400, "request.unknown-field"),
+        (
+            "/v1/ledger/accounts",
+            json!({ "name": "x", "currency": "EUR", "balance": "5" }),
+            400,
+            "request.unknown-field",
+        ),
         ("/v1/ledger/accounts", json!({ "name": "", "currency": "EUR" }), 400, "text.empty"),
         ("/v1/ledger/accounts", json!({ "currency": "EUR" }), 400, "request.missing-field"),
-        ("/v1/ledger/accounts", json!({ "id": id(1), "name": "x", "currency": "EUR" }), 409, "ledger.account-exists"),
+        (
+            "/v1/ledger/accounts",
+            json!({ "id": id(1), "name": "x", "currency": "EUR" }),
+            409,
+            "ledger.account-exists",
+        ),
         ("/v1/ledger/batches", json!({ "items": [] }), 400, "batch.size"),
-        ("/v1/ledger/periods/close", json!({ "through": "2999-01-01T00:00:00Z" }), 422, "ledger.period-not-over"),
+        (
+            "/v1/ledger/periods/close",
+            json!({ "through": "2999-01-01T00:00:00Z" }),
+            422,
+            "ledger.period-not-over",
+        ),
         ("/v1/nothing", json!({}), 404, "request.not-found"),
     ];
     for (path, body, status, code) in cases {
@@ -157,7 +172,13 @@ async fn bodies_and_headers_that_are_no_requests_are_refused() -> Test {
         (b"{".to_vec(), "application/json", Some("k"), 400, "request.malformed-json"),
         (b"\xff\xfe".to_vec(), "application/json", Some("k"), 400, "request.malformed-json"),
         (deep, "application/json", Some("k"), 413, "request.body-too-large"),
-        (format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)).into_bytes(), "application/json", Some("k"), 400, "request.malformed-json"),
+        (
+            format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)).into_bytes(),
+            "application/json",
+            Some("k"),
+            400,
+            "request.malformed-json",
+        ),
         (br#"{"legs":[],"legs":[]}"#.to_vec(), "application/json", Some("k"), 400, "request.duplicate-field"),
     ];
     for (body, media, key, status, code) in cases {
@@ -192,7 +213,8 @@ async fn keys_give_the_first_answer_again_in_every_process() -> Test {
     assert_eq!(answers.iter().filter(|it| it.header("idempotent-replayed") == "true").count(), 31);
     assert_eq!(events(&stack).await?, 6);
     // Spaces and the order of fields are not another request; another amount is.
-    let reordered = format!(r#"{{ "legs" : [ {}, {} ] }}"#, leg(1, "debit", "7.00"), leg(2, "credit", "7.00"));
+    let reordered =
+        format!(r#"{{ "legs" : [ {}, {} ] }}"#, leg(1, "debit", "7.00"), leg(2, "credit", "7.00"));
     let request = stack.command(&owner, "/v1/ledger/transfers").header("Idempotency-Key", "\"the-one\"");
     let again = answer(request.header("Content-Type", "application/json").body(reordered)).await?;
     assert_eq!(again.json, first.json);
@@ -240,15 +262,20 @@ async fn batches_are_one_transaction_and_one_answer() -> Test {
     let item = |amount: &str| json!({ "transfer": transfer(1, 2, amount) });
     let body = |atomic: bool, amounts: &[&str]| json!({ "atomic": atomic, "items": amounts.iter().map(|it| item(it)).collect::<Vec<_>>() });
     let none = stack.post(&owner, "/v1/ledger/batches", &body(true, &["60.00", "60.00"])).await?;
-    let codes: Vec<&str> = none.json["results"].as_array().expect("results").iter()
-        .map(|it| it["problem"]["code"].as_str().unwrap_or_default()).collect();
+    let codes: Vec<&str> = none.json["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|it| it["problem"]["code"].as_str().unwrap_or_default())
+        .collect();
     assert_eq!(codes, ["batch.not-applied", "ledger.insufficient-funds"]);
     assert_eq!(events(&stack).await?, 5);
     let send = |body: Value| {
         answer(stack.command(&owner, "/v1/ledger/batches").header("Idempotency-Key", "b").json(&body))
     };
     let each = send(body(false, &["60.00", "60.00", "40.00"])).await?;
-    let statuses: Vec<&Value> = each.json["results"].as_array().expect("results").iter().map(|it| &it["status"]).collect();
+    let statuses: Vec<&Value> =
+        each.json["results"].as_array().expect("results").iter().map(|it| &it["status"]).collect();
     assert_eq!(statuses, [&json!(201), &json!(422), &json!(201)]);
     assert_eq!(send(body(false, &["60.00", "60.00", "40.00"])).await?.json, each.json);
     // A longer batch under the same key is another request; none of its items happens.
@@ -259,7 +286,10 @@ async fn batches_are_one_transaction_and_one_answer() -> Test {
     let refused = stack.post(&owner, "/v1/ledger/batches", &json!({ "items": full })).await?;
     assert_eq!(refused.json["results"].as_array().map(Vec::len), Some(1000));
     let too_many: Vec<Value> = (0..1001).map(|_| item("0.01")).collect();
-    assert_eq!(stack.post(&owner, "/v1/ledger/batches", &json!({ "items": too_many })).await?.code(), "batch.size");
+    assert_eq!(
+        stack.post(&owner, "/v1/ledger/batches", &json!({ "items": too_many })).await?.code(),
+        "batch.size"
+    );
     Ok(())
 }
 
@@ -268,7 +298,9 @@ async fn if_match_is_judged_with_the_command() -> Test {
     let stack = Stack::commands_only().await?;
     let owner = shop(&stack).await?;
     let freeze = |version: &str| {
-        let request = stack.command(&owner, &format!("/v1/ledger/accounts/{}/freeze", id(1))).header("If-Match", version);
+        let request = stack
+            .command(&owner, &format!("/v1/ledger/accounts/{}/freeze", id(1)))
+            .header("If-Match", version);
         answer(request.json(&json!({ "side": "debits" })))
     };
     let stale = freeze("\"1\"").await?;
@@ -368,13 +400,15 @@ async fn a_caller_that_hangs_up_does_not_undo_what_was_decided() -> Test {
     let stack = Stack::commands_only().await?;
     let owner = shop(&stack).await?;
     for n in 0..50 {
-        let request = stack.command(&owner, "/v1/ledger/transfers").header("Idempotency-Key", format!("h{n}"));
+        let request =
+            stack.command(&owner, "/v1/ledger/transfers").header("Idempotency-Key", format!("h{n}"));
         let request = answer(request.json(&transfer(1, 2, "0.01")));
         // Some are dropped before they are sent, some while they are judged, some after.
         drop(tokio::time::timeout(Duration::from_micros(n * 100), request).await);
     }
     for n in 0..50 {
-        let request = stack.command(&owner, "/v1/ledger/transfers").header("Idempotency-Key", format!("h{n}"));
+        let request =
+            stack.command(&owner, "/v1/ledger/transfers").header("Idempotency-Key", format!("h{n}"));
         assert_eq!(answer(request.json(&transfer(1, 2, "0.01"))).await?.status, StatusCode::CREATED);
     }
     assert_eq!(events(&stack).await?, 55, "each happened once");

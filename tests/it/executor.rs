@@ -106,7 +106,9 @@ async fn sixty_four_callers_on_one_account_all_succeed_and_the_next_is_refused()
     let t = tenant(1);
     set_up(&executor, t, 1, "64.00").await?;
     accepted(&submit(&executor, t, open(account(9), Limit::zero())?).await?)?;
-    let calls = (0..64).map(|_| async { submit(&executor, t, transfer(account(1), account(9), "1.00")?).await.map_err(Into::into) });
+    let calls = (0..64).map(|_| async {
+        submit(&executor, t, transfer(account(1), account(9), "1.00")?).await.map_err(Into::into)
+    });
     for receipt in join_all(calls).await {
         let receipt: anyhow::Result<_> = receipt;
         accepted(&receipt?)?;
@@ -124,10 +126,13 @@ async fn a_thousand_transfers_through_one_hot_account_are_exact() -> Test {
     let t = tenant(1);
     set_up(&executor, t, 10, "1000.00").await?;
     accepted(&submit(&executor, t, open(account(99), Limit::zero())?).await?)?;
-    let calls = (0..1000_u128).map(|n| {
-        let executor = &executor;
-        async move { anyhow::Ok(submit(executor, t, transfer(account(1 + n % 10), account(99), "0.10")?).await?) }
-    });
+    let calls =
+        (0..1000_u128).map(|n| {
+            let executor = &executor;
+            async move {
+                anyhow::Ok(submit(executor, t, transfer(account(1 + n % 10), account(99), "0.10")?).await?)
+            }
+        });
     for receipt in join_all(calls).await {
         accepted(&receipt?)?;
     }
@@ -199,7 +204,8 @@ async fn sixty_four_copies_of_one_request_have_one_effect_and_one_answer() -> Te
         assert_eq!((&receipt.results, receipt.position), (&first.results, first.position));
     }
     assert_eq!(count(&database, "ledger.transfer-posted").await?, 3);
-    let other = Unit::new(t, cause(), transfer(account(1), account(2), "8.00")?).with_key(key("one", "other")?);
+    let other =
+        Unit::new(t, cause(), transfer(account(1), account(2), "8.00")?).with_key(key("one", "other")?);
     assert_eq!(a.submit(other).await, Err(SubmitError::KeyReused));
     // The same key in another tenant is another key.
     let stranger = Unit::new(tenant(2), cause(), open(account(1), Limit::zero())?).with_key(key("one", "x")?);
@@ -213,7 +219,9 @@ async fn a_stored_refusal_does_not_flip_when_the_money_arrives() -> Test {
     let executor = database.executor()?;
     let t = tenant(1);
     set_up(&executor, t, 2, "1.00").await?;
-    let request = || anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(2), "5.00")?).with_key(key("k", "r")?));
+    let request = || {
+        anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(2), "5.00")?).with_key(key("k", "r")?))
+    };
     let refused = executor.submit(request()?).await?;
     assert_eq!(code(&refused), Some("ledger.insufficient-funds"));
     accepted(&submit(&executor, t, transfer(account(0), account(1), "100.00")?).await?)?;
@@ -221,7 +229,9 @@ async fn a_stored_refusal_does_not_flip_when_the_money_arrives() -> Test {
     assert!(again.replayed);
     assert_eq!(again.results, refused.results);
     // What was not found is judged anew.
-    let missing = || anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(7), "1.00")?).with_key(key("m", "r")?));
+    let missing = || {
+        anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(7), "1.00")?).with_key(key("m", "r")?))
+    };
     assert_eq!(code(&executor.submit(missing()?).await?), Some("ledger.account-not-found"));
     accepted(&submit(&executor, t, open(account(7), Limit::zero())?).await?)?;
     accepted(&executor.submit(missing()?).await?)
@@ -231,7 +241,9 @@ async fn a_stored_refusal_does_not_flip_when_the_money_arrives() -> Test {
 async fn keys_hold_after_a_restart() -> Test {
     let database = Database::fresh().await?;
     let t = tenant(1);
-    let request = || anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(2), "5.00")?).with_key(key("k", "r")?));
+    let request = || {
+        anyhow::Ok(Unit::new(t, cause(), transfer(account(1), account(2), "5.00")?).with_key(key("k", "r")?))
+    };
     let first = {
         let executor = database.executor()?;
         set_up(&executor, t, 2, "10.00").await?;
@@ -260,11 +272,22 @@ async fn linked_commands_all_happen_or_none() -> Test {
         ])
     };
     let unit = |linkage, last| {
-        anyhow::Ok(Unit { tenant: t, cause: cause(), key: None, expected: None, linkage, decisions: decisions(last)? })
+        anyhow::Ok(Unit {
+            tenant: t,
+            cause: cause(),
+            key: None,
+            expected: None,
+            linkage,
+            decisions: decisions(last)?,
+        })
     };
     let refused = executor.submit(unit(Linkage::AllOrNone, "0.01")?).await?;
-    let codes: Vec<_> = refused.results.iter().map(|it| it.as_ref().err().map(|it| it.code.as_ref())).collect();
-    assert_eq!(codes, [Some("batch.not-applied"), Some("batch.not-applied"), Some("ledger.insufficient-funds")]);
+    let codes: Vec<_> =
+        refused.results.iter().map(|it| it.as_ref().err().map(|it| it.code.as_ref())).collect();
+    assert_eq!(
+        codes,
+        [Some("batch.not-applied"), Some("batch.not-applied"), Some("ledger.insufficient-funds")]
+    );
     assert_eq!(count(&database, "ledger.transfer-posted").await?, before, "nothing of it happened");
     let each = executor.submit(unit(Linkage::Each, "0.01")?).await?;
     assert_eq!(each.results.iter().filter(|it| it.is_ok()).count(), 2);
@@ -279,7 +302,8 @@ async fn an_expected_version_is_judged_at_the_head() -> Test {
     let (a, b) = (database.executor()?, database.executor()?);
     let t = tenant(1);
     set_up(&a, t, 1, "10.00").await?;
-    let freeze = domain::ledger::FreezeAccount { account_id: account(1), side: domain::ledger::Frozen::Debits };
+    let freeze =
+        domain::ledger::FreezeAccount { account_id: account(1), side: domain::ledger::Frozen::Debits };
     let stream = domain::ledger::account::stream(account(1));
     let stale = Unit::new(t, cause(), freeze).expecting(Some((stream, 1)));
     assert_eq!(code(&b.submit(stale).await?), Some("precondition.version-mismatch"));
@@ -305,7 +329,9 @@ async fn a_command_that_meets_a_due_hold_records_its_expiry_first() -> Test {
     assert_eq!(count(&database, "ledger.hold-expired").await?, 1);
     // Another process, which never saw the hold, agrees.
     let other = database.executor()?;
-    let late = submit(&other, t, PostHold { transfer_id: held.transfer_id, amount: None, effective_at: None }).await?;
+    let late =
+        submit(&other, t, PostHold { transfer_id: held.transfer_id, amount: None, effective_at: None })
+            .await?;
     assert_eq!(code(&late), Some("ledger.hold-already-expired"));
     check_money(&database).await
 }
@@ -363,7 +389,9 @@ async fn a_stalled_writer_does_not_stop_the_others() -> Test {
     let t = tenant(1);
     set_up(&executor, t, 2, "10.00").await?;
     // Somebody takes the head as a writer would and then freezes; the server gives up on it after a second.
-    let mut frozen = sqlx::ConnectOptions::connect(&event_store::connect::writer(database.options("quipu_command")?)).await?;
+    let mut frozen =
+        sqlx::ConnectOptions::connect(&event_store::connect::writer(database.options("quipu_command")?))
+            .await?;
     frozen.execute("begin").await?;
     frozen.execute("select from store.hold_head('{}')").await?;
     let begun = std::time::Instant::now();
@@ -410,7 +438,8 @@ async fn a_full_queue_is_refused_and_not_waited_for() -> Test {
     let (executor, _task) = event_store::Executor::start(options);
     let t = tenant(1);
     set_up(&executor, t, 2, "1000.00").await?;
-    let calls = (0..200).map(|_| async { anyhow::Ok(submit(&executor, t, transfer(account(1), account(2), "1.00")?).await) });
+    let calls = (0..200)
+        .map(|_| async { anyhow::Ok(submit(&executor, t, transfer(account(1), account(2), "1.00")?).await) });
     let outcomes: Vec<_> = join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
     assert!(outcomes.iter().any(|it| *it == Err(SubmitError::Overloaded)));
     let posted = outcomes.iter().filter(|it| it.is_ok()).count();
@@ -444,7 +473,11 @@ async fn the_second_door_writes_both_or_neither() -> Test {
     let t = tenant(1);
     set_up(&executor, t, 2, "10.00").await?;
     let mut superuser = database.superuser().await?;
-    superuser.execute("create table keys.secrets (id int primary key); grant insert on keys.secrets to quipu_command").await?;
+    superuser
+        .execute(
+            "create table keys.secrets (id int primary key); grant insert on keys.secrets to quipu_command",
+        )
+        .await?;
     let pool = database.pool("quipu_command")?;
     let attempt = async |id: i32, amount: &str| {
         let unit = Unit::new(t, cause(), transfer(account(1), account(2), amount)?);
@@ -455,7 +488,8 @@ async fn the_second_door_writes_both_or_neither() -> Test {
     };
     assert!(matches!(attempt(1, "4.00").await?, event_store::Transacted::Done(_, _)));
     assert!(matches!(attempt(2, "400.00").await?, event_store::Transacted::Refused(_)));
-    let secrets: Vec<i32> = sqlx::query_scalar("select id from keys.secrets").fetch_all(&mut superuser).await?;
+    let secrets: Vec<i32> =
+        sqlx::query_scalar("select id from keys.secrets").fetch_all(&mut superuser).await?;
     assert_eq!(secrets, [1]);
     // The first door goes on, although the head moved without it.
     accepted(&submit(&executor, t, transfer(account(1), account(2), "6.00")?).await?)?;

@@ -24,7 +24,8 @@ async fn start(database: &Database, nats: &Nats, shutdown: &CancellationToken) -
 
 async fn post(database: &Database, count: usize) -> Test {
     let executor = database.executor()?;
-    let units = (0..count).map(|_| Ok(Unit::new(tenant(1), cause(), transfer(account(1), account(2), "0.01")?)));
+    let units =
+        (0..count).map(|_| Ok(Unit::new(tenant(1), cause(), transfer(account(1), account(2), "0.01")?)));
     for outcome in executor.submit_all(tenant(1), units.collect::<anyhow::Result<_>>()?).await {
         accepted(&outcome?)?;
     }
@@ -65,7 +66,9 @@ async fn events_arrive_as_cloud_events_on_their_subjects() -> Test {
     assert_eq!(last.event_type, "ledger.transfer-posted");
     let mut conn = database.superuser().await?;
     let (id, payload): (uuid::Uuid, String) =
-        sqlx::query_as("select event_id, payload::text from store.events order by position desc limit 1").fetch_one(&mut conn).await?;
+        sqlx::query_as("select event_id, payload::text from store.events order by position desc limit 1")
+            .fetch_one(&mut conn)
+            .await?;
     assert_eq!(last.id, id.to_string());
     let body: serde_json::Value = serde_json::from_str(&last.payload)?;
     assert_eq!(body, serde_json::from_str::<serde_json::Value>(&payload)?);
@@ -138,7 +141,9 @@ async fn two_publishers_publish_once() -> Test {
         post(&database, 50).await?;
         // Whoever leads is deposed while it publishes.
         let mut conn = database.superuser().await?;
-        sqlx::query("update run.publisher set lease_epoch = lease_epoch + 1, lease_until = '-infinity'").execute(&mut conn).await?;
+        sqlx::query("update run.publisher set lease_epoch = lease_epoch + 1, lease_until = '-infinity'")
+            .execute(&mut conn)
+            .await?;
     }
     complete(&database, &nats).await?;
     shutdown.cancel();
@@ -153,7 +158,9 @@ async fn measure_commit_to_publish_when_idle() -> Test {
     let client = nats.client().await?;
     let hint = client.clone();
     let (wake, mut woken) = tokio::sync::mpsc::unbounded_channel::<()>();
-    let (executor, _task) = event_store::Executor::start_observed(database.executor_options()?, move |_| wake.send(()).unwrap_or(()));
+    let (executor, _task) = event_store::Executor::start_observed(database.executor_options()?, move |_| {
+        wake.send(()).unwrap_or(())
+    });
     tokio::spawn(async move {
         while woken.recv().await.is_some() {
             drop(hint.publish("quipu.wake", Vec::new().into()).await);

@@ -19,7 +19,9 @@ async fn filled() -> anyhow::Result<Database> {
 #[tokio::test]
 async fn no_role_can_change_or_remove_an_event() -> Test {
     let database = filled().await?;
-    for role in ["quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform", "quipu_owner"] {
+    for role in
+        ["quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform", "quipu_owner"]
+    {
         let mut conn = sqlx::ConnectOptions::connect(&database.options(role)?).await?;
         execute(&mut conn, format!("set app.tenants = '{{{}}}'", tenant(1).uuid())).await?;
         for attempt in [
@@ -31,13 +33,18 @@ async fn no_role_can_change_or_remove_an_event() -> Test {
         ] {
             let outcome = conn.execute(attempt).await;
             // The owner is walled out by row security: it touches no row.
-            let harmless = outcome.as_ref().is_ok_and(|done| done.rows_affected() == 0 && role == "quipu_owner");
+            let harmless =
+                outcome.as_ref().is_ok_and(|done| done.rows_affected() == 0 && role == "quipu_owner");
             assert!(outcome.is_err() || harmless, "{role}: {attempt}");
         }
     }
     let mut superuser = database.superuser().await?;
-    for attempt in ["update store.events set type = 'x'", "delete from store.stream_events", "truncate store.events",
-                    "truncate store.events_000000"] {
+    for attempt in [
+        "update store.events set type = 'x'",
+        "delete from store.stream_events",
+        "truncate store.events",
+        "truncate store.events_000000",
+    ] {
         assert!(superuser.execute(attempt).await.is_err(), "the trigger stops even a superuser: {attempt}");
     }
     Ok(())
@@ -148,10 +155,16 @@ async fn where_a_request_came_from_is_sealed() -> Test {
     assert_eq!(keys, 1, "one key for one person, however many events");
     let master = tests::database::master_key()?;
     let subject = cause().actor.uuid();
-    let wrapped: Vec<u8> = sqlx::query_scalar("select wrapped from keys.subject_keys").fetch_one(&mut conn).await?;
+    let wrapped: Vec<u8> =
+        sqlx::query_scalar("select wrapped from keys.subject_keys").fetch_one(&mut conn).await?;
     let key = master.unwrap(tenant(1), subject, &wrapped)?;
     let event = events.last().expect("there are events");
-    let place = |path| event_store::keyring::Place { tenant: event.tenant, stream: event.stream, event_id: event.event_id, path };
+    let place = |path| event_store::keyring::Place {
+        tenant: event.tenant,
+        stream: event.stream,
+        event_id: event.event_id,
+        path,
+    };
     let sealed = event.meta()?.origin.expect("the request had an origin");
     let opened = key.open(&place("meta.origin"), &sealed)?;
     assert_eq!(String::from_utf8(opened)?, r#"{"ip":"192.0.2.7","user_agent":"a test"}"#);

@@ -46,7 +46,9 @@ async fn measure_transfers_in_process_beside_single_inserts() -> Test {
     for round in 1..=3 {
         let uniform = transfers(&database, 64, 400, 1000).await?;
         let hot = transfers(&database, 64, 400, 1).await?;
-        say(format_args!("round {round}: {uniform} transfers/s over 1000 accounts, {hot}/s from one account"))?;
+        say(format_args!(
+            "round {round}: {uniform} transfers/s over 1000 accounts, {hot}/s from one account"
+        ))?;
     }
     Ok(())
 }
@@ -71,7 +73,10 @@ async fn measure_a_cold_load_after_a_million_postings() -> Test {
         drop(submit(&cold, t, transfer(account(9), account(8), "0.01")?).await?);
         let begun = Instant::now();
         accepted(&submit(&cold, t, transfer(account(1), account(2), "0.01")?).await?)?;
-        say(format_args!("cold account of a million postings: loaded, judged and committed in {:?}", begun.elapsed()))?;
+        say(format_args!(
+            "cold account of a million postings: loaded, judged and committed in {:?}",
+            begun.elapsed()
+        ))?;
     }
     let mut conn = database.superuser().await?;
     let begun = Instant::now();

@@ -100,7 +100,8 @@ async fn read_models_follow_the_log_while_it_grows() -> Test {
     let executor = database.executor()?;
     for n in 1..=2 {
         set_up(&executor, tenant(n), 4, "100.00").await?;
-        let units = (0..300_u128).map(|i| Ok(Unit::new(tenant(n), cause(), transfer(account(1 + i % 4), account(0), "0.10")?)));
+        let units = (0..300_u128)
+            .map(|i| Ok(Unit::new(tenant(n), cause(), transfer(account(1 + i % 4), account(0), "0.10")?)));
         for outcome in executor.submit_all(tenant(n), units.collect::<anyhow::Result<_>>()?).await {
             accepted(&outcome?)?;
         }
@@ -123,14 +124,17 @@ async fn three_projectors_share_the_work_and_a_frozen_one_writes_nothing() -> Te
     let executor = database.executor()?;
     set_up(&executor, tenant(1), 2, "1000.00").await?;
     let shutdowns: Vec<CancellationToken> = (0..3).map(|_| CancellationToken::new()).collect();
-    let _projectors: Vec<Projector> =
-        shutdowns.iter().map(|it| Ok(Projector::start(options(&database, it)?))).collect::<anyhow::Result<_>>()?;
+    let _projectors: Vec<Projector> = shutdowns
+        .iter()
+        .map(|it| Ok(Projector::start(options(&database, it)?)))
+        .collect::<anyhow::Result<_>>()?;
     caught_up(&database).await?;
     // Somebody who led before and was frozen past its lease: its epoch is not the row's any more.
     let mut conn = database.superuser().await?;
     for round in 0..5 {
         conn.execute("update run.projections set lease_epoch = lease_epoch + 1, lease_owner = 'a stranger', lease_until = '-infinity'").await?;
-        let units = (0..100).map(|_| Ok(Unit::new(tenant(1), cause(), transfer(account(1), account(2), "0.01")?)));
+        let units =
+            (0..100).map(|_| Ok(Unit::new(tenant(1), cause(), transfer(account(1), account(2), "0.01")?)));
         for outcome in executor.submit_all(tenant(1), units.collect::<anyhow::Result<_>>()?).await {
             accepted(&outcome?)?;
         }
@@ -155,11 +159,16 @@ async fn a_poisoned_event_parks_its_partition_and_nothing_else() -> Test {
     accepted(&submit(&executor, t, transfer(account(1), account(2), "1.00")?).await?)?;
     // Damage below the product: the newest transfer does not fit its schema any more.
     let mut conn = database.superuser().await?;
-    let whole: String = sqlx::query_scalar("select payload::text from store.events order by position desc limit 1").fetch_one(&mut conn).await?;
-    let damage = |payload: &str| format!(
-        "set session_replication_role = replica; update store.events set payload = '{payload}'
+    let whole: String =
+        sqlx::query_scalar("select payload::text from store.events order by position desc limit 1")
+            .fetch_one(&mut conn)
+            .await?;
+    let damage = |payload: &str| {
+        format!(
+            "set session_replication_role = replica; update store.events set payload = '{payload}'
          where position = (select position from store.log_head)"
-    );
+        )
+    };
     execute(&mut conn, damage(r#"{"legs": 7}"#)).await?;
     let shutdown = CancellationToken::new();
     let _projector = Projector::start(options(&database, &shutdown)?);
@@ -171,13 +180,15 @@ async fn a_poisoned_event_parks_its_partition_and_nothing_else() -> Test {
     assert!(!parked.iter().any(|(_, partition)| *partition == account(3).uuid()), "others flow");
     // Later events of a parked partition queue behind it; other partitions go on.
     let executor = database.executor()?;
-    let position: i64 = sqlx::query_scalar("select position from store.log_head").fetch_one(&mut conn).await?;
+    let position: i64 =
+        sqlx::query_scalar("select position from store.log_head").fetch_one(&mut conn).await?;
     accepted(&submit(&executor, t, transfer(account(3), account(0), "1.00")?).await?)?;
     caught_up(&database).await?;
-    let three: rust_decimal::Decimal = sqlx::query_scalar("select balance from read.accounts where account_id = $1")
-        .bind(account(3).uuid())
-        .fetch_one(&mut conn)
-        .await?;
+    let three: rust_decimal::Decimal =
+        sqlx::query_scalar("select balance from read.accounts where account_id = $1")
+            .bind(account(3).uuid())
+            .fetch_one(&mut conn)
+            .await?;
     assert_eq!(three.to_string(), "9.0000");
     // After the repair each partition catches up by itself.
     let repair = format!(
@@ -205,7 +216,13 @@ async fn an_event_of_a_newer_build_is_held_and_not_skipped() -> Test {
     accepted(&submit(&executor, t, transfer(account(1), account(2), "1.00")?).await?)?;
     let mut conn = database.superuser().await?;
     let newest = "where position = (select position from store.log_head)";
-    execute(&mut conn, format!("set session_replication_role = replica; update store.events set schema_version = 9 {newest}")).await?;
+    execute(
+        &mut conn,
+        format!(
+            "set session_replication_role = replica; update store.events set schema_version = 9 {newest}"
+        ),
+    )
+    .await?;
     let shutdown = CancellationToken::new();
     let projector = Projector::start(options(&database, &shutdown)?);
     until(PATIENCE, || async {
@@ -247,7 +264,10 @@ async fn due_holds_expire_without_anybody_asking() -> Test {
     let _second = Projector::start(with_reactor(options(&database, &shutdown)?, &database)?);
     until(PATIENCE, || async {
         let mut conn = database.superuser().await?;
-        let expired: i64 = sqlx::query_scalar("select count(*) from store.events where type = 'ledger.hold-expired'").fetch_one(&mut conn).await?;
+        let expired: i64 =
+            sqlx::query_scalar("select count(*) from store.events where type = 'ledger.hold-expired'")
+                .fetch_one(&mut conn)
+                .await?;
         Ok(expired == 5)
     })
     .await?;
@@ -309,7 +329,11 @@ async fn an_open_transaction_elsewhere_hides_nothing_and_stops_nobody() -> Test 
         conn.execute("begin").await?;
         conn.execute("update store.log_head set position = position + 1").await?;
         conn.execute("rollback").await?;
-        assert_eq!(code(&submit(&executor, t, transfer(account(1), account(2), "99.00")?).await?), Some("ledger.insufficient-funds"), "{n}");
+        assert_eq!(
+            code(&submit(&executor, t, transfer(account(1), account(2), "99.00")?).await?),
+            Some("ledger.insufficient-funds"),
+            "{n}"
+        );
     }
     caught_up(&database).await?;
     agrees(&database).await?;

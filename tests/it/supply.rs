@@ -38,8 +38,12 @@ fn the_compose_file_is_safe_and_whole() -> Test {
             assert_eq!(service["cap_drop"][0].as_str(), Some("ALL"), "{name}: no capabilities");
         }
         for (variable, value) in service["environment"].as_mapping().into_iter().flatten() {
-            let (variable, value) = (variable.as_str().unwrap_or_default(), value.as_str().unwrap_or_default());
-            assert!(!variable.ends_with("PASSWORD") || value.is_empty(), "{name}: {variable} is no secret here");
+            let (variable, value) =
+                (variable.as_str().unwrap_or_default(), value.as_str().unwrap_or_default());
+            assert!(
+                !variable.ends_with("PASSWORD") || value.is_empty(),
+                "{name}: {variable} is no secret here"
+            );
         }
     }
     let volumes = compose["services"]["postgres"]["volumes"].as_sequence().expect("a volume");

@@ -25,7 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What the rules may use from elsewhere: nothing that reaches the world.
-const DOMAIN_USES: &[&str] = &["chrono", "iso_currency", "rust_decimal", "schemars", "serde", "thiserror", "uuid"];
+const DOMAIN_USES: &[&str] =
+    &["chrono", "iso_currency", "rust_decimal", "schemars", "serde", "thiserror", "uuid"];
 
 fn dependencies() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
     let output = Command::new("cargo")
@@ -49,7 +50,8 @@ fn crates_depend_on_each_other_as_the_architecture_says() -> Test {
     let dependencies = dependencies()?;
     let ours: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
     for (name, allowed) in EDGES {
-        let uses: BTreeSet<&str> = dependencies[*name].iter().map(String::as_str).filter(|it| ours.contains(it)).collect();
+        let uses: BTreeSet<&str> =
+            dependencies[*name].iter().map(String::as_str).filter(|it| ours.contains(it)).collect();
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
         assert_eq!(uses, allowed, "{name}");
     }
@@ -80,7 +82,8 @@ fn files_have_names_that_say_something_and_an_end() -> Test {
         let text = std::fs::read_to_string(&path)?;
         let shown = path.strip_prefix(root())?.display().to_string();
         let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
-        if ["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs", "types.rs"].contains(&name) {
+        if ["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs", "types.rs"].contains(&name)
+        {
             faults.push(format!("{shown}: the name says nothing"));
         }
         if !text.starts_with("//!") && name != "tests.rs" {

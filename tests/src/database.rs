@@ -42,10 +42,11 @@ async fn make_template() -> anyhow::Result<()> {
     let mut conn = server()?.connect().await?;
     // Test processes may start together; the first one makes the template.
     conn.execute("select pg_advisory_lock(7311)").await?;
-    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
-        .bind(TEMPLATE)
-        .fetch_one(&mut conn)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+            .bind(TEMPLATE)
+            .fetch_one(&mut conn)
+            .await?;
     if !exists {
         conn.execute(
             "do $$ begin if not exists (select from pg_roles where rolname = 'quipu_owner') then

@@ -59,7 +59,12 @@ pub fn transfer(from: AccountId, to: AccountId, amount: &str) -> anyhow::Result<
 ///
 /// # Errors
 /// If the amount is not one.
-pub fn hold(from: AccountId, to: AccountId, amount: &str, seconds: Option<u64>) -> anyhow::Result<PostTransfer> {
+pub fn hold(
+    from: AccountId,
+    to: AccountId,
+    amount: &str,
+    seconds: Option<u64>,
+) -> anyhow::Result<PostTransfer> {
     Ok(PostTransfer { hold: Some(HoldRequest { expires_in: seconds }), ..transfer(from, to, amount)? })
 }
 

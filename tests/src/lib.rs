@@ -2,10 +2,12 @@
 //!
 //! The servers come from `./dev test`, which names them in `QUIPU_TEST_DATABASE_URL` and `QUIPU_TEST_NATS_URL`.
 
+pub mod books;
 pub mod database;
 pub mod ledger;
 pub mod nats;
 pub mod stack;
+pub mod tools;
 
 use std::future::Future;
 use std::time::Duration;

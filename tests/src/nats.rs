@@ -83,7 +83,9 @@ impl Nats {
     pub async fn back(&mut self) -> anyhow::Result<()> {
         let program = std::env::var("QUIPU_TEST_NATS_BIN").context("run the tests with ./dev test")?;
         let mut command = Command::new(program);
-        command.args(["-js", "-a", "127.0.0.1", "--user", "q", "--pass", "q", "-p"]).arg(self.port.to_string());
+        command
+            .args(["-js", "-a", "127.0.0.1", "--user", "q", "--pass", "q", "-p"])
+            .arg(self.port.to_string());
         command.arg("-sd").arg(self.folder()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         self.server = Some(command.spawn()?);
         crate::until(Duration::from_secs(10), || async { Ok(self.client().await.is_ok()) }).await
@@ -111,7 +113,8 @@ impl Nats {
         futures_util::stream::iter(numbers.map(anyhow::Ok))
             .and_then(|n| async move {
                 let message = stream.get_raw_message(n).await?;
-                let header = |name: &str| message.headers.get(name).map(ToString::to_string).unwrap_or_default();
+                let header =
+                    |name: &str| message.headers.get(name).map(ToString::to_string).unwrap_or_default();
                 Ok(Message {
                     subject: message.subject.to_string(),
                     position: header("Quipu-Position"),

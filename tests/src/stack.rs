@@ -1,14 +1,19 @@
 //! The whole system in one process: every server on a port of its own, on one fresh database.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
 use command_api::CommandApi;
 use domain::ids::{ActorId, TenantId, TokenId};
+use projector::{Projector, ProjectorOptions, Timing};
+use query_api::QueryApi;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TokenConfig};
+use service_kit::config::{
+    DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TokenConfig,
+};
 use service_kit::token::{Claims, Role, Signer, generate_keys};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -31,11 +36,14 @@ pub struct Stack {
     pub database: Database,
     /// Where commands go.
     pub command_url: String,
+    /// Where reads go; nowhere, until [`Stack::with_readers`].
+    pub query_url: String,
     /// Signs tokens of any kind.
     pub signer: Signer,
     /// Where the keys are.
     pub keys: TempDir,
     http: reqwest::Client,
+    projector: Option<Projector>,
     shutdown: CancellationToken,
     _stops: DropGuard,
 }
@@ -67,6 +75,18 @@ impl Answer {
     }
 }
 
+/// Times for tests: what takes a second in earnest takes a moment here.
+#[must_use]
+pub const fn quick() -> Timing {
+    Timing {
+        lease: Duration::from_millis(800),
+        poll: Duration::from_millis(20),
+        tick: Duration::from_millis(50),
+        retry_min: Duration::from_millis(100),
+        recheck: Duration::from_millis(100),
+    }
+}
+
 /// Limits of no test's concern.
 #[must_use]
 pub fn http_config() -> HttpConfig {
@@ -87,14 +107,54 @@ impl Stack {
         let mut stack = Self {
             database,
             command_url: String::new(),
+            query_url: String::new(),
             signer,
             keys,
             http: reqwest::Client::new(),
+            projector: None,
             _stops: shutdown.clone().drop_guard(),
             shutdown,
         };
         stack.command_url = stack.another_command_api().await?;
         Ok(stack)
+    }
+
+    /// Starts a command API, a projector and a query API on a fresh database.
+    ///
+    /// # Errors
+    /// If one of them cannot start.
+    pub async fn whole() -> anyhow::Result<Self> {
+        Self::commands_only().await?.with_readers().await
+    }
+
+    /// Starts the projector, without NATS, and the query API.
+    ///
+    /// # Errors
+    /// If one of them cannot start.
+    pub async fn with_readers(mut self) -> anyhow::Result<Self> {
+        let options = ProjectorOptions::new(self.database.options("quipu_projector")?, self.shutdown.clone());
+        let options = ProjectorOptions { nats: None, timing: quick(), connections_max: 8, ..options };
+        self.projector = Some(Projector::start(options));
+        self.query_url = self.another_query_api().await?;
+        Ok(self)
+    }
+
+    /// Starts one more query API on the same database, as another process would be.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn another_query_api(&self) -> anyhow::Result<String> {
+        let config = query_api::Config {
+            http: http_config(),
+            database: DatabaseConfig::at(&self.database.url("quipu_query")?),
+            keys: KeyConfig::at(self.keys.path()),
+            tokens: TokenConfig::default(),
+            log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
+        };
+        let (listener, address) = listener().await?;
+        let api = QueryApi::connect(config, self.shutdown.clone()).await?;
+        tokio::spawn(api.serve(listener));
+        Ok(format!("http://{address}"))
     }
 
     /// Starts one more command API on the same database, as another process would be.
@@ -164,6 +224,29 @@ impl Stack {
     pub async fn post(&self, token: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let key = Uuid::now_v7().to_string();
         answer(self.command(token, path).header("Idempotency-Key", key).json(body)).await
+    }
+
+    /// Begins a request to the query API; without a token, if it is empty.
+    #[must_use]
+    pub fn query(&self, token: &str, path: &str) -> RequestBuilder {
+        let request = self.http.get(format!("{}{path}", self.query_url));
+        if token.is_empty() { request } else { request.bearer_auth(token) }
+    }
+
+    /// Reads something as it is.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn get(&self, token: &str, path: &str) -> anyhow::Result<Answer> {
+        answer(self.query(token, path)).await
+    }
+
+    /// Reads something as of a position or later.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn get_at(&self, token: &str, path: &str, position: &str) -> anyhow::Result<Answer> {
+        answer(self.query(token, path).header("Quipu-Position", position)).await
     }
 }
 

@@ -71,8 +71,12 @@ pub async fn freeze(
     Json(body): Json<FreezeRequest>,
 ) -> Result<Response, Problem> {
     let path = account_id.to_string();
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/accounts/{id}/freeze", path: &[&path], if_match, body: &body };
+    let request = Fingerprinted {
+        route: "POST /v1/ledger/accounts/{id}/freeze",
+        path: &[&path],
+        if_match,
+        body: &body,
+    };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (account::stream(account_id), version));
     let decision = FreezeAccount { account_id, side: body.side };
@@ -102,8 +106,12 @@ pub async fn unfreeze(
     Path(account_id): Path<AccountId>,
 ) -> Result<Response, Problem> {
     let path = account_id.to_string();
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/accounts/{id}/unfreeze", path: &[&path], if_match, body: &() };
+    let request = Fingerprinted {
+        route: "POST /v1/ledger/accounts/{id}/unfreeze",
+        path: &[&path],
+        if_match,
+        body: &(),
+    };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (account::stream(account_id), version));
     app.run(allowed.caller(), key, expected, LOCATION, UnfreezeAccount { account_id }).await

@@ -115,9 +115,7 @@ impl Item {
 
 /// The route, which takes larger bodies than others.
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(utoipa_axum::routes!(run))
-        .layer(DefaultBodyLimit::max(BATCH_BODY_BYTES_MAX))
+    OpenApiRouter::new().routes(utoipa_axum::routes!(run)).layer(DefaultBodyLimit::max(BATCH_BODY_BYTES_MAX))
 }
 
 /// Runs a batch

@@ -143,8 +143,12 @@ pub async fn reverse(
     Json(body): Json<ReverseRequest>,
 ) -> Result<Response, Problem> {
     let path = transfer_id.to_string();
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/transfers/{id}/reverse", path: &[&path], if_match, body: &body };
+    let request = Fingerprinted {
+        route: "POST /v1/ledger/transfers/{id}/reverse",
+        path: &[&path],
+        if_match,
+        body: &body,
+    };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
     let reversal_id = body.id.unwrap_or_else(|| TransferId::new(Uuid::now_v7()));

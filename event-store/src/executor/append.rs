@@ -1,8 +1,8 @@
 //! The one statement that writes: a batch, column by column.
 
 use chrono::{DateTime, Utc};
-use domain::{Refusal, StreamId};
 use domain::ids::TenantId;
+use domain::{Refusal, StreamId};
 use event_schemas::Encoded;
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -150,20 +150,25 @@ impl Core {
         let head = in_time(hold_head(conn, &served)).await?;
         self.stand_at(&head);
         let replays = in_time(remembered(conn, &served, units)).await?;
-        let fresh: Vec<&Unit> =
-            units.iter().zip(&replays).filter(|(_, replay)| replay.is_none()).map(|(unit, _)| *unit).collect();
+        let fresh: Vec<&Unit> = units
+            .iter()
+            .zip(&replays)
+            .filter(|(_, replay)| replay.is_none())
+            .map(|(unit, _)| *unit)
+            .collect();
         self.ensure_keys(master, conn, &fresh).await?;
         in_time(execute(conn, "savepoint unit")).await?;
-        let (landed, events, planned, mut in_doubt) = match self.append_held(conn, &served, &fresh, None).await {
-            Ok(done) => done,
-            Err(Failure::Constraint(_) | Failure::Database(_)) => {
-                in_time(execute(conn, "rollback to savepoint unit")).await?;
-                self.cache.clear();
-                self.forget_keys();
-                self.singly(master, conn, &served, &fresh).await?
-            }
-            Err(failure) => return Err(failure),
-        };
+        let (landed, events, planned, mut in_doubt) =
+            match self.append_held(conn, &served, &fresh, None).await {
+                Ok(done) => done,
+                Err(Failure::Constraint(_) | Failure::Database(_)) => {
+                    in_time(execute(conn, "rollback to savepoint unit")).await?;
+                    self.cache.clear();
+                    self.forget_keys();
+                    self.singly(master, conn, &served, &fresh).await?
+                }
+                Err(failure) => return Err(failure),
+            };
         let mut attempted = self.landed(landed, events, &planned);
         let mut answered = attempted.outcomes.into_iter();
         attempted.outcomes = replays
@@ -213,7 +218,9 @@ impl Core {
         let (basis, guards) = plan.basis(epoch);
         let landed = match in_time(plan.append.execute(conn, served, &basis, &guards)).await {
             Ok(landed) => landed,
-            Err(Failure::Constraint(name)) if name == "claims_pkey" && refusal.is_none() && units.len() == 1 => {
+            Err(Failure::Constraint(name))
+                if name == "claims_pkey" && refusal.is_none() && units.len() == 1 =>
+            {
                 in_time(execute(conn, "rollback to savepoint unit")).await?;
                 let taken = in_time(async { Ok(plan.append.taken(conn).await?) }).await?;
                 let Some(taken) = taken else { return Err(Failure::Constraint(name)) };
@@ -247,7 +254,8 @@ impl Core {
             match self.append_held(conn, served, &[unit], None).await {
                 Ok((landed, more, single, doubt)) => {
                     events += more;
-                    planned.extend(answers(&single, landed.base, self.epoch).into_iter().map(Planned::Settled));
+                    planned
+                        .extend(answers(&single, landed.base, self.epoch).into_iter().map(Planned::Settled));
                     if in_doubt.is_none() || more > 0 {
                         in_doubt.get_or_insert(doubt);
                     }

@@ -27,7 +27,9 @@ pub(crate) async fn load(
     let rows = tail(conn, streams, &entries, &newest).await?;
     let mut folded: Vec<bool> = vec![true; streams.len()];
     for row in rows {
-        let (Some(stream), Some(entry)) = (streams.get(row.ordinal), entries.get_mut(row.ordinal)) else { continue };
+        let (Some(stream), Some(entry)) = (streams.get(row.ordinal), entries.get_mut(row.ordinal)) else {
+            continue;
+        };
         let Some(aggregate) = aggregate(stream) else { continue };
         let Ok(event) = event_schemas::decode(&row.event_type, row.schema_version, &row.payload) else {
             unreadable.insert(*stream);
@@ -125,7 +127,11 @@ async fn fold_whole(
 }
 
 /// Adds the claims that restored states still lack.
-async fn complete(conn: &mut PgConnection, cache: &mut StateCache, streams: &[StreamRef]) -> Result<(), Failure> {
+async fn complete(
+    conn: &mut PgConnection,
+    cache: &mut StateCache,
+    streams: &[StreamRef],
+) -> Result<(), Failure> {
     let lacking: Vec<(StreamRef, String)> = streams
         .iter()
         .filter_map(|stream| {

@@ -235,7 +235,8 @@ impl<'a> Plan<'a> {
                 let mut cause = Cause::system(unit.cause.correlation);
                 cause.trace.clone_from(&unit.cause.trace);
                 let (key, expected, linkage) = (None, None, Linkage::AllOrNone);
-                let unit = Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
+                let unit =
+                    Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
                 self.judge(conn, &unit).await?;
             }
             if self.append.events() == before {
@@ -340,7 +341,8 @@ impl<'a> Plan<'a> {
             code: VERSION_MISMATCH.into(),
             kind: ErrorKind::Conflict,
             message: format!("the version is {actual}, not {expected}"),
-            details: [("expected".into(), expected.to_string()), ("actual".into(), actual.to_string())].into(),
+            details: [("expected".into(), expected.to_string()), ("actual".into(), actual.to_string())]
+                .into(),
         })
     }
 
@@ -436,7 +438,8 @@ fn is_final(results: &[Result<Done, Refusal>]) -> bool {
     results.iter().all(|result| match result {
         Ok(_) => true,
         Err(refusal) => {
-            matches!(refusal.kind, ErrorKind::Conflict | ErrorKind::Rejected) && refusal.code != VERSION_MISMATCH
+            matches!(refusal.kind, ErrorKind::Conflict | ErrorKind::Rejected)
+                && refusal.code != VERSION_MISMATCH
         }
     })
 }

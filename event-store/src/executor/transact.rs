@@ -22,7 +22,9 @@ pub(super) async fn transact<T, E>(
     let held = in_time(core.hold_one(&options.master, &mut tx, &unit)).await;
     match held {
         Ok(Held::Replayed(receipt)) => Ok(Transacted::Replayed(receipt)),
-        Ok(Held::Judged(receipt)) if receipt.results.iter().any(Result::is_err) => Ok(Transacted::Refused(receipt)),
+        Ok(Held::Judged(receipt)) if receipt.results.iter().any(Result::is_err) => {
+            Ok(Transacted::Refused(receipt))
+        }
         Ok(Held::Judged(receipt)) => {
             tx.commit().await.map_err(|_| SubmitError::Unavailable)?;
             Ok(Transacted::Done(done, receipt))

@@ -145,17 +145,15 @@ impl Worker {
 
     /// A batch may have failed for want of a partition.
     async fn ensure_partitions(&mut self, conn: &mut PgConnection, error: &sqlx::Error) {
-        tracing::warn!(error = error as &dyn std::error::Error, "a batch failed and is tried again under the head lock");
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "a batch failed and is tried again under the head lock"
+        );
         drop(sqlx::query("select store.ensure_partitions()").execute(conn).await);
     }
 
     /// Finds out, holding the head, whether a batch landed. Only then is its absence final.
-    async fn resolve(
-        &mut self,
-        deadline: Instant,
-        in_doubt: &InDoubt,
-        units: usize,
-    ) -> Option<Outcomes> {
+    async fn resolve(&mut self, deadline: Instant, in_doubt: &InDoubt, units: usize) -> Option<Outcomes> {
         loop {
             let Some(mut conn) = self.connection(deadline).await else {
                 return Some(vec![Err(SubmitError::Unavailable); units]);

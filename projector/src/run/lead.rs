@@ -17,7 +17,6 @@ use super::{Ended, Fault};
 use crate::follower::{Follower, Lease};
 use crate::shared::Shared;
 use crate::status::State;
-use crate::wake::CheckpointMoved;
 
 /// A leader at work.
 struct Leader {
@@ -189,15 +188,8 @@ impl Leader {
     }
 
     fn moved(&self) {
-        let Checkpoint { epoch, position, recorded_at } = self.checkpoint;
+        let Checkpoint { position, recorded_at, .. } = self.checkpoint;
         self.shared.board.moved(self.follower.name(), position, Some(recorded_at));
-        if let Some(announcer) = &self.shared.announcer {
-            announcer.checkpoint_moved(&CheckpointMoved {
-                model: self.follower.name(),
-                version: self.follower.version(),
-                position: event_schemas::envelope::LogPosition { epoch, position }.to_string(),
-            });
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event_store::log::{PAGE_MAX, ReadError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::feed::Entry;
@@ -18,6 +19,11 @@ const LENGTH_MIN: i64 = 20;
 /// Pages are sized so that one is written in about this time: leases, stops and read-your-writes wait for it.
 const WRITE_TIME_LOW: Duration = Duration::from_millis(100);
 const WRITE_TIME_HIGH: Duration = Duration::from_millis(400);
+
+/// The least time between two short pages. A lone event is read at once; in a stream of them, a transaction for every
+/// few would cost the machine more than the events themselves.
+const BREATH: Duration = Duration::from_millis(15);
+const SHORT: usize = 1_000;
 
 /// Events in order, without a hole, at least one.
 pub(crate) type Page = Vec<Arc<Entry>>;
@@ -67,7 +73,9 @@ async fn read(
     pages: mpsc::Sender<Result<Page, ReadError>>,
 ) {
     let mut wake = shared.wake.listen();
+    let mut breath = Instant::now();
     loop {
+        tokio::time::sleep_until(breath).await;
         let page = shared.feed.after(position, length.load(Ordering::Relaxed)).await;
         let failed = page.is_err();
         if let Ok(page) = &page {
@@ -76,6 +84,9 @@ async fn read(
                 continue;
             };
             position = last.recorded.position;
+            if page.len() < SHORT {
+                breath = Instant::now() + BREATH;
+            }
         }
         if pages.send(page).await.is_err() || failed {
             return;

@@ -1,0 +1,186 @@
+//! The descriptions of both interfaces: valid, complete, and the ones that are served.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tests::stack::{Answer, Stack, answer};
+use tests::tools;
+
+type Test = anyhow::Result<()>;
+
+fn documents() -> anyhow::Result<[(&'static str, Value); 2]> {
+    Ok([
+        ("command-api", serde_json::to_value(command_api::app::document())?),
+        ("query-api", serde_json::to_value(query_api::document())?),
+    ])
+}
+
+/// Every value of a document, with its place.
+fn walk<'a>(place: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>) {
+    found.push((place.to_owned(), value));
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, it)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            walk(&format!("{place}/{name}"), it, found);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, it)| walk(&format!("{place}/{n}"), it, found)),
+        _ => {}
+    }
+}
+
+/// Every operation, with its place.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let items = paths.flat_map(|(path, item)| item.as_object().into_iter().flatten().map(move |it| (path, it)));
+    items.map(|(path, (method, operation))| (format!("{method} {path}"), operation)).collect()
+}
+
+fn says_something(value: &Value) -> bool {
+    value.as_str().is_some_and(|it| !it.trim().is_empty())
+}
+
+#[test]
+fn the_descriptions_are_valid_openapi_3_1() -> Test {
+    let folder = tempfile::tempdir()?;
+    for (name, document) in documents()? {
+        assert!(document["openapi"].as_str().is_some_and(|it| it.starts_with("3.1.")), "{name}");
+        let file = folder.path().join(format!("{name}.json"));
+        std::fs::write(&file, document.to_string())?;
+        let file = file.to_str().context("a path")?;
+        tools::run("openapi-spec-validator", &["--schema", "3.1", "--errors", "all", file])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_is_led_to() -> Test {
+    for (name, document) in documents()? {
+        let mut values = Vec::new();
+        walk("", &document, &mut values);
+        let mut used = BTreeSet::new();
+        for (place, value) in &values {
+            if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+                let pointer = reference.strip_prefix('#').with_context(|| format!("{name}{place} leads away: {reference}"))?;
+                assert!(document.pointer(pointer).is_some(), "{name}{place}: {reference}");
+                used.insert(reference.to_owned());
+            }
+            if let Some(mapping) = value.get("mapping").and_then(Value::as_object).filter(|_| place.ends_with("/discriminator")) {
+                for pointer in mapping.values().filter_map(Value::as_str) {
+                    assert!(document.pointer(pointer.trim_start_matches('#')).is_some(), "{name}{place}: {pointer}");
+                }
+            }
+        }
+        let schemas = document["components"]["schemas"].as_object().context("schemas")?;
+        let unused: Vec<&String> = schemas.keys().filter(|it| !used.contains(&format!("#/components/schemas/{it}"))).collect();
+        assert_eq!(unused, Vec::<&String>::new(), "{name}: nobody uses them");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_operation_says_what_it_is() -> Test {
+    let mut ids = BTreeSet::new();
+    let mut faults = Vec::new();
+    for (name, document) in documents()? {
+        let info = &document["info"];
+        assert!(says_something(&info["title"]) && says_something(&info["description"]) && says_something(&info["version"]), "{name}");
+        assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer", "{name}");
+        let operations = operations(&document);
+        assert!(operations.len() >= 10, "{name}");
+        for (place, operation) in operations {
+            let mut need = |is: bool, what: &str| if !is { faults.push(format!("{name} {place}: {what}")) };
+            need(says_something(&operation["operationId"]), "no id");
+            need(ids.insert(operation["operationId"].to_string() + name), "an id that is another's");
+            need(operation["tags"].as_array().is_some_and(|it| it.len() == 1), "not one tag");
+            need(says_something(&operation["summary"]), "no summary");
+            need(operation["description"].as_str().is_some_and(|it| it.contains("Permission: `")), "no permission in its description");
+            need(operation["security"].as_array().is_some_and(|it| !it.is_empty()), "no security");
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                need(says_something(&parameter["description"]), &format!("parameter {} has no description", parameter["name"]));
+                need(parameter["schema"].is_object(), &format!("parameter {} has no schema", parameter["name"]));
+            }
+            let in_path: BTreeSet<&str> = place.split('{').skip(1).filter_map(|it| it.split('}').next()).collect();
+            let described: BTreeSet<&str> = operation["parameters"].as_array().into_iter().flatten()
+                .filter(|it| it["in"] == "path").filter_map(|it| it["name"].as_str()).collect();
+            need(in_path == described, "the parameters of its path are not those described");
+            for (media, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                let given = content["example"].is_object() || content["examples"].as_object().is_some_and(|it| !it.is_empty());
+                need(given, &format!("no example for {media}"));
+            }
+            let responses = operation["responses"].as_object().context("responses")?;
+            need(responses.keys().any(|it| it.starts_with('2')), "no answer when all is well");
+            for (status, response) in responses {
+                need(says_something(&response["description"]), &format!("{status} has no description"));
+                let is_problem = matches!(status.as_bytes().first(), Some(b'4' | b'5'));
+                need(!is_problem || response["content"]["application/problem+json"].is_object(), &format!("{status} is no problem"));
+                need(is_problem || status == "304" || response["content"].is_object(), &format!("{status} has no content"));
+            }
+            for status in ["400", "401", "403", "429", "503"] {
+                need(responses.contains_key(status), &format!("no {status}"));
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn every_field_and_every_schema_of_an_answer_says_what_it_is() -> Test {
+    let mut faults = Vec::new();
+    for (name, document) in documents()? {
+        for (schema, it) in document["components"]["schemas"].as_object().context("schemas")? {
+            for (field, it) in it["properties"].as_object().into_iter().flatten() {
+                let shown = says_something(&it["description"]) || it["$ref"].is_string() || it["oneOf"].is_array();
+                if !shown {
+                    faults.push(format!("{name}: {schema}.{field}"));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new(), "no description");
+    Ok(())
+}
+
+async fn at(url: &str, path: &str) -> anyhow::Result<Answer> {
+    answer(reqwest::Client::new().get(format!("{url}{path}"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_is_the_description_and_a_page_that_loads_nothing_from_elsewhere() -> Test {
+    let stack = Stack::whole().await?;
+    let [(_, commands), (_, queries)] = documents()?;
+    for (url, document) in [(&stack.command_url, commands), (&stack.query_url, queries)] {
+        let served = at(url, "/openapi.json").await?;
+        assert_eq!((served.status, served.header("content-type")), (StatusCode::OK, "application/json"));
+        assert_eq!(served.json, document);
+        let page = at(url, "/docs").await?;
+        assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
+        let policy: Vec<Vec<&str>> = page.header("content-security-policy").split(';').map(|it| it.split_whitespace().collect()).collect();
+        let sources = |name: &str| policy.iter().find(|it| it.first() == Some(&name)).map(|it| it[1..].to_vec());
+        assert_eq!(page.headers.get_all("content-security-policy").iter().count(), 1);
+        assert_eq!(sources("default-src"), Some(vec!["'none'"]));
+        assert_eq!(sources("script-src"), Some(vec!["'self'"]), "no script in the page, and none from elsewhere");
+        assert_eq!(sources("connect-src"), Some(vec!["'self'"]));
+        assert_eq!(sources("frame-ancestors"), Some(vec!["'none'"]));
+        assert_eq!(sources("base-uri"), Some(vec!["'none'"]));
+        for source in policy.iter().flat_map(|it| it.iter().skip(1)) {
+            assert!(["'none'", "'self'", "'unsafe-inline'", "data:"].contains(source), "{policy:?}");
+        }
+        // What the page names is served here, and nothing in it names another place.
+        let named: Vec<&str> = page.text.split(['"', '\'']).filter(|it| it.starts_with('/')).collect();
+        assert_eq!(named.len(), 3, "{}", page.text);
+        assert!(!page.text.contains("://") && !page.text.contains("\"//") && !page.text.contains("<script>"), "{}", page.text);
+        for path in named {
+            let asset = at(url, path).await?;
+            assert_eq!(asset.status, StatusCode::OK, "{path}");
+            let expected = if path.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+            assert_eq!(asset.header("content-type"), expected, "{path}");
+            assert_eq!(asset.header("x-content-type-options"), "nosniff", "{path}");
+            assert!(!asset.header("content-security-policy").is_empty(), "{path}");
+            assert!(!asset.text.contains("@import") && !asset.text.contains("url(http"), "{path}");
+        }
+    }
+    Ok(())
+}
