@@ -106,6 +106,16 @@ end $$;
 
 create trigger onwards before update on store.log_head for each row execute function store.refuse_step_back();
 
+create function store.refuse_lower_sequence() returns trigger language plpgsql as $$
+begin
+    if new.seq < old.seq then
+        raise exception 'the sequence of a tenant only moves on' using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+
+create trigger onwards before update on store.tenant_heads for each row execute function store.refuse_lower_sequence();
+
 alter table store.tenant_heads enable row level security;
 alter table store.tenant_heads force row level security;
 alter table store.events enable row level security;
@@ -146,7 +156,9 @@ begin
     end loop;
 end $$;
 
-grant select, update on store.log_head to quipu_command, quipu_reactor, quipu_platform;
+grant select, update (position, recorded_at) on store.log_head to quipu_command, quipu_reactor;
+-- The platform's operator says what a restore means: see `quipu epoch`.
+grant select, update on store.log_head to quipu_platform;
 grant select on store.log_head to quipu_projector, quipu_query;
 grant select, insert, update on store.tenant_heads to quipu_command, quipu_reactor, quipu_platform;
 grant select, insert on store.events, store.stream_events to quipu_command, quipu_reactor, quipu_platform;

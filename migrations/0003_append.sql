@@ -23,7 +23,7 @@ create function store.leaf(tenant_id uuid, tenant_seq bigint, category smallint,
 -- than the lock, so that it sees what was committed before the lock was granted).
 --
 -- Answers 'appended' with the position before the batch and the time given to it; or, having written nothing, 'stale'
--- (a stream moved), 'late' (the time is past `valid_until`) or 'epoch' (the log was restored).
+-- (a stream moved, or somebody recorded something after the time of the decision), 'late' (the time is past `valid_until`) or 'epoch' (the log was restored).
 create function store.append(
     served uuid[], read_to bigint, at_epoch integer, decided_at timestamptz, valid_until timestamptz,
     guard_tenants uuid[], guard_categories smallint[], guard_streams uuid[], guard_versions bigint[],
@@ -46,13 +46,13 @@ begin
         return query select 'epoch', head.position, head.recorded_at;
         return;
     end if;
-    if head.position <> read_to and exists (
+    if head.position <> read_to and (head.recorded_at > decided_at or exists (
         select from unnest(guard_tenants, guard_categories, guard_streams, guard_versions) as g (tenant, category, stream, version)
         where g.version is distinct from coalesce((
             select s.version from store.stream_events s
             where s.tenant_id = g.tenant and s.category = g.category and s.stream_id = g.stream
             order by s.version desc limit 1), 0)
-    ) then
+    )) then
         return query select 'stale', head.position, head.recorded_at;
         return;
     end if;
@@ -61,6 +61,23 @@ begin
     if recorded >= valid_until then
         return query select 'late', head.position, head.recorded_at;
         return;
+    end if;
+
+    -- What may be refused comes first, so that a repeated key or a held value costs little.
+    if cardinality(release_tenants) > 0 then
+        delete from store.claims c
+        using unnest(release_tenants, release_scopes, release_values) as r (tenant, scope, value)
+        where c.tenant_id = r.tenant and c.scope = r.scope and c.value = r.value;
+    end if;
+    if cardinality(claim_tenants) > 0 then
+        insert into store.claims
+        select * from unnest(claim_tenants, claim_scopes, claim_values, claim_categories, claim_streams);
+    end if;
+    if cardinality(answer_tenants) > 0 then
+        insert into store.idempotency
+        select a.tenant, a.scope, a.fingerprint, a.body::json, base + a.event, recorded
+        from unnest(answer_tenants, answer_scopes, answer_fingerprints, answer_bodies, answer_events)
+             as a (tenant, scope, fingerprint, body, event);
     end if;
 
     if cardinality(tenants) > 0 then
@@ -86,21 +103,6 @@ begin
         from unnest(link_events, link_categories, link_streams, link_versions) as l (event, category, stream, version);
     end if;
 
-    if cardinality(release_tenants) > 0 then
-        delete from store.claims c
-        using unnest(release_tenants, release_scopes, release_values) as r (tenant, scope, value)
-        where c.tenant_id = r.tenant and c.scope = r.scope and c.value = r.value;
-    end if;
-    if cardinality(claim_tenants) > 0 then
-        insert into store.claims
-        select * from unnest(claim_tenants, claim_scopes, claim_values, claim_categories, claim_streams);
-    end if;
-    if cardinality(answer_tenants) > 0 then
-        insert into store.idempotency
-        select a.tenant, a.scope, a.fingerprint, a.body::json, base + a.event, recorded
-        from unnest(answer_tenants, answer_scopes, answer_fingerprints, answer_bodies, answer_events)
-             as a (tenant, scope, fingerprint, body, event);
-    end if;
     if cardinality(key_tenants) > 0 then
         insert into keys.subject_keys
         select k.tenant, k.subject, k.wrapped, recorded

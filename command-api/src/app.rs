@@ -76,7 +76,10 @@ impl CommandApi {
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         let Self { config, pool, keys, app, executor_task, shutdown } = self;
         let verifier = Arc::new(Verifier::new(&keys, &config.tokens)?);
-        let health = Health::new(shutdown.clone()).database(pool.clone());
+        let executor = app.executor.clone();
+        let health = Health::new(shutdown.clone()).database(pool.clone()).check("executor", move || {
+            std::future::ready(if executor.is_closed() { Err("it has ended".to_owned()) } else { Ok(()) })
+        });
         let router = router(app, verifier, &keys)?.merge(health.routes());
         let router = layers::harden(router, &config.http);
         Server { listener, router, config: config.http, shutdown }.run().await?;

@@ -123,6 +123,7 @@ fn is_passing(code: &str) -> bool {
 #[derive(Clone)]
 pub struct Executor {
     sender: mpsc::Sender<Job>,
+    second_door: PgPool,
     options: Arc<ExecutorOptions>,
 }
 
@@ -144,8 +145,15 @@ impl Executor {
         let options = Arc::new(options);
         let queue = Queue::new(receiver, options.queue_max);
         let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed));
+        let second_door = transact::pool(&options);
         let task = tokio::spawn(worker.run(queue));
-        (Self { sender, options }, task)
+        (Self { sender, second_door, options }, task)
+    }
+
+    /// Whether the task has ended, so that nothing can be submitted any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Submits a unit and waits for its outcome.
@@ -177,11 +185,10 @@ impl Executor {
     /// [`SubmitError::Unavailable`], after which that is not known.
     pub async fn transact<T, E>(
         &self,
-        pool: &PgPool,
         unit: Unit,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<Transacted<T>, TransactError<E>> {
-        transact::transact(&self.options, pool, unit, work).await
+        transact::transact(&self.options, &self.second_door, unit, work).await
     }
 }
 

@@ -236,10 +236,16 @@ impl KeyCache {
     }
 
     pub(crate) fn insert(&mut self, tenant: TenantId, subject: Uuid, key: SubjectKey) {
-        if self.keys.len() >= CACHED_KEYS_MAX {
-            self.keys.clear();
-        }
         self.keys.insert((tenant, subject), key);
+    }
+
+    /// Whether so many more keep the cache within its bound. Whoever adds keys asks first, and clears it if not.
+    pub(crate) fn has_room_for(&self, more: usize) -> bool {
+        self.keys.len() + more <= CACHED_KEYS_MAX
+    }
+
+    pub(crate) fn remove(&mut self, tenant: TenantId, subject: Uuid) {
+        self.keys.remove(&(tenant, subject));
     }
 
     pub(crate) fn clear(&mut self) {

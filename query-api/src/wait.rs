@@ -21,13 +21,15 @@ const LOOK_AGAIN_AFTER_FAILURE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 struct Seen {
     epoch: i32,
+    head: i64,
     positions: BTreeMap<String, i64>,
 }
 
 impl Seen {
     fn has(&self, touches: &[Touch], wanted: LogPosition) -> bool {
         let reached = |it: &Touch| self.positions.get(it.model).is_some_and(|it| *it >= wanted.position);
-        self.epoch == wanted.epoch && touches.iter().all(reached)
+        // On a standby the log itself may come later than the answer that named the position.
+        self.epoch == wanted.epoch && self.head >= wanted.position && touches.iter().all(reached)
     }
 }
 
@@ -124,5 +126,5 @@ async fn look(pool: &PgPool) -> sqlx::Result<Seen> {
         let known = positions.entry(model).or_insert(position);
         *known = position.max(*known);
     }
-    Ok(Seen { epoch: reached.epoch, positions })
+    Ok(Seen { epoch: reached.epoch, head: reached.head, positions })
 }

@@ -273,8 +273,9 @@ impl AccountEntries {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<EntryRow>, ListError> {
-        const LIST: &str = "entries";
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?.unwrap_or(i64::MAX);
+        // Versions of one account say nothing of another.
+        let list = format!("entries/{account}");
+        let below = cursor.map(|it| page::decode::<i64>(&list, it)).transpose()?.unwrap_or(i64::MAX);
         let tenant = tx.tenant().uuid();
         let rows = sqlx::query_as!(
             EntryRow,
@@ -288,6 +289,6 @@ impl AccountEntries {
         .fetch_all(tx.conn())
         .await?;
         let rows = rows.into_iter().map(EntryRow::shown).collect();
-        Ok(Page::cut(rows, limit, LIST, |it| it.version))
+        Ok(Page::cut(rows, limit, &list, |it| it.version))
     }
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::figures::{self, column};
-use crate::page::{self, ListError, Page};
+use crate::page::{self, ListError, Moment, Page, Text};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -392,11 +392,11 @@ impl Accounts {
         if let Some(cursor) = cursor {
             query.push(" and (").push(column).push(", account_id)").push(than);
             if order.is_by_name() {
-                let (name, id) = page::decode::<(String, Uuid)>(order.list(), cursor)?;
-                query.push_bind(name).push(", ").push_bind(id);
+                let (name, id) = page::decode::<(Text, Uuid)>(order.list(), cursor)?;
+                query.push_bind(name.0).push(", ").push_bind(id);
             } else {
-                let (at, id) = page::decode::<(DateTime<Utc>, Uuid)>(order.list(), cursor)?;
-                query.push_bind(at).push(", ").push_bind(id);
+                let (at, id) = page::decode::<(Moment, Uuid)>(order.list(), cursor)?;
+                query.push_bind(at.0).push(", ").push_bind(id);
             }
             query.push(")");
         }

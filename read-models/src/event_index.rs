@@ -145,13 +145,13 @@ impl EventIndex {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<i64>, ListError> {
-        let list = match (order, filter.stream.is_some()) {
-            (EventOrder::NewestFirst, false) => "events/-position",
-            (EventOrder::OldestFirst, false) => "events/position",
-            (EventOrder::NewestFirst, true) => "events/-version",
-            (EventOrder::OldestFirst, true) => "events/version",
+        let sign = if order == EventOrder::NewestFirst { "-" } else { "" };
+        // Versions of one stream say nothing of another.
+        let list = match filter.stream {
+            None => format!("events/{sign}position"),
+            Some(stream) => format!("events/{stream}/{sign}version"),
         };
-        let behind = cursor.map(|it| page::decode::<i64>(list, it)).transpose()?;
+        let behind = cursor.map(|it| page::decode::<i64>(&list, it)).transpose()?;
         let (first, last) = places(tx, filter.from, filter.to).await?;
         let tenant = tx.tenant().uuid();
         let mut query = QueryBuilder::<Postgres>::new("select i.position, ");
@@ -192,7 +192,7 @@ impl EventIndex {
         }
         query.push(" order by ").push(place).push(direction).push(" limit ").push_bind(limit + 1);
         let rows = query.build_query_as::<Found>().fetch_all(tx.conn()).await?;
-        let page = Page::cut(rows, limit, list, |it| it.place);
+        let page = Page::cut(rows, limit, &list, |it| it.place);
         let items = page.items.into_iter().map(|it| it.position).collect();
         Ok(Page { items, next_cursor: page.next_cursor })
     }

@@ -19,7 +19,7 @@ pub mod trial_balance;
 pub use account_entries::AccountEntries;
 pub use accounts::Accounts;
 pub use event_index::EventIndex;
-pub use page::{CursorInvalid, ListError, Page};
+pub use page::{CursorInvalid, ListError, Moment, Page};
 pub use read_model::{Item, ProjectionError, ReadModel};
 pub use tenant_tx::TenantTx;
 pub use tenants::Tenants;

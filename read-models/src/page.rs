@@ -2,8 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Datelike as _, Utc};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// The most rows of a page.
@@ -28,6 +29,31 @@ pub enum ListError {
     /// The database does not answer.
     #[error("the read model cannot be read")]
     Database(#[from] sqlx::Error),
+}
+
+/// A moment that somebody sent, such as SQL can take: chrono knows earlier years than Postgres does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub DateTime<Utc>);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let moment = DateTime::<Utc>::deserialize(deserializer)?;
+        if moment.year() < 1 {
+            return Err(D::Error::custom("a moment is not before the year 1"));
+        }
+        Ok(Self(moment))
+    }
+}
+
+/// A text that somebody sent, such as SQL can take: one without the character NUL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.contains('\0') { Err(D::Error::custom("a text holds NUL")) } else { Ok(Self(text)) }
+    }
 }
 
 /// One page of a list.
@@ -92,6 +118,16 @@ mod tests {
         assert_eq!(decode::<(String, i64)>("accounts/opened", &text), Err(CursorInvalid));
         for garbage in ["", "abc", "eyJ2IjoxfQ", "%%%", &"a".repeat(3_000), &format!("{text}=")] {
             assert_eq!(decode::<(String, i64)>("accounts/name", garbage), Err(CursorInvalid), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn what_sql_cannot_take_is_in_no_cursor() {
+        for (key, is_ours) in [("2020-01-01T00:00:00Z", true), ("-4800-01-01T00:00:00Z", false)] {
+            assert_eq!(decode::<Moment>("l", &encode("l", &key)).is_ok(), is_ours, "{key}");
+        }
+        for (key, is_ours) in [("name", true), ("\\u0000", true), ("na\0me", false)] {
+            assert_eq!(decode::<Text>("l", &encode("l", &key)).is_ok(), is_ours, "{key:?}");
         }
     }
 

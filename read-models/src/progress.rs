@@ -112,6 +112,8 @@ pub async fn served(tx: &mut TenantTx, touches: &[Touch]) -> sqlx::Result<Served
 pub struct Reached {
     /// Counts restores.
     pub epoch: i32,
+    /// The newest position of the log.
+    pub head: i64,
     /// Name and checkpoint of each model that has one.
     pub models: Vec<(String, i64)>,
 }
@@ -122,16 +124,17 @@ pub struct Reached {
 /// If the database does not answer.
 pub async fn reached(conn: &mut PgConnection) -> sqlx::Result<Reached> {
     let rows = sqlx::query!(
-        r#"select h.epoch, p.model as "model?", p.position as "position?"
+        r#"select h.epoch, h.position as head, p.model as "model?", p.position as "position?"
            from store.log_head h
            left join (run.projections p left join run.active_models a on a.model = p.model)
                on p.epoch = h.epoch and p.version = coalesce(a.version, p.version)"#
     )
     .fetch_all(conn)
     .await?;
-    let epoch = rows.first().map_or(0, |row| row.epoch);
+    let (epoch, head) = rows.first().map_or((0, 0), |row| (row.epoch, row.head));
     Ok(Reached {
         epoch,
+        head,
         models: rows.into_iter().filter_map(|row| Some((row.model?, row.position?))).collect(),
     })
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::figures;
-use crate::page::{self, ListError, Page};
+use crate::page::{self, ListError, Page, Text};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -287,8 +287,8 @@ impl TrialBalance {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<TrialBalanceRow>, ListError> {
-        let behind = cursor.map(|it| page::decode::<(String, Uuid)>(LIST, it)).transpose()?;
-        let (currency, id) = behind.unwrap_or_default();
+        let behind = cursor.map(|it| page::decode::<(Text, Uuid)>(LIST, it)).transpose()?;
+        let (Text(currency), id) = behind.unwrap_or_default();
         let tenant = tx.tenant().uuid();
         let mut rows =
             match as_of {

@@ -113,7 +113,6 @@ fn asset(media_type: &'static str, content: Bytes) -> Response {
 }
 
 /// What each code means, under the address that problems give as their type: `/problems/{code}`.
-#[must_use]
 pub fn problem_pages() -> Router {
     Router::new().route("/problems/{code}", get(problem_page))
 }

@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
         let json = serde_json::to_value(problem.body()).unwrap();
         assert_eq!(json["type"], "/problems/ledger.insufficient-funds");
-        assert_eq!(json["title"], "insufficient funds");
+        assert_eq!(json["title"], "the account has less available than is required");
         assert_eq!(json["details"]["available"], "1.00 EUR");
     }
 

@@ -467,6 +467,66 @@ async fn an_account_with_many_postings_loads_cold_from_its_newest_event() -> Tes
 }
 
 #[tokio::test]
+async fn a_batch_that_meets_an_unreadable_stream_leaves_nothing_behind() -> Test {
+    let database = Database::fresh().await?;
+    let t = tenant(1);
+    set_up(&database.executor()?, t, 3, "10.00").await?;
+    // A newer build wrote to account 3.
+    let mut conn = database.superuser().await?;
+    conn.execute("set session_replication_role = replica; update store.events set schema_version = 9 where position = (select position from store.log_head)").await?;
+    let executor = database.executor()?;
+    let decisions: Vec<Box<dyn domain::Decision>> =
+        vec![Box::new(transfer(account(1), account(2), "1.00")?), Box::new(transfer(account(1), account(3), "1.00")?)];
+    let unit = Unit { tenant: t, cause: cause(), key: Some(key("b", "r")?), expected: None, linkage: Linkage::Each, decisions };
+    assert_eq!(executor.submit(unit).await, Err(SubmitError::NewerEvent));
+    assert_eq!(count(&database, "ledger.transfer-posted").await?, 3, "its first item did not happen either");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_decision_older_than_the_newest_event_is_judged_again() -> Test {
+    let database = Database::fresh().await?;
+    let (a, b) = (database.executor()?, database.executor()?);
+    let t = tenant(1);
+    set_up(&a, t, 2, "10.00").await?;
+    accepted(&submit(&b, t, transfer(account(1), account(2), "1.00")?).await?)?;
+    // Another process, whose clock is ahead, posts with its own time and answers.
+    let mut conn = database.superuser().await?;
+    conn.execute("update store.log_head set recorded_at = clock_timestamp() + interval '2 seconds'").await?;
+    let ahead = database.executor()?;
+    let posted = transfer(account(1), account(2), "2.00")?;
+    let transfer_id = posted.transfer_id;
+    accepted(&submit(&ahead, t, posted).await?)?;
+    // Its caller reverses it through a process whose clock is behind.
+    let reversal_id = TransferId::new(uuid::Uuid::now_v7());
+    let reverse = domain::ledger::ReverseTransfer { transfer_id, reversal_id, amount: None, effective_at: None };
+    accepted(&submit(&a, t, reverse).await?)?;
+    check_log(&database).await
+}
+
+#[tokio::test]
+async fn two_copies_of_a_key_beside_a_taken_value_get_one_answer() -> Test {
+    let database = Database::fresh().await?;
+    let executor = database.executor()?;
+    let t = domain::ids::TenantId::PLATFORM;
+    let create = |n: u128, slug: &str| {
+        anyhow::Ok(domain::organisation::CreateTenant {
+            tenant_id: tenant(n),
+            slug: domain::organisation::Slug::parse(slug)?,
+            name: domain::metadata::Label::parse("A shop")?,
+        })
+    };
+    accepted(&submit(&executor, t, create(1, "taken")?).await?)?;
+    let unit = |n: u128, slug: &str, name: &str| anyhow::Ok(Unit::new(t, cause(), create(n, slug)?).with_key(key(name, name)?));
+    let units = vec![unit(2, "taken", "a")?, unit(3, "free", "b")?, unit(3, "free", "b")?];
+    let outcomes: Vec<_> = executor.submit_all(t, units).await.into_iter().collect::<Result<_, _>>()?;
+    assert_eq!(code(&outcomes[0]), Some("organisation.slug-taken"));
+    assert_eq!(outcomes[1].results, outcomes[2].results);
+    assert!(outcomes[2].replayed);
+    check_log(&database).await
+}
+
+#[tokio::test]
 async fn the_second_door_writes_both_or_neither() -> Test {
     let database = Database::fresh().await?;
     let executor = database.executor()?;
@@ -478,13 +538,12 @@ async fn the_second_door_writes_both_or_neither() -> Test {
             "create table keys.secrets (id int primary key); grant insert on keys.secrets to quipu_command",
         )
         .await?;
-    let pool = database.pool("quipu_command")?;
     let attempt = async |id: i32, amount: &str| {
         let unit = Unit::new(t, cause(), transfer(account(1), account(2), amount)?);
         let work = async |conn: &mut sqlx::PgConnection| {
             sqlx::query("insert into keys.secrets values ($1)").bind(id).execute(conn).await
         };
-        anyhow::Ok(executor.transact(&pool, unit, work).await?)
+        anyhow::Ok(executor.transact(unit, work).await?)
     };
     assert!(matches!(attempt(1, "4.00").await?, event_store::Transacted::Done(_, _)));
     assert!(matches!(attempt(2, "400.00").await?, event_store::Transacted::Refused(_)));

@@ -50,6 +50,17 @@ pub const fn stream(tenant: TenantId) -> StreamId {
     StreamId::new(Book::CATEGORY, tenant.uuid())
 }
 
+/// The first moment that anything can be effective at: long before any record that is worth keeping, and within what
+/// every database and calendar can express.
+pub const EARLIEST: DateTime<Utc> = match DateTime::from_timestamp(-2_208_988_800, 0) {
+    Some(moment) => moment,
+    None => DateTime::UNIX_EPOCH,
+};
+
+fn refuse_early(moment: DateTime<Utc>) -> Result<(), LedgerError> {
+    if moment < EARLIEST { Err(LedgerError::TooEarly { moment, earliest: EARLIEST }) } else { Ok(()) }
+}
+
 /// The book of the view's tenant; open while it has no events.
 fn seen(view: &View<'_>) -> Option<DateTime<Utc>> {
     view.find::<Book>(view.tenant.uuid()).and_then(|seen| seen.state.closed_through)
@@ -61,6 +72,7 @@ pub(super) fn effective(
     effective_at: Option<DateTime<Utc>>,
 ) -> Result<DateTime<Utc>, LedgerError> {
     let effective_at = effective_at.unwrap_or(view.now).trunc_subsecs(6);
+    refuse_early(effective_at)?;
     if effective_at > view.now {
         return Err(LedgerError::EffectiveInFuture { effective_at });
     }
@@ -90,6 +102,7 @@ impl Decision for ClosePeriod {
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let through = self.through.trunc_subsecs(6);
+        refuse_early(through)?;
         if through >= view.now.trunc_subsecs(6) {
             return Err(LedgerError::PeriodNotOver { through }.into());
         }

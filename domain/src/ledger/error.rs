@@ -132,6 +132,14 @@ pub enum LedgerError {
         /// Which one.
         transfer_id: TransferId,
     },
+    /// It was reversed in so many parts that one more would make its history too long to judge quickly.
+    #[error("transfer {transfer_id} was reversed in {max} parts, and takes no more")]
+    TooManyReversals {
+        /// Which one.
+        transfer_id: TransferId,
+        /// How many parts there may be.
+        max: i64,
+    },
     /// A part of several currencies is not a figure.
     #[error("a transfer of several currencies is posted or reversed as a whole")]
     PartOfCurrencies {
@@ -164,6 +172,14 @@ pub enum LedgerError {
     },
 
     // Times.
+    /// A moment before there were books.
+    #[error("{} is before {}, the earliest moment of a book", text(*moment), text(*earliest))]
+    TooEarly {
+        /// When.
+        moment: DateTime<Utc>,
+        /// The first moment that is possible.
+        earliest: DateTime<Utc>,
+    },
     /// It would become effective later than now.
     #[error("effective_at {} is in the future", text(*effective_at))]
     EffectiveInFuture {
@@ -288,9 +304,11 @@ impl DomainError for LedgerError {
             Self::HoldExpired { .. } => "ledger.hold-expired",
             Self::NotReversible { .. } => "ledger.not-reversible",
             Self::AlreadyReversed { .. } => "ledger.already-reversed",
+            Self::TooManyReversals { .. } => "ledger.too-many-reversals",
             Self::PartOfCurrencies { .. } => "ledger.part-of-currencies",
             Self::CaptureExceedsHold { .. } => "ledger.capture-exceeds-hold",
             Self::ReversalExceedsTransfer { .. } => "ledger.reversal-exceeds-transfer",
+            Self::TooEarly { .. } => "ledger.too-early",
             Self::EffectiveInFuture { .. } => "ledger.effective-in-future",
             Self::PeriodClosed { .. } => "ledger.period-closed",
             Self::PeriodNotOver { .. } => "ledger.period-not-over",
@@ -334,6 +352,8 @@ impl DomainError for LedgerError {
             | Self::PartCurrency { .. }
             | Self::CaptureExceedsHold { .. }
             | Self::ReversalExceedsTransfer { .. }
+            | Self::TooManyReversals { .. }
+            | Self::TooEarly { .. }
             | Self::EffectiveInFuture { .. }
             | Self::PeriodNotOver { .. }
             | Self::CurrencyMismatch { .. }

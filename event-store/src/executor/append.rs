@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
-use domain::{Refusal, StreamId};
+use domain::{Claim, Refusal, StreamId};
 use event_schemas::Encoded;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -127,22 +127,37 @@ impl Append {
         self.answer_events.push(self.events());
     }
 
-    /// Takes a value for a stream; `false` if an earlier unit of the batch took it.
-    pub(crate) fn take(
-        &mut self,
-        tenant: TenantId,
-        scope: &str,
-        value: &str,
-        stream: StreamId,
-        taken: &Refusal,
-    ) -> bool {
+    /// The refusal of the first of a unit's claims that an earlier unit of the batch, or itself, has taken.
+    pub(crate) fn refusal_of(&self, tenant: TenantId, claims: &[(Claim, StreamId)]) -> Option<Refusal> {
         let tenant = tenant.uuid();
-        if self.claims.iter().any(|it| it.tenant == tenant && it.scope == scope && it.value == value) {
-            return false;
+        let mut own = std::collections::HashSet::new();
+        claims.iter().find_map(|(claim, _)| match claim {
+            Claim::Take { scope, value, taken } => {
+                let held = self.claims.iter().any(|it| it.tenant == tenant && it.scope == *scope && it.value == *value);
+                (held || !own.insert((scope, value))).then(|| taken.clone())
+            }
+            Claim::Release { scope, value } => {
+                own.remove(&(scope, value));
+                None
+            }
+        })
+    }
+
+    /// Takes a value for a stream, or gives one up, be it taken by this batch or before.
+    pub(crate) fn claim(&mut self, tenant: TenantId, claim: Claim, stream: StreamId) {
+        let tenant = tenant.uuid();
+        match claim {
+            Claim::Take { scope, value, taken } => {
+                self.claims.push(ClaimRow { tenant, scope, value, stream, taken });
+            }
+            Claim::Release { scope, value } => {
+                let before = self.claims.len();
+                self.claims.retain(|it| !(it.tenant == tenant && it.scope == scope && it.value == value));
+                if self.claims.len() == before {
+                    self.releases.push((tenant, scope, value));
+                }
+            }
         }
-        let (scope, value) = (scope.to_owned(), value.to_owned());
-        self.claims.push(ClaimRow { tenant, scope, value, stream, taken: taken.clone() });
-        true
     }
 
     /// The refusal of the first claim whose value somebody holds.
@@ -161,16 +176,6 @@ impl Append {
             }
         }
         Ok(None)
-    }
-
-    /// Gives a value up, be it taken by this batch or before.
-    pub(crate) fn release(&mut self, tenant: TenantId, scope: String, value: String) {
-        let tenant = tenant.uuid();
-        let before = self.claims.len();
-        self.claims.retain(|it| !(it.tenant == tenant && it.scope == scope && it.value == value));
-        if self.claims.len() == before {
-            self.releases.push((tenant, scope, value));
-        }
     }
 
     /// Stores a new subject key.

@@ -38,8 +38,8 @@ pub(crate) struct Attempted {
 /// How to find out whether a batch landed whose answer was lost, and what its units get told if it did.
 pub(crate) struct InDoubt {
     pub(crate) served: Vec<Uuid>,
+    /// The first event. A batch without one had no effect that could be doubled, so it is simply judged again.
     pub(crate) event_id: Option<Uuid>,
-    pub(crate) answer: Option<(Uuid, Vec<u8>)>,
     pub(crate) after: i64,
     pub(crate) units: Vec<Planned>,
 }
@@ -149,6 +149,8 @@ impl Core {
         let served = served(units);
         let head = in_time(hold_head(conn, &served)).await?;
         self.stand_at(&head);
+        // Keys that were made but not stored may meanwhile exist: what is stored is looked up again.
+        self.forget_new_keys();
         let replays = in_time(remembered(conn, &served, units)).await?;
         let fresh: Vec<&Unit> = units
             .iter()
@@ -247,37 +249,49 @@ impl Core {
         let base = self.cache.known_to();
         let mut planned: Vec<Planned> = Vec::with_capacity(units.len());
         let mut events = 0;
-        let mut in_doubt = None;
+        let mut in_doubt = InDoubt { served: served.to_vec(), event_id: None, after: base, units: vec![] };
         for unit in units {
-            in_time(execute(conn, "savepoint unit")).await?;
-            self.ensure_keys(master, conn, &[unit]).await?;
-            match self.append_held(conn, served, &[unit], None).await {
-                Ok((landed, more, single, doubt)) => {
+            match self.one(master, conn, served, unit).await? {
+                Ok((outcomes, more, doubt)) => {
                     events += more;
-                    planned
-                        .extend(answers(&single, landed.base, self.epoch).into_iter().map(Planned::Settled));
-                    if in_doubt.is_none() || more > 0 {
-                        in_doubt.get_or_insert(doubt);
-                    }
+                    in_doubt.event_id = in_doubt.event_id.or(doubt.and_then(|it| it.event_id));
+                    planned.extend(outcomes.into_iter().map(Planned::Settled));
                 }
-                Err(Failure::Lost) => return Err(Failure::Lost),
-                Err(failure) => {
-                    tracing::error!(?failure, "a command cannot be stored");
-                    in_time(execute(conn, "rollback to savepoint unit")).await?;
-                    self.cache.clear();
-                    planned.push(Planned::Settled(Err(SubmitError::Internal)));
-                }
+                Err(error) => planned.push(Planned::Settled(Err(error))),
             }
         }
-        let landed = Landed { base, recorded_at: self.last_recorded };
-        let in_doubt = in_doubt.unwrap_or(InDoubt {
-            served: served.to_vec(),
-            event_id: None,
-            answer: None,
-            after: base,
-            units: vec![],
-        });
-        Ok((landed, events, planned, in_doubt))
+        Ok((Landed { base, recorded_at: self.last_recorded }, events, planned, in_doubt))
+    }
+
+    /// Judges and appends one unit of several in the same transaction; what the database refuses is undone alone.
+    async fn one(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        served: &[Uuid],
+        unit: &Unit,
+    ) -> Result<Result<(Outcomes, i32, Option<InDoubt>), SubmitError>, Failure> {
+        // An earlier unit of the same batch may have taken the key.
+        let replay = in_time(remembered(conn, served, &[unit])).await?.pop().flatten();
+        if let Some(replay) = replay {
+            return Ok(Ok((vec![replay.into_outcome(self.epoch)], 0, None)));
+        }
+        in_time(execute(conn, "savepoint unit")).await?;
+        self.ensure_keys(master, conn, &[unit]).await?;
+        match self.append_held(conn, served, &[unit], None).await {
+            Ok((landed, more, single, doubt)) => {
+                in_time(execute(conn, "release savepoint unit")).await?;
+                Ok(Ok((answers(&single, landed.base, self.epoch), more, Some(doubt))))
+            }
+            Err(Failure::Lost) => Err(Failure::Lost),
+            Err(failure) => {
+                tracing::error!(?failure, "a command cannot be stored");
+                in_time(execute(conn, "rollback to savepoint unit")).await?;
+                self.cache.clear();
+                self.forget_keys();
+                Ok(Err(SubmitError::Internal))
+            }
+        }
     }
 
     fn landed(&mut self, landed: Landed, events: i32, units: &[Planned]) -> Attempted {
@@ -294,6 +308,13 @@ impl Core {
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now).max(self.last_recorded)
     }
 
+    /// Forgets the keys that were made for a batch which did not land.
+    pub(crate) fn forget_new_keys(&mut self) {
+        for ((tenant, subject), _) in self.new_keys.drain() {
+            self.keys.remove(tenant, subject);
+        }
+    }
+
     fn forget_keys(&mut self) {
         self.keys.clear();
         self.new_keys.clear();
@@ -306,17 +327,22 @@ impl Core {
         conn: &mut PgConnection,
         units: &[&Unit],
     ) -> Result<(), Failure> {
-        let mut missing: Vec<(TenantId, Uuid)> = units
+        let mut wanted: Vec<(TenantId, Uuid)> = units
             .iter()
             .filter(|unit| unit.cause.origin.is_some())
             .map(|unit| (unit.tenant, unit.cause.actor.uuid()))
-            .filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none())
             .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        // Room for all of this batch, so that none of its keys is forgotten before it is used.
+        if !self.keys.has_room_for(wanted.len()) {
+            self.forget_keys();
+        }
+        let missing: Vec<(TenantId, Uuid)> =
+            wanted.into_iter().filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        missing.sort_unstable();
-        missing.dedup();
         let tenants: Vec<Uuid> = missing.iter().map(|(tenant, _)| tenant.uuid()).collect();
         let subjects: Vec<Uuid> = missing.iter().map(|(_, subject)| *subject).collect();
         let rows = in_time(async {
@@ -356,7 +382,6 @@ impl InDoubt {
         Self {
             served,
             event_id: append.event_ids.first().copied(),
-            answer: append.answer_tenants.first().copied().zip(append.answer_scopes.first().cloned()),
             after,
             units: plan.units.clone(),
         }

@@ -1,6 +1,7 @@
 //! Judging a batch: every command in order, in memory, on the state that those before it left.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 use domain::decision::ROUNDS_MAX;
@@ -47,7 +48,8 @@ pub(crate) struct Plan<'a> {
     /// Whether states that are not exact there are brought up to date first.
     strict: bool,
     overlay: Overlay,
-    read: HashSet<StreamRef>,
+    /// The streams that were read, each with its version and where that was known, before this batch.
+    read: HashMap<StreamRef, (i64, i64)>,
     unreadable: Unreadable,
     answered: HashMap<(TenantId, [u8; 32]), (usize, [u8; 32])>,
     valid_until: Option<DateTime<Utc>>,
@@ -64,9 +66,6 @@ struct Staged {
     valid_until: Option<DateTime<Utc>>,
 }
 
-/// The results of a unit's commands, or why there are none.
-type Judged = Result<Vec<Result<Done, Refusal>>, SubmitError>;
-
 impl<'a> Plan<'a> {
     pub(crate) fn new(
         cache: &'a mut StateCache,
@@ -82,7 +81,7 @@ impl<'a> Plan<'a> {
             exact_at,
             strict,
             overlay: Overlay::new(),
-            read: HashSet::new(),
+            read: HashMap::new(),
             unreadable: Unreadable::new(),
             answered: HashMap::new(),
             valid_until: None,
@@ -141,13 +140,10 @@ impl<'a> Plan<'a> {
     /// On what the append of this plan rests.
     pub(crate) fn basis(&self, epoch: i32) -> (Basis, Guards) {
         let mut guards = Guards::default();
-        let mut exact = Vec::with_capacity(self.read.len());
-        for stream in &self.read {
-            if let Some(entry) = self.cache.find(stream) {
-                guards.push(stream, entry.version);
-                exact.push(entry.exact_at);
-            }
+        for (stream, (version, _)) in &self.read {
+            guards.push(stream, *version);
         }
+        let exact = self.read.values().map(|(_, exact_at)| *exact_at);
         let read_to = if self.strict { self.exact_at } else { self.cache.read_to(exact) };
         (Basis { read_to, epoch, decided_at: self.now, valid_until: self.valid_until }, guards)
     }
@@ -155,7 +151,7 @@ impl<'a> Plan<'a> {
     /// The batch has landed: what was speculative is so.
     pub(crate) fn commit(self, base: i64) -> Vec<Planned> {
         let last = base + i64::from(self.append.events());
-        for stream in self.read {
+        for stream in self.read.into_keys() {
             if let Some(entry) = self.cache.find(&stream).cloned() {
                 self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
             }
@@ -204,13 +200,21 @@ impl<'a> Plan<'a> {
             if wanted.is_empty() {
                 for stream in needs {
                     self.cache.touch(&stream);
-                    self.read.insert(stream);
+                    self.note_read(stream);
                 }
                 return Ok(true);
             }
             load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
         }
         Ok(false)
+    }
+
+    /// Notes what a stream was read as. The first time counts: were the state loaded again at a later version, the
+    /// comparison must fail.
+    fn note_read(&mut self, stream: StreamRef) {
+        if let Some(entry) = self.cache.find(&stream) {
+            self.read.entry(stream).or_insert((entry.version, entry.exact_at));
+        }
     }
 
     /// Records what has fallen due on the states of a command, each in a unit of its own.
@@ -246,55 +250,30 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Judges a unit's commands and, when the fate of all is known, writes what they say. Until then nothing of the
+    /// batch is touched, so that a unit without an outcome leaves nothing behind.
     async fn judge(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Planned, Failure> {
-        let judged = match unit.linkage {
-            Linkage::AllOrNone => self.judge_linked(conn, unit).await?,
-            Linkage::Each => self.judge_each(conn, unit).await?,
-        };
-        Ok(match judged {
-            Ok(results) => self.settle(unit, results),
-            Err(error) => Planned::Failed(error),
-        })
-    }
-
-    async fn judge_linked(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Judged, Failure> {
         let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
         for decision in &unit.decisions {
-            match self.stage(conn, unit, decision.as_ref(), &mut staged).await? {
-                Ok(Ok(done)) => results.push(Ok(done)),
-                Ok(Err(refusal)) => {
-                    results.push(Err(refusal));
-                    return Ok(Ok(not_applied(results, unit.decisions.len())));
-                }
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        if let Some(refusal) = self.take_claims(unit.tenant, &staged) {
-            return Ok(Ok(unit.decisions.iter().map(|_| Err(refusal.clone())).collect()));
-        }
-        Ok(self.write(unit, staged).map(|()| results).ok_or(SubmitError::Internal))
-    }
-
-    async fn judge_each(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Judged, Failure> {
-        let mut results = Vec::with_capacity(unit.decisions.len());
-        for decision in &unit.decisions {
-            let mut staged = Staged::default();
             let result = match self.stage(conn, unit, decision.as_ref(), &mut staged).await? {
                 Ok(result) => result,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => return Ok(Planned::Failed(error)),
             };
-            if result.is_err() {
-                results.push(result);
-            } else if let Some(refusal) = self.take_claims(unit.tenant, &staged) {
-                results.push(Err(refusal));
-            } else if self.write(unit, staged).is_some() {
-                results.push(result);
-            } else {
-                return Ok(Err(SubmitError::Internal));
+            let refused = result.is_err();
+            results.push(result);
+            if refused && unit.linkage == Linkage::AllOrNone {
+                return Ok(self.settle(unit, not_applied(results, unit.decisions.len())));
             }
         }
-        Ok(Ok(results))
+        if let Some(refusal) = self.append.refusal_of(unit.tenant, &staged.claims) {
+            let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
+            return Ok(self.settle(unit, results));
+        }
+        Ok(match self.write(unit, staged) {
+            Some(()) => self.settle(unit, results),
+            None => Planned::Failed(SubmitError::Internal),
+        })
     }
 
     /// Judges one command on top of what its unit has staged so far, and stages what it says.
@@ -313,10 +292,16 @@ impl<'a> Plan<'a> {
         }
         let verdict = self.check_expected(unit).and_then(|()| {
             let layers = self.layers(unit.tenant, &staged.overlay);
-            decision.decide(&View::new(unit.tenant, self.now, &layers))
+            let view = View::new(unit.tenant, self.now, &layers);
+            // A defect in one rule must not end the one task that writes for everybody.
+            match catch_unwind(AssertUnwindSafe(|| decision.decide(&view))) {
+                Ok(judged) => judged.map(Some),
+                Err(_) => Ok(None),
+            }
         });
         Ok(match verdict {
-            Ok(verdict) => self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal),
+            Ok(Some(verdict)) => self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal),
+            Ok(None) => Err(SubmitError::Internal),
             Err(refusal) => Ok(Err(refusal)),
         })
     }
@@ -332,7 +317,7 @@ impl<'a> Plan<'a> {
 
     fn check_expected(&mut self, unit: &Unit) -> Result<(), Refusal> {
         let Some((stream, expected)) = unit.expected else { return Ok(()) };
-        self.read.insert(StreamRef { tenant: unit.tenant, stream });
+        self.note_read(StreamRef { tenant: unit.tenant, stream });
         let actual = self.layers(unit.tenant, &self.overlay).entry(stream).map_or(0, |it| it.version);
         if actual == expected {
             return Ok(());
@@ -365,29 +350,21 @@ impl<'a> Plan<'a> {
         Some(Done { stream: verdict.primary, version, outcome: verdict.outcome })
     }
 
-    /// Takes and gives up the unit's claims; answers the refusal of one that an earlier unit of the batch took.
-    fn take_claims(&mut self, tenant: TenantId, staged: &Staged) -> Option<Refusal> {
-        for (claim, stream) in &staged.claims {
-            match claim {
-                Claim::Take { scope, value, taken } => {
-                    if !self.append.take(tenant, scope, value, *stream, taken) {
-                        return Some(taken.clone());
-                    }
-                }
-                Claim::Release { scope, value } => self.append.release(tenant, scope.clone(), value.clone()),
-            }
-        }
-        None
-    }
-
-    /// Adds the unit's events to the batch. `None` if one cannot be written, which is a defect of the build.
+    /// Adds what the unit says to the batch: all of it, or `None` if an event cannot be written, which is a defect of
+    /// the build.
     fn write(&mut self, unit: &Unit, staged: Staged) -> Option<()> {
+        let mut written = Vec::with_capacity(staged.events.len());
         for (event, links) in staged.events {
             let event_id = Uuid::now_v7();
             let (own, _) = links.first()?;
             let meta = self.meta(unit, *own, event_id)?;
-            let encoded = event_schemas::encode(&event).ok()?;
+            written.push((event_id, event_schemas::encode(&event).ok()?, meta, links));
+        }
+        for (event_id, encoded, meta, links) in written {
             self.append.event(unit.tenant, event_id, encoded, meta, &links);
+        }
+        for (claim, stream) in staged.claims {
+            self.append.claim(unit.tenant, claim, stream);
         }
         self.overlay.extend(staged.overlay);
         self.valid_until = earlier(self.valid_until, staged.valid_until);

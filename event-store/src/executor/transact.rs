@@ -1,14 +1,38 @@
 //! The second door: a command's own statements and its events in one transaction.
 
-use sqlx::PgConnection;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{Executor as _, PgConnection};
 
 use super::core::{Core, Held, in_time};
 use super::{ExecutorOptions, Failure, SubmitError, TransactError, Transacted};
+use crate::connect;
 use crate::unit::Unit;
 
 /// How many states one command may need.
 const STATES_MAX: usize = 1_000;
+
+/// Connections at most: each holds the head while it appends, so more would only wait.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// Connections with the writer's settings, each checked for its history, and none left inside a transaction (sqlx
+/// 0.9.0 returns one so if a `begin()` is cancelled).
+pub(super) fn pool(options: &ExecutorOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(std::time::Duration::from_secs(2))
+        .after_connect(|conn, _| {
+            Box::pin(async move {
+                crate::epoch::check(conn).await.map(drop).map_err(|error| sqlx::Error::Configuration(error.into()))
+            })
+        })
+        .after_release(|conn, _| {
+            Box::pin(async move {
+                conn.execute("begin; rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect::writer(options.database.clone()))
+}
 
 pub(super) async fn transact<T, E>(
     options: &ExecutorOptions,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
 
-use super::core::{ANSWER_TIMEOUT, Attempted, Core, InDoubt, Outcomes, answers};
+use super::core::{ANSWER_TIMEOUT, Attempted, Core, InDoubt, Outcomes, answers, execute, in_time};
 use super::queue::{Job, Queue};
 use super::{ExecutorOptions, Failure, SubmitError};
 use crate::connect;
@@ -22,17 +22,20 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the reserve of partitions is looked after, in positions.
 const PARTITION_CHECK_EVERY: i64 = 100_000;
 
+const ENSURE_PARTITIONS: &str = "select store.ensure_partitions()";
+
 pub(crate) struct Worker {
     options: Arc<ExecutorOptions>,
     committed: Box<dyn Fn(i64) + Send + Sync>,
     conn: Option<PgConnection>,
     core: Core,
+    partitions_due: bool,
 }
 
 impl Worker {
     pub(crate) fn new(options: Arc<ExecutorOptions>, committed: Box<dyn Fn(i64) + Send + Sync>) -> Self {
         let core = Core::new(options.states_max);
-        Self { options, committed, conn: None, core }
+        Self { options, committed, conn: None, core, partitions_due: false }
     }
 
     pub(crate) async fn run(mut self, mut queue: Queue) {
@@ -53,6 +56,7 @@ impl Worker {
                 // A caller that has gone does not undo what was decided.
                 drop(job.answer.send(answer));
             }
+            self.look_after_partitions().await;
         }
         if let Some(conn) = self.conn.take() {
             drop(conn.close().await);
@@ -73,8 +77,11 @@ impl Worker {
             };
             match attempt {
                 Ok(Attempted { outcomes, base, head }) => {
-                    self.after_commit(&mut conn, base, head).await;
                     self.conn = Some(conn);
+                    if head > base {
+                        (self.committed)(head);
+                    }
+                    self.partitions_due |= head / PARTITION_CHECK_EVERY != base / PARTITION_CHECK_EVERY;
                     return outcomes;
                 }
                 Err((Failure::Lost, in_doubt)) => {
@@ -95,7 +102,9 @@ impl Worker {
                 }
                 Err((failure, _)) => {
                     if let Failure::Database(error) = &failure {
-                        self.ensure_partitions(&mut conn, error).await;
+                        tracing::warn!(error = error as &dyn std::error::Error, "a batch is tried again holding the head");
+                        // It may have failed for want of a partition.
+                        drop(in_time(execute(&mut conn, ENSURE_PARTITIONS)).await);
                     }
                     self.conn = Some(conn);
                     locked = true;
@@ -132,24 +141,17 @@ impl Worker {
         Ok(conn)
     }
 
-    async fn after_commit(&mut self, conn: &mut PgConnection, base: i64, head: i64) {
-        if head > base {
-            (self.committed)(head);
+    /// Makes partitions ahead of need, after the answers are given.
+    async fn look_after_partitions(&mut self) {
+        if !std::mem::take(&mut self.partitions_due) {
+            return;
         }
-        if head / PARTITION_CHECK_EVERY != base / PARTITION_CHECK_EVERY
-            && let Err(error) = sqlx::query("select store.ensure_partitions()").execute(conn).await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "partitions could not be made ahead");
+        let Some(mut conn) = self.conn.take() else { return };
+        match in_time(execute(&mut conn, ENSURE_PARTITIONS)).await {
+            Ok(()) => self.conn = Some(conn),
+            // The connection may be in any state; the next batch opens another.
+            Err(failure) => tracing::warn!(?failure, "partitions could not be made ahead"),
         }
-    }
-
-    /// A batch may have failed for want of a partition.
-    async fn ensure_partitions(&mut self, conn: &mut PgConnection, error: &sqlx::Error) {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            "a batch failed and is tried again under the head lock"
-        );
-        drop(sqlx::query("select store.ensure_partitions()").execute(conn).await);
     }
 
     /// Finds out, holding the head, whether a batch landed. Only then is its absence final.
@@ -171,28 +173,17 @@ impl Worker {
 }
 
 async fn find_landed(conn: &mut PgConnection, in_doubt: &InDoubt) -> sqlx::Result<Option<i64>> {
+    let Some(event_id) = in_doubt.event_id else { return Ok(None) };
     let mut tx = conn.begin().await?;
     sqlx::query("select from store.hold_head($1)").bind(&in_doubt.served).execute(&mut *tx).await?;
-    let base = if let Some(event_id) = in_doubt.event_id {
-        sqlx::query_scalar!(
-            "select position - 1 from store.events where position > $1 and event_id = $2",
-            in_doubt.after,
-            event_id
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .flatten()
-    } else if let Some((tenant, scope)) = &in_doubt.answer {
-        sqlx::query_scalar!(
-            "select position from store.idempotency where tenant_id = $1 and scope = $2",
-            tenant,
-            scope
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-    } else {
-        None
-    };
+    let base = sqlx::query_scalar!(
+        "select position - 1 from store.events where position > $1 and event_id = $2",
+        in_doubt.after,
+        event_id
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .flatten();
     tx.commit().await?;
     Ok(base)
 }

@@ -213,9 +213,7 @@ mod tests {
     #[test]
     fn hints_are_not_in_the_stream() {
         let parts = |subject: &str| subject.split('.').count();
-        for hint in [crate::wake::WAKE_SUBJECT] {
-            assert_ne!(parts(hint), parts(SUBJECTS));
-        }
+        assert_ne!(parts(crate::wake::WAKE_SUBJECT), parts(SUBJECTS));
     }
 
     #[test]

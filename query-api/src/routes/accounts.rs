@@ -8,7 +8,7 @@ use event_schemas::envelope::LogPosition;
 use read_models::account_entries::statement::{BalanceRow, Basis, Until};
 use read_models::accounts::{AccountFilter, AccountOrder, AccountRow};
 use read_models::progress::Touch;
-use read_models::{AccountEntries, Accounts, Page};
+use read_models::{AccountEntries, Accounts, Moment, Page};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadAccounts};
 use service_kit::body::{Path, Query};
@@ -68,7 +68,8 @@ pub(crate) struct AccountsQuery {
 /// List accounts
 ///
 /// Pages by keyset: what is opened meanwhile neither repeats rows nor hides any.
-#[utoipa::path(get, path = "/v1/ledger/accounts", tag = "ledger", params(AccountsQuery), responses(
+#[utoipa::path(get, operation_id = "listAccounts", path = "/v1/ledger/accounts", tag = "ledger",
+    params(AccountsQuery), responses(
     (status = 200, description = "A page of accounts.", body = Page<AccountRow>),
 ))]
 pub(crate) async fn list(
@@ -99,7 +100,7 @@ pub(crate) async fn list(
 }
 
 /// Show an account
-#[utoipa::path(get, path = "/v1/ledger/accounts/{account_id}", tag = "ledger",
+#[utoipa::path(get, operation_id = "getAccount", path = "/v1/ledger/accounts/{account_id}", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account.")),
     responses(
         (status = 200, description = "The account as it is now.", body = AccountRow),
@@ -128,7 +129,8 @@ pub(crate) struct NoParameters {}
 #[into_params(parameter_in = Query)]
 pub(crate) struct BalanceQuery {
     /// As of a moment that has passed, inclusive; now, if left out.
-    as_of: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    as_of: Option<Moment>,
     /// Whether entries count by when they were recorded (what was known then) or by their effective date (what is known
     /// now about then).
     #[param(inline)]
@@ -145,7 +147,7 @@ pub(crate) struct BalanceQuery {
 ///
 /// With `basis=recorded` it never changes afterwards; with `basis=effective` later entries that are dated back change
 /// it, and the answer is exact for its `Quipu-Position`.
-#[utoipa::path(get, path = "/v1/ledger/accounts/{account_id}/balance", tag = "ledger",
+#[utoipa::path(get, operation_id = "getBalance", path = "/v1/ledger/accounts/{account_id}/balance", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account."), BalanceQuery),
     responses(
         (status = 200, description = "The balance; nothing, before the account was opened.", body = BalanceRow),
@@ -163,7 +165,7 @@ pub(crate) async fn balance(
     let basis = query.basis.unwrap_or_default();
     let mut reading;
     let until;
-    match (query.as_of, query.at_version, query.at_position) {
+    match (query.as_of.map(|it| it.0), query.at_version, query.at_position) {
         (as_of, None, None) if as_of.is_some() || basis == Basis::Effective => {
             let moment = as_of.unwrap_or_else(Utc::now);
             reading = app.read_as_of(tenant, &conditions, &touches, moment).await?;
@@ -193,9 +195,18 @@ pub(crate) async fn balance(
             return Err(invalid(what));
         }
     }
-    let account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
-    if matches!(until, Until::Version(version) if version > account.version) {
-        return Err(reading.not_found());
+    let mut account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
+    if let Until::Version(version) = until {
+        if version > account.version {
+            return Err(reading.not_found());
+        }
+        let made_by = LogPosition { epoch: reading.served.epoch, position: account.position };
+        if made_by.position > reading.served.position {
+            // The account is ahead of its entries: the version exists, what it made of the balance is to come.
+            reading.tx.end().await?;
+            reading = app.read(tenant, &conditions.clone().reaching(made_by)?, &touches).await?;
+            account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
+        }
     }
     let row = AccountEntries::balance(&mut reading.tx, &account, until).await?;
     answer::json(reading, &conditions, &row).await

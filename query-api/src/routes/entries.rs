@@ -30,7 +30,7 @@ pub(crate) struct EntriesQuery {
 /// List an account's entries
 ///
 /// Every posting, hold and end of a hold, the newest first, each with the account's totals after it.
-#[utoipa::path(get, path = "/v1/ledger/accounts/{account_id}/entries", tag = "ledger",
+#[utoipa::path(get, operation_id = "listEntries", path = "/v1/ledger/accounts/{account_id}/entries", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account."), EntriesQuery),
     responses(
         (status = 200, description = "A page of entries.", body = Page<EntryRow>),

@@ -8,7 +8,7 @@ use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
 use read_models::event_index::{EventFilter, EventOrder};
 use read_models::progress::Touch;
-use read_models::{EventIndex, Page};
+use read_models::{EventIndex, Moment, Page};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadEvents};
 use service_kit::body::{Path, Query};
@@ -51,9 +51,11 @@ pub(crate) struct EventsQuery {
     /// Only those of this request and what followed from it.
     correlation: Option<Uuid>,
     /// Only those recorded at or after this moment.
-    from: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    from: Option<Moment>,
     /// Only those recorded before this moment.
-    to: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    to: Option<Moment>,
     /// Only those behind this position.
     #[param(example = "1-4711")]
     after: Option<String>,
@@ -71,7 +73,8 @@ pub(crate) struct EventsQuery {
 /// List events
 ///
 /// The envelope whole, the payload to the letter. Filters can be combined.
-#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery), responses(
+#[utoipa::path(get, operation_id = "listEvents", path = "/v1/events", tag = "events",
+    params(EventsQuery), responses(
     (status = 200, description = "A page of events.", body = Page<EventRow>),
 ))]
 pub(crate) async fn list(
@@ -89,8 +92,8 @@ pub(crate) async fn list(
         stream: query.stream.as_deref().map(stream).transpose()?,
         actor: query.actor,
         correlation: query.correlation,
-        from: query.from,
-        to: query.to,
+        from: query.from.map(|it| it.0),
+        to: query.to.map(|it| it.0),
         after: after.map(|it| it.position),
         before: before.map(|it| it.position),
     };
@@ -113,7 +116,7 @@ pub(crate) async fn list(
 /// Show an event
 ///
 /// It is read from the log itself, so it is there as soon as it is recorded.
-#[utoipa::path(get, path = "/v1/events/{position}", tag = "events",
+#[utoipa::path(get, operation_id = "getEvent", path = "/v1/events/{position}", tag = "events",
     params(("position" = String, Path, description = "Where it stands in the log.", example = "1-4711")),
     responses(
         (status = 200, description = "The event.", body = EventRow),

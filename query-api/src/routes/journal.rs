@@ -49,7 +49,8 @@ pub(crate) struct JournalQuery {
 /// Every transfer that moved money, posted holds and reversals among them, in the order of the log up to the answer's
 /// `Quipu-Position`; debits are positive. Written while it is read: a client that gets less than a whole answer sees a
 /// broken transfer.
-#[utoipa::path(get, path = "/v1/ledger/journal", tag = "ledger", params(JournalQuery), responses(
+#[utoipa::path(get, operation_id = "exportJournal", path = "/v1/ledger/journal", tag = "ledger",
+    params(JournalQuery), responses(
     (status = 200, description = "The journal.", content(
         (String = "text/plain"), (String = "text/csv"),
     )),

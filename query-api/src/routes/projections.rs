@@ -27,7 +27,8 @@ pub(crate) struct Projections {
 }
 
 /// Show how far read models and the publisher have come
-#[utoipa::path(get, path = "/v1/projections", tag = "operations", responses(
+#[utoipa::path(get, operation_id = "listProjections", path = "/v1/projections", tag = "operations",
+    responses(
     (status = 200, description = "Positions and lags.", body = Projections),
 ))]
 pub(crate) async fn list(

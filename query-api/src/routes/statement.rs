@@ -9,7 +9,7 @@ use futures_util::{Stream, stream};
 use read_models::account_entries::statement::{Basis, LineKey, Span, StatementLine};
 use read_models::accounts::AccountRow;
 use read_models::progress::Touch;
-use read_models::{AccountEntries, Accounts, TenantTx, page};
+use read_models::{AccountEntries, Accounts, Moment, TenantTx, page};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, permissions::ReadAccounts};
@@ -40,9 +40,11 @@ enum Format {
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatementQuery {
     /// The first moment within it.
-    from: DateTime<Utc>,
+    #[param(value_type = DateTime<Utc>)]
+    from: Moment,
     /// The first moment behind it, not in the future. The next statement begins here.
-    to: DateTime<Utc>,
+    #[param(value_type = DateTime<Utc>)]
+    to: Moment,
     /// Whether postings count by when they were recorded or by their effective date.
     #[param(inline)]
     basis: Option<Basis>,
@@ -90,7 +92,7 @@ pub(crate) struct Statement {
 /// Of two statements that meet, the closing balance of the first is the opening balance of the second. By value date,
 /// entries that are dated back later belong to the period of their date; pages of one statement are read as of the
 /// position of its first page.
-#[utoipa::path(get, path = "/v1/ledger/accounts/{account_id}/statement", tag = "ledger",
+#[utoipa::path(get, operation_id = "getStatement", path = "/v1/ledger/accounts/{account_id}/statement", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account."), StatementQuery),
     responses(
         (status = 200, description = "The statement.", content((Statement = "application/json"), (String = "text/csv"))),
@@ -109,7 +111,7 @@ pub(crate) async fn statement(
         return Err(invalid("limit and cursor do not go with csv, which is whole"));
     }
     // The log keeps microseconds.
-    let (from, to) = (query.from.trunc_subsecs(6), query.to.trunc_subsecs(6));
+    let (from, to) = (query.from.0.trunc_subsecs(6), query.to.0.trunc_subsecs(6));
     if from > to {
         return Err(invalid("from is behind to"));
     }
@@ -122,9 +124,9 @@ pub(crate) async fn statement(
     let mut span = Span { basis, from, to, known_to: reading.served.position };
     let mut behind = span.start();
     if let Some(cursor) = &query.cursor {
-        let (key, known_to) = page::decode::<(LineKey, i64)>(&list, cursor)
+        let ((Moment(time), version), known_to) = page::decode::<((Moment, i64), i64)>(&list, cursor)
             .map_err(|_| Problem::new(&code::CURSOR_INVALID, ""))?;
-        behind = key;
+        behind = (time, version);
         span.known_to = known_to.min(span.known_to);
     }
     let tx = &mut reading.tx;

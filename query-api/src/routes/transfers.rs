@@ -5,7 +5,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::transfers::{TransferFilter, TransferRow};
-use read_models::{AccountEntries, Page, Transfers};
+use read_models::{AccountEntries, Moment, Page, Transfers};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadTransfers};
 use service_kit::body::{Path, Query};
@@ -38,9 +38,11 @@ pub(crate) struct TransfersQuery {
     #[param(inline)]
     status: Option<TransferStatus>,
     /// Only those first recorded at or after this moment.
-    from: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    from: Option<Moment>,
     /// Only those first recorded before this moment.
-    to: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    to: Option<Moment>,
     /// Rows of a page, 1 to 200; 50 if left out.
     limit: Option<i64>,
     /// `next_cursor` of the page before.
@@ -50,7 +52,8 @@ pub(crate) struct TransfersQuery {
 /// List transfers
 ///
 /// The newest first.
-#[utoipa::path(get, path = "/v1/ledger/transfers", tag = "ledger", params(TransfersQuery), responses(
+#[utoipa::path(get, operation_id = "listTransfers", path = "/v1/ledger/transfers", tag = "ledger",
+    params(TransfersQuery), responses(
     (status = 200, description = "A page of transfers.", body = Page<TransferRow>),
 ))]
 pub(crate) async fn list(
@@ -68,7 +71,8 @@ pub(crate) async fn list(
     });
     let mut touches = vec![Touch::all::<Transfers>()];
     touches.extend(query.account_id.map(Touch::one::<AccountEntries>));
-    let filter = TransferFilter { account_id: query.account_id, status, from: query.from, to: query.to };
+    let (from, to) = (query.from.map(|it| it.0), query.to.map(|it| it.0));
+    let filter = TransferFilter { account_id: query.account_id, status, from, to };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
     let page =
         Transfers::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
@@ -76,7 +80,7 @@ pub(crate) async fn list(
 }
 
 /// Show a transfer
-#[utoipa::path(get, path = "/v1/ledger/transfers/{transfer_id}", tag = "ledger",
+#[utoipa::path(get, operation_id = "getTransfer", path = "/v1/ledger/transfers/{transfer_id}", tag = "ledger",
     params(("transfer_id" = Uuid, Path, description = "Which transfer.")),
     responses(
         (status = 200, description = "The transfer as it is now.", body = TransferRow),

@@ -5,7 +5,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::trial_balance::{CurrencyTotals, TrialBalanceRow};
-use read_models::{AccountEntries, TrialBalance};
+use read_models::{AccountEntries, Moment, TrialBalance};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, permissions::ReadJournal};
 use service_kit::body::Query;
@@ -22,7 +22,8 @@ use crate::reading::{Conditions, limit, listed};
 #[into_params(parameter_in = Query)]
 pub(crate) struct TrialBalanceQuery {
     /// As of a moment that has passed, by when things were recorded; now, if left out.
-    as_of: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    as_of: Option<Moment>,
     /// Accounts of a page, 1 to 200; 50 if left out.
     limit: Option<i64>,
     /// `next_cursor` of the page before.
@@ -45,7 +46,8 @@ pub(crate) struct TrialBalanceAnswer {
 }
 
 /// Show the trial balance, now or as it was
-#[utoipa::path(get, path = "/v1/ledger/trial-balance", tag = "ledger", params(TrialBalanceQuery), responses(
+#[utoipa::path(get, operation_id = "getTrialBalance", path = "/v1/ledger/trial-balance", tag = "ledger",
+    params(TrialBalanceQuery), responses(
     (status = 200, description = "Sums by currency and a page of accounts.", body = TrialBalanceAnswer),
 ))]
 pub(crate) async fn trial_balance(
@@ -57,17 +59,18 @@ pub(crate) async fn trial_balance(
     let limit = limit(query.limit)?;
     let tenant = allowed.caller().tenant;
     let now = Touch::all::<TrialBalance>();
-    let mut reading = match query.as_of {
+    let as_of = query.as_of.map(|it| it.0);
+    let mut reading = match as_of {
         None => app.read(tenant, &conditions, &[now]).await?,
         Some(moment) => {
             app.read_as_of(tenant, &conditions, &[now, Touch::all::<AccountEntries>()], moment).await?
         }
     };
-    let totals = TrialBalance::totals(&mut reading.tx, query.as_of).await?;
-    let page = TrialBalance::accounts(&mut reading.tx, query.as_of, query.cursor.as_deref(), limit)
+    let totals = TrialBalance::totals(&mut reading.tx, as_of).await?;
+    let page = TrialBalance::accounts(&mut reading.tx, as_of, query.cursor.as_deref(), limit)
         .await
         .map_err(listed)?;
     let content =
-        TrialBalanceAnswer { as_of: query.as_of, totals, items: page.items, next_cursor: page.next_cursor };
+        TrialBalanceAnswer { as_of, totals, items: page.items, next_cursor: page.next_cursor };
     answer::json(reading, &conditions, &content).await
 }

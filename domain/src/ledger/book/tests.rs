@@ -18,6 +18,11 @@ fn only_what_is_over_can_be_closed() {
 }
 
 #[test]
+fn books_have_a_beginning() {
+    given_nothing().at(at(100)).when(close(-10_000_000_000)).then_refused("ledger.too-early");
+}
+
+#[test]
 fn a_closed_period_stays_closed() {
     let refused = LedgerError::PeriodClosedLater { closed_through: at(50) };
     given_nothing().at(at(100)).having(close(50)).when(close(49)).then_refused_for(refused);

@@ -102,6 +102,12 @@ pub const CODES: &[CodeDoc] = &[
     ),
     CodeDoc::new(
         ErrorKind::Rejected,
+        "ledger.too-many-reversals",
+        "the transfer was reversed in as many parts as it takes",
+        "reverse larger parts, or post a transfer of the other direction",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
         "ledger.part-of-currencies",
         "a transfer of several currencies has no parts",
         "leave `amount` out: it is posted or reversed as a whole",
@@ -123,6 +129,12 @@ pub const CODES: &[CodeDoc] = &[
         "ledger.reversal-exceeds-transfer",
         "more would be reversed than is left",
         "reverse at most what `available` says",
+    ),
+    CodeDoc::new(
+        ErrorKind::Rejected,
+        "ledger.too-early",
+        "a moment lies before the earliest moment of a book",
+        "use a moment from the year 1900 on",
     ),
     CodeDoc::new(
         ErrorKind::Rejected,

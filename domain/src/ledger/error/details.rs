@@ -51,6 +51,12 @@ impl LedgerError {
             Self::NotReversible { transfer_id, state } => {
                 BTreeMap::from([("transfer_id", transfer_id.to_string()), ("state", (*state).to_owned())])
             }
+            Self::TooManyReversals { transfer_id, max } => {
+                BTreeMap::from([("transfer_id", transfer_id.to_string()), ("max", max.to_string())])
+            }
+            Self::TooEarly { moment, earliest } => {
+                BTreeMap::from([("moment", text(*moment)), ("earliest", text(*earliest))])
+            }
             Self::EffectiveInFuture { effective_at } => {
                 BTreeMap::from([("effective_at", text(*effective_at))])
             }

@@ -42,7 +42,19 @@ pub struct ReverseTransfer {
     pub effective_at: Option<DateTime<Utc>>,
 }
 
+/// Events of a transfer's stream at most. Its state is folded from all of them, so there must be an end to it.
+const EVENTS_MAX: i64 = 1_000;
+
 impl ReverseTransfer {
+    fn refuse_endless(&self, view: &View<'_>) -> Result<(), LedgerError> {
+        match view.find::<Transfer>(self.transfer_id.uuid()) {
+            Some(seen) if seen.version >= EVENTS_MAX => {
+                Err(LedgerError::TooManyReversals { transfer_id: self.transfer_id, max: EVENTS_MAX })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn accounts(&self, view: &View<'_>) -> Vec<AccountId> {
         match seen(view, self.transfer_id) {
             original @ Transfer::Posted(_) => original.accounts().collect(),
@@ -82,6 +94,7 @@ impl Decision for ReverseTransfer {
         }
         refuse_used(view, self.reversal_id)?;
         let original = self.original(view)?;
+        self.refuse_endless(view)?;
         let parts = plan::parts(&original.left, self.transfer_id, self.amount, |required, available| {
             LedgerError::ReversalExceedsTransfer { required, available }
         })?;

@@ -65,6 +65,12 @@ fn then_a_used_identifier() {
 }
 
 #[test]
+fn then_a_date_before_all_books() {
+    let transfer = PostTransfer { effective_at: Some(at(-10_000_000_000)), ..pay(1, 7, 8, "1") };
+    funded().when(transfer).then_refused("ledger.too-early");
+}
+
+#[test]
 fn then_a_future_date() {
     let transfer = PostTransfer { effective_at: Some(at(101)), ..pay(1, 7, 8, "1") };
     funded().when(transfer).then_refused_for(LedgerError::EffectiveInFuture { effective_at: at(101) });

@@ -53,6 +53,15 @@ fn then_what_is_reversed_already() {
 }
 
 #[test]
+fn then_one_in_too_many_parts() {
+    let mut paid = paid();
+    for part in 0..999 {
+        paid = paid.having(reverse(1, 1_000 + part, Some(usd("0.01"))));
+    }
+    paid.when(reverse(1, 5, Some(usd("0.01")))).then_refused("ledger.too-many-reversals");
+}
+
+#[test]
 fn then_more_than_is_left() {
     let refusal =
         paid().when(reverse(1, 5, Some(usd("60.01")))).then_refused("ledger.reversal-exceeds-transfer");
