@@ -165,7 +165,8 @@ async fn bodies_and_headers_that_are_no_requests_are_refused() -> Test {
     };
     let good = transfer(1, 2, "1.00").to_string().into_bytes();
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes();
-    let cases: Vec<(Vec<u8>, &str, Option<&str>, u16, &str)> = vec![
+    type Case = (Vec<u8>, &'static str, Option<&'static str>, u16, &'static str);
+    let cases: Vec<Case> = vec![
         (good.clone(), "application/json", None, 400, "idempotency.key-required"),
         (good.clone(), "application/json", Some(""), 400, "idempotency.key-malformed"),
         (good.clone(), "text/plain", Some("k"), 415, "request.unsupported-media-type"),

@@ -54,7 +54,8 @@ async fn log(stack: &Stack) -> anyhow::Result<(i64, i64)> {
 async fn trial_balance(books: &Books<'_>) -> anyhow::Result<BTreeMap<String, Decimal>> {
     let mut sums = BTreeMap::new();
     for row in books.all("/v1/ledger/trial-balance", 200).await? {
-        let figure = |name: &str| -> anyhow::Result<Decimal> { Ok(row[name].as_str().context("a figure")?.parse()?) };
+        let figure =
+            |name: &str| -> anyhow::Result<Decimal> { Ok(row[name].as_str().context("a figure")?.parse()?) };
         let kind = row["name"].as_str().and_then(|it| it.split(':').next()).context("a name")?.to_owned();
         *sums.entry(kind).or_default() += figure("debits_posted")? - figure("credits_posted")?;
     }
@@ -105,7 +106,11 @@ async fn january_is_posted_once_and_agrees_with_its_file_and_with_other_programs
     // The journal against the books, by other programs.
     let folder = tempfile::tempdir()?;
     for (program, check) in [("hledger", Some("check")), ("ledger", None)] {
-        let path = if program == "hledger" { "/v1/ledger/journal?format=hledger" } else { "/v1/ledger/journal?format=ledger" };
+        let path = if program == "hledger" {
+            "/v1/ledger/journal?format=hledger"
+        } else {
+            "/v1/ledger/journal?format=ledger"
+        };
         let journal = ask(path).await?;
         assert_eq!(journal.header("quipu-position"), position);
         assert_eq!(journal.text.matches("    ; transfer: ").count(), file.baskets - file.without_legs);
@@ -130,7 +135,8 @@ async fn january_is_posted_once_and_agrees_with_its_file_and_with_other_programs
     for row in table.text.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
         let (name, amount) = (cells.get(6).context("a name")?, cells.get(8).context("an amount")?);
-        *by_kind.entry(name.split(':').next().context("a kind")?.to_owned()).or_default() += amount.parse::<Decimal>()?;
+        *by_kind.entry(name.split(':').next().context("a kind")?.to_owned()).or_default() +=
+            amount.parse::<Decimal>()?;
     }
     assert_eq!(by_kind, sums);
     Ok(())

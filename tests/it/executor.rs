@@ -441,7 +441,7 @@ async fn a_full_queue_is_refused_and_not_waited_for() -> Test {
     let calls = (0..200)
         .map(|_| async { anyhow::Ok(submit(&executor, t, transfer(account(1), account(2), "1.00")?).await) });
     let outcomes: Vec<_> = join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
-    assert!(outcomes.iter().any(|it| *it == Err(SubmitError::Overloaded)));
+    assert!(outcomes.contains(&Err(SubmitError::Overloaded)));
     let posted = outcomes.iter().filter(|it| it.is_ok()).count();
     assert_eq!(count(&database, "ledger.transfer-posted").await?, 2 + i64::try_from(posted)?);
     Ok(())
@@ -475,9 +475,18 @@ async fn a_batch_that_meets_an_unreadable_stream_leaves_nothing_behind() -> Test
     let mut conn = database.superuser().await?;
     conn.execute("set session_replication_role = replica; update store.events set schema_version = 9 where position = (select position from store.log_head)").await?;
     let executor = database.executor()?;
-    let decisions: Vec<Box<dyn domain::Decision>> =
-        vec![Box::new(transfer(account(1), account(2), "1.00")?), Box::new(transfer(account(1), account(3), "1.00")?)];
-    let unit = Unit { tenant: t, cause: cause(), key: Some(key("b", "r")?), expected: None, linkage: Linkage::Each, decisions };
+    let decisions: Vec<Box<dyn domain::Decision>> = vec![
+        Box::new(transfer(account(1), account(2), "1.00")?),
+        Box::new(transfer(account(1), account(3), "1.00")?),
+    ];
+    let unit = Unit {
+        tenant: t,
+        cause: cause(),
+        key: Some(key("b", "r")?),
+        expected: None,
+        linkage: Linkage::Each,
+        decisions,
+    };
     assert_eq!(executor.submit(unit).await, Err(SubmitError::NewerEvent));
     assert_eq!(count(&database, "ledger.transfer-posted").await?, 3, "its first item did not happen either");
     Ok(())
@@ -499,7 +508,8 @@ async fn a_decision_older_than_the_newest_event_is_judged_again() -> Test {
     accepted(&submit(&ahead, t, posted).await?)?;
     // Its caller reverses it through a process whose clock is behind.
     let reversal_id = TransferId::new(uuid::Uuid::now_v7());
-    let reverse = domain::ledger::ReverseTransfer { transfer_id, reversal_id, amount: None, effective_at: None };
+    let reverse =
+        domain::ledger::ReverseTransfer { transfer_id, reversal_id, amount: None, effective_at: None };
     accepted(&submit(&a, t, reverse).await?)?;
     check_log(&database).await
 }
@@ -517,7 +527,9 @@ async fn two_copies_of_a_key_beside_a_taken_value_get_one_answer() -> Test {
         })
     };
     accepted(&submit(&executor, t, create(1, "taken")?).await?)?;
-    let unit = |n: u128, slug: &str, name: &str| anyhow::Ok(Unit::new(t, cause(), create(n, slug)?).with_key(key(name, name)?));
+    let unit = |n: u128, slug: &str, name: &str| {
+        anyhow::Ok(Unit::new(t, cause(), create(n, slug)?).with_key(key(name, name)?))
+    };
     let units = vec![unit(2, "taken", "a")?, unit(3, "free", "b")?, unit(3, "free", "b")?];
     let outcomes: Vec<_> = executor.submit_all(t, units).await.into_iter().collect::<Result<_, _>>()?;
     assert_eq!(code(&outcomes[0]), Some("organisation.slug-taken"));

@@ -1,5 +1,11 @@
 //! Every whole-system test, in one binary: each on a database of its own, in any order, without sleeping.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at an answer of another shape"
+)]
+
 mod commands;
 mod demo;
 mod executor;

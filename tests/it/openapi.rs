@@ -25,7 +25,9 @@ fn walk<'a>(place: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>)
             let name = name.replace('~', "~0").replace('/', "~1");
             walk(&format!("{place}/{name}"), it, found);
         }),
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, it)| walk(&format!("{place}/{n}"), it, found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, it)| walk(&format!("{place}/{n}"), it, found))
+        }
         _ => {}
     }
 }
@@ -33,7 +35,8 @@ fn walk<'a>(place: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>)
 /// Every operation, with its place.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().into_iter().flatten();
-    let items = paths.flat_map(|(path, item)| item.as_object().into_iter().flatten().map(move |it| (path, it)));
+    let items =
+        paths.flat_map(|(path, item)| item.as_object().into_iter().flatten().map(move |it| (path, it)));
     items.map(|(path, (method, operation))| (format!("{method} {path}"), operation)).collect()
 }
 
@@ -67,13 +70,20 @@ fn every_reference_leads_somewhere_within_its_document() -> Test {
         let mut used = BTreeSet::new();
         for (place, value) in &values {
             if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
-                let pointer = reference.strip_prefix('#').with_context(|| format!("{name}{place} leads away: {reference}"))?;
+                let pointer = reference
+                    .strip_prefix('#')
+                    .with_context(|| format!("{name}{place} leads away: {reference}"))?;
                 assert!(document.pointer(pointer).is_some(), "{name}{place}: {reference}");
                 used.insert(reference.to_owned());
             }
-            if let Some(mapping) = value.get("mapping").and_then(Value::as_object).filter(|_| place.ends_with("/discriminator")) {
+            if let Some(mapping) =
+                value.get("mapping").and_then(Value::as_object).filter(|_| place.ends_with("/discriminator"))
+            {
                 for pointer in mapping.values().filter_map(Value::as_str) {
-                    assert!(document.pointer(pointer.trim_start_matches('#')).is_some(), "{name}{place}: {pointer}");
+                    assert!(
+                        document.pointer(pointer.trim_start_matches('#')).is_some(),
+                        "{name}{place}: {pointer}"
+                    );
                 }
             }
         }
@@ -88,28 +98,53 @@ fn every_operation_says_what_it_is() -> Test {
     let mut faults = Vec::new();
     for (name, document) in documents()? {
         let info = &document["info"];
-        assert!(says_something(&info["title"]) && says_something(&info["description"]) && says_something(&info["version"]), "{name}");
+        assert!(
+            says_something(&info["title"])
+                && says_something(&info["description"])
+                && says_something(&info["version"]),
+            "{name}"
+        );
         assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer", "{name}");
         let operations = operations(&document);
         assert!(operations.len() >= 10, "{name}");
         for (place, operation) in operations {
-            let mut need = |is: bool, what: &str| if !is { faults.push(format!("{name} {place}: {what}")) };
+            let mut need = |is: bool, what: &str| {
+                if !is {
+                    faults.push(format!("{name} {place}: {what}"))
+                }
+            };
             need(says_something(&operation["operationId"]), "no id");
             need(ids.insert(operation["operationId"].to_string()), "an id that is another's");
             need(operation["tags"].as_array().is_some_and(|it| it.len() == 1), "not one tag");
             need(says_something(&operation["summary"]), "no summary");
-            need(plain(&operation["description"]).contains("Permission: `"), "no permission in its description");
+            need(
+                plain(&operation["description"]).contains("Permission: `"),
+                "no permission in its description",
+            );
             need(operation["security"].as_array().is_some_and(|it| !it.is_empty()), "no security");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                need(says_something(&parameter["description"]), &format!("parameter {} has no description", parameter["name"]));
-                need(parameter["schema"].is_object(), &format!("parameter {} has no schema", parameter["name"]));
+                need(
+                    says_something(&parameter["description"]),
+                    &format!("parameter {} has no description", parameter["name"]),
+                );
+                need(
+                    parameter["schema"].is_object(),
+                    &format!("parameter {} has no schema", parameter["name"]),
+                );
             }
-            let in_path: BTreeSet<&str> = place.split('{').skip(1).filter_map(|it| it.split('}').next()).collect();
-            let described: BTreeSet<&str> = operation["parameters"].as_array().into_iter().flatten()
-                .filter(|it| it["in"] == "path").filter_map(|it| it["name"].as_str()).collect();
+            let in_path: BTreeSet<&str> =
+                place.split('{').skip(1).filter_map(|it| it.split('}').next()).collect();
+            let described: BTreeSet<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|it| it["in"] == "path")
+                .filter_map(|it| it["name"].as_str())
+                .collect();
             need(in_path == described, "the parameters of its path are not those described");
             for (media, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
-                let given = content["example"].is_object() || content["examples"].as_object().is_some_and(|it| !it.is_empty());
+                let given = content["example"].is_object()
+                    || content["examples"].as_object().is_some_and(|it| !it.is_empty());
                 need(given, &format!("no example for {media}"));
             }
             let responses = operation["responses"].as_object().context("responses")?;
@@ -117,8 +152,14 @@ fn every_operation_says_what_it_is() -> Test {
             for (status, response) in responses {
                 need(says_something(&response["description"]), &format!("{status} has no description"));
                 let is_problem = matches!(status.as_bytes().first(), Some(b'4' | b'5'));
-                need(!is_problem || response["content"]["application/problem+json"].is_object(), &format!("{status} is no problem"));
-                need(is_problem || status == "304" || response["content"].is_object(), &format!("{status} has no content"));
+                need(
+                    !is_problem || response["content"]["application/problem+json"].is_object(),
+                    &format!("{status} is no problem"),
+                );
+                need(
+                    is_problem || status == "304" || response["content"].is_object(),
+                    &format!("{status} has no content"),
+                );
             }
             for status in ["400", "401", "403", "429", "503"] {
                 need(responses.contains_key(status), &format!("no {status}"));
@@ -135,7 +176,8 @@ fn every_field_and_every_schema_of_an_answer_says_what_it_is() -> Test {
     for (name, document) in documents()? {
         for (schema, it) in document["components"]["schemas"].as_object().context("schemas")? {
             for (field, it) in it["properties"].as_object().into_iter().flatten() {
-                let shown = says_something(&it["description"]) || it["$ref"].is_string() || it["oneOf"].is_array();
+                let shown =
+                    says_something(&it["description"]) || it["$ref"].is_string() || it["oneOf"].is_array();
                 if !shown {
                     faults.push(format!("{name}: {schema}.{field}"));
                 }
@@ -160,11 +202,20 @@ async fn what_is_served_is_the_description_and_a_page_that_loads_nothing_from_el
         assert_eq!(served.json, document);
         let page = at(url, "/docs").await?;
         assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
-        let policy: Vec<Vec<&str>> = page.header("content-security-policy").split(';').map(|it| it.split_whitespace().collect()).collect();
-        let sources = |name: &str| policy.iter().find(|it| it.first() == Some(&name)).map(|it| it[1..].to_vec());
+        let policy: Vec<Vec<&str>> = page
+            .header("content-security-policy")
+            .split(';')
+            .map(|it| it.split_whitespace().collect())
+            .collect();
+        let sources =
+            |name: &str| policy.iter().find(|it| it.first() == Some(&name)).map(|it| it[1..].to_vec());
         assert_eq!(page.headers.get_all("content-security-policy").iter().count(), 1);
         assert_eq!(sources("default-src"), Some(vec!["'none'"]));
-        assert_eq!(sources("script-src"), Some(vec!["'self'"]), "no script in the page, and none from elsewhere");
+        assert_eq!(
+            sources("script-src"),
+            Some(vec!["'self'"]),
+            "no script in the page, and none from elsewhere"
+        );
         assert_eq!(sources("connect-src"), Some(vec!["'self'"]));
         assert_eq!(sources("frame-ancestors"), Some(vec!["'none'"]));
         assert_eq!(sources("base-uri"), Some(vec!["'none'"]));
@@ -174,11 +225,19 @@ async fn what_is_served_is_the_description_and_a_page_that_loads_nothing_from_el
         // What the page names is served here, and nothing in it names another place.
         let named: Vec<&str> = page.text.split(['"', '\'']).filter(|it| it.starts_with('/')).collect();
         assert_eq!(named.len(), 3, "{}", page.text);
-        assert!(!page.text.contains("://") && !page.text.contains("\"//") && !page.text.contains("<script>"), "{}", page.text);
+        assert!(
+            !page.text.contains("://") && !page.text.contains("\"//") && !page.text.contains("<script>"),
+            "{}",
+            page.text
+        );
         for path in named {
             let asset = at(url, path).await?;
             assert_eq!(asset.status, StatusCode::OK, "{path}");
-            let expected = if path.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+            let expected = if path.ends_with(".css") {
+                "text/css; charset=utf-8"
+            } else {
+                "text/javascript; charset=utf-8"
+            };
             assert_eq!(asset.header("content-type"), expected, "{path}");
             assert_eq!(asset.header("x-content-type-options"), "nosniff", "{path}");
             assert!(!asset.header("content-security-policy").is_empty(), "{path}");

@@ -212,7 +212,6 @@ impl Stack {
     }
 
     /// Begins a request to the command API.
-    #[must_use]
     pub fn command(&self, token: &str, path: &str) -> RequestBuilder {
         self.http.request(Method::POST, format!("{}{path}", self.command_url)).bearer_auth(token)
     }
@@ -227,7 +226,6 @@ impl Stack {
     }
 
     /// Begins a request to the query API; without a token, if it is empty.
-    #[must_use]
     pub fn query(&self, token: &str, path: &str) -> RequestBuilder {
         let request = self.http.get(format!("{}{path}", self.query_url));
         if token.is_empty() { request } else { request.bearer_auth(token) }

@@ -133,7 +133,10 @@ impl Append {
         let mut own = std::collections::HashSet::new();
         claims.iter().find_map(|(claim, _)| match claim {
             Claim::Take { scope, value, taken } => {
-                let held = self.claims.iter().any(|it| it.tenant == tenant && it.scope == *scope && it.value == *value);
+                let held = self
+                    .claims
+                    .iter()
+                    .any(|it| it.tenant == tenant && it.scope == *scope && it.value == *value);
                 (held || !own.insert((scope, value))).then(|| taken.clone())
             }
             Claim::Release { scope, value } => {

@@ -338,8 +338,10 @@ impl Core {
         if !self.keys.has_room_for(wanted.len()) {
             self.forget_keys();
         }
-        let missing: Vec<(TenantId, Uuid)> =
-            wanted.into_iter().filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none()).collect();
+        let missing: Vec<(TenantId, Uuid)> = wanted
+            .into_iter()
+            .filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none())
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -379,12 +381,7 @@ impl Core {
 impl InDoubt {
     fn of(served: Vec<Uuid>, plan: &Plan<'_>, after: i64) -> Self {
         let append = &plan.append;
-        Self {
-            served,
-            event_id: append.event_ids.first().copied(),
-            after,
-            units: plan.units.clone(),
-        }
+        Self { served, event_id: append.event_ids.first().copied(), after, units: plan.units.clone() }
     }
 }
 

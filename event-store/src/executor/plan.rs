@@ -300,7 +300,9 @@ impl<'a> Plan<'a> {
             }
         });
         Ok(match verdict {
-            Ok(Some(verdict)) => self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal),
+            Ok(Some(verdict)) => {
+                self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal)
+            }
             Ok(None) => Err(SubmitError::Internal),
             Err(refusal) => Ok(Err(refusal)),
         })

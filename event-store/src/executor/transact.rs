@@ -22,7 +22,10 @@ pub(super) fn pool(options: &ExecutorOptions) -> PgPool {
         .acquire_timeout(std::time::Duration::from_secs(2))
         .after_connect(|conn, _| {
             Box::pin(async move {
-                crate::epoch::check(conn).await.map(drop).map_err(|error| sqlx::Error::Configuration(error.into()))
+                crate::epoch::check(conn)
+                    .await
+                    .map(drop)
+                    .map_err(|error| sqlx::Error::Configuration(error.into()))
             })
         })
         .after_release(|conn, _| {

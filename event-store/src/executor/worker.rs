@@ -102,7 +102,10 @@ impl Worker {
                 }
                 Err((failure, _)) => {
                     if let Failure::Database(error) = &failure {
-                        tracing::warn!(error = error as &dyn std::error::Error, "a batch is tried again holding the head");
+                        tracing::warn!(
+                            error = error as &dyn std::error::Error,
+                            "a batch is tried again holding the head"
+                        );
                         // It may have failed for want of a partition.
                         drop(in_time(execute(&mut conn, ENSURE_PARTITIONS)).await);
                     }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use domain::money::Currency;
 use event_schemas::envelope::LogPosition;
 use read_models::account_entries::statement::{BalanceRow, Basis, Until};
@@ -129,7 +129,7 @@ pub(crate) struct NoParameters {}
 #[into_params(parameter_in = Query)]
 pub(crate) struct BalanceQuery {
     /// As of a moment that has passed, inclusive; now, if left out.
-    #[param(value_type = Option<DateTime<Utc>>)]
+    #[param(value_type = Option<chrono::DateTime<Utc>>)]
     as_of: Option<Moment>,
     /// Whether entries count by when they were recorded (what was known then) or by their effective date (what is known
     /// now about then).
@@ -145,8 +145,9 @@ pub(crate) struct BalanceQuery {
 
 /// Show a balance, now or as it was
 ///
-/// With `basis=recorded` it never changes afterwards; with `basis=effective` later entries that are dated back change
-/// it, and the answer is exact for its `Quipu-Position`.
+/// The answer is exact for its `Quipu-Position`. With `basis=recorded` it never changes once anything later than the
+/// moment is recorded: until then, a command that is being decided may still get that time. With `basis=effective`
+/// entries that are dated back change it.
 #[utoipa::path(get, operation_id = "getBalance", path = "/v1/ledger/accounts/{account_id}/balance", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account."), BalanceQuery),
     responses(
@@ -195,19 +196,19 @@ pub(crate) async fn balance(
             return Err(invalid(what));
         }
     }
-    let mut account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
+    let account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
+    let mut row = AccountEntries::balance(&mut reading.tx, &account, until).await?;
     if let Until::Version(version) = until {
         if version > account.version {
             return Err(reading.not_found());
         }
         let made_by = LogPosition { epoch: reading.served.epoch, position: account.position };
-        if made_by.position > reading.served.position {
-            // The account is ahead of its entries: the version exists, what it made of the balance is to come.
+        if row.version != Some(version) && made_by.position > reading.served.position {
+            // The account is ahead of its entries: what the version made of the balance may be to come.
             reading.tx.end().await?;
             reading = app.read(tenant, &conditions.clone().reaching(made_by)?, &touches).await?;
-            account = Accounts::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?;
+            row = AccountEntries::balance(&mut reading.tx, &account, until).await?;
         }
     }
-    let row = AccountEntries::balance(&mut reading.tx, &account, until).await?;
     answer::json(reading, &conditions, &row).await
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use domain::{Category, StreamId};
 use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
@@ -51,10 +50,10 @@ pub(crate) struct EventsQuery {
     /// Only those of this request and what followed from it.
     correlation: Option<Uuid>,
     /// Only those recorded at or after this moment.
-    #[param(value_type = Option<DateTime<Utc>>)]
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     from: Option<Moment>,
     /// Only those recorded before this moment.
-    #[param(value_type = Option<DateTime<Utc>>)]
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
     /// Only those behind this position.
     #[param(example = "1-4711")]

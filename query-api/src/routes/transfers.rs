@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::transfers::{TransferFilter, TransferRow};
 use read_models::{AccountEntries, Moment, Page, Transfers};
@@ -38,10 +37,10 @@ pub(crate) struct TransfersQuery {
     #[param(inline)]
     status: Option<TransferStatus>,
     /// Only those first recorded at or after this moment.
-    #[param(value_type = Option<DateTime<Utc>>)]
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     from: Option<Moment>,
     /// Only those first recorded before this moment.
-    #[param(value_type = Option<DateTime<Utc>>)]
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
     /// Rows of a page, 1 to 200; 50 if left out.
     limit: Option<i64>,

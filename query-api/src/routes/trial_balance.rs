@@ -70,7 +70,6 @@ pub(crate) async fn trial_balance(
     let page = TrialBalance::accounts(&mut reading.tx, as_of, query.cursor.as_deref(), limit)
         .await
         .map_err(listed)?;
-    let content =
-        TrialBalanceAnswer { as_of, totals, items: page.items, next_cursor: page.next_cursor };
+    let content = TrialBalanceAnswer { as_of, totals, items: page.items, next_cursor: page.next_cursor };
     answer::json(reading, &conditions, &content).await
 }
