@@ -57,7 +57,8 @@ begin
         return;
     end if;
     base := head.position;
-    recorded := greatest(decided_at, head.recorded_at);
+    -- Taken under the lock: whatever commits later has a later time, so what was known as of a moment stays so.
+    recorded := greatest(clock_timestamp(), decided_at, head.recorded_at);
     if recorded >= valid_until then
         return query select 'late', head.position, head.recorded_at;
         return;
