@@ -91,6 +91,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         if text.contains("%00") || text.contains('\0') {
             return Err(Problem::new(&code::NUL_CHARACTER, "in the query"));
         }
+        if !is_utf8(text) {
+            return Err(Problem::new(&code::INVALID_PARAMETER, "the query is not UTF-8"));
+        }
         serde_urlencoded::from_str(text).map(Self).map_err(|error| {
             let message = error.to_string();
             let codes = parts.extensions.get::<ParseCodes>().copied().unwrap_or(ParseCodes(&[]));
@@ -119,6 +122,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
             Err(_) => Err(Problem::new(&code::NOT_FOUND, "")),
         }
     }
+}
+
+/// Whether percent-encoded text decodes to UTF-8. The decoder itself would put replacement characters in, and a query
+/// would then ask for something that nobody wrote.
+fn is_utf8(encoded: &str) -> bool {
+    let digit = |byte: Option<u8>| byte.and_then(|it| char::from(it).to_digit(16));
+    let mut rest = encoded.bytes();
+    let mut decoded = Vec::with_capacity(encoded.len());
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+        } else if let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) {
+            decoded.extend(u8::try_from(high * 16 + low));
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

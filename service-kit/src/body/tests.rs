@@ -167,3 +167,10 @@ async fn queries_and_paths() {
         assert_eq!((found, &body["code"]), (status, &json!(code)), "{path}");
     }
 }
+
+#[test]
+fn a_query_must_decode_to_utf8() {
+    assert!(is_utf8("name=caf%C3%A9&x=1%"));
+    assert!(!is_utf8("name=%FF%FE"));
+    assert!(!is_utf8("name=%C3"));
+}
