@@ -400,6 +400,60 @@ async fn a_stalled_writer_does_not_stop_the_others() -> Test {
     check_log(&database).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_misses_nothing_beside_six_writers_rollbacks_and_a_stalled_transaction() -> Test {
+    let database = Database::fresh().await?;
+    let t = tenant(1);
+    set_up(&database.executor()?, t, 4, "1000.00").await?;
+    let writers = (0..6_u128).map(|writer| {
+        let executor = database.executor();
+        async move {
+            let executor = executor?;
+            for n in 0..60 {
+                let decision = transfer(account(1 + (writer + n) % 4), account(0), "0.01")?;
+                accepted(&submit(&executor, t, decision).await?)?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    let disturbance = async {
+        let options = event_store::connect::writer(database.options("quipu_command")?);
+        let mut conn = sqlx::ConnectOptions::connect(&options).await?;
+        for _ in 0..40 {
+            conn.execute("begin").await?;
+            conn.execute("select from store.hold_head('{}')").await?;
+            conn.execute("update store.log_head set position = position + 7").await?;
+            conn.execute("rollback").await?;
+        }
+        // And one that stalls with the head in its hands, until the server gives it up.
+        conn.execute("begin").await?;
+        conn.execute("select from store.hold_head('{}')").await?;
+        anyhow::Ok(conn)
+    };
+    let reader = async {
+        let mut conn = sqlx::ConnectOptions::connect(&database.options("quipu_projector")?).await?;
+        let (mut read, last) = (Vec::new(), 9 + 360);
+        while read.len() < last {
+            let position = i64::try_from(read.len())?;
+            // A hole in what it sees would be an error.
+            read.extend(
+                event_store::log::after(&mut conn, position, 50).await?.into_iter().map(|it| it.event_id),
+            );
+        }
+        anyhow::Ok(read)
+    };
+    let (written, stalled, read) = tokio::join!(join_all(writers), disturbance, reader);
+    written.into_iter().collect::<anyhow::Result<()>>()?;
+    stalled?;
+    let mut conn = database.superuser().await?;
+    let stored: Vec<uuid::Uuid> = sqlx::query_scalar("select event_id from store.events order by position")
+        .fetch_all(&mut conn)
+        .await?;
+    assert_eq!(read?, stored, "every event once, in the order of the log");
+    check_log(&database).await?;
+    check_money(&database).await
+}
+
 #[tokio::test]
 async fn a_killed_connection_loses_and_doubles_nothing() -> Test {
     let database = Database::fresh().await?;
