@@ -5,7 +5,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::trial_balance::{CurrencyTotals, TrialBalanceRow};
-use read_models::{AccountEntries, Moment, TrialBalance};
+use read_models::{AccountEntries, Accounts, Moment, TrialBalance};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, permissions::ReadJournal};
 use service_kit::body::Query;
@@ -58,12 +58,14 @@ pub(crate) async fn trial_balance(
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
     let tenant = allowed.caller().tenant;
-    let now = Touch::all::<TrialBalance>();
+    // Rows carry the accounts' names.
+    let mut touches = vec![Touch::all::<TrialBalance>(), Touch::all::<Accounts>()];
     let as_of = query.as_of.map(|it| it.0);
     let mut reading = match as_of {
-        None => app.read(tenant, &conditions, &[now]).await?,
+        None => app.read(tenant, &conditions, &touches).await?,
         Some(moment) => {
-            app.read_as_of(tenant, &conditions, &[now, Touch::all::<AccountEntries>()], moment).await?
+            touches.push(Touch::all::<AccountEntries>());
+            app.read_as_of(tenant, &conditions, &touches, moment).await?
         }
     };
     let totals = TrialBalance::totals(&mut reading.tx, as_of).await?;

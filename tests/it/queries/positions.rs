@@ -224,6 +224,12 @@ async fn one_model_behind_the_others_makes_no_answer_of_two_times() -> Test {
         text(&books.read(&format!("{}/balance?at_version=3", account(1))).await?.json, "balance"),
         "95.00"
     );
+    let stood = freeze(&stack, "accounts").await?;
+    books.open(3, json!({ "name": "late", "currency": "EUR", "normal_side": "debit" })).await?;
+    let balance = stack.get(&books.token, "/v1/ledger/trial-balance").await?;
+    assert_eq!(number(balance.header("quipu-position")), stood, "it shows names, so it is no newer than they are");
+    thaw(&stack).await?;
+    assert_eq!(books.read("/v1/ledger/trial-balance").await?.json["items"][3]["name"], "late");
     Ok(())
 }
 
