@@ -17,6 +17,12 @@ pub const ROUNDS_MAX: usize = 4;
 
 /// A command, ready to be judged. Pure: it may be asked any number of times, on any states, and must say the same.
 pub trait Decision: Send + Sync {
+    /// What people who run the product call it: the name of its type. Not a contract with anybody.
+    fn name(&self) -> &'static str {
+        let path = std::any::type_name::<Self>();
+        path.rsplit("::").next().unwrap_or(path)
+    }
+
     /// The streams whose states it wants to see. Asked again while the answer grows ([`ROUNDS_MAX`] at most), so a
     /// stream named by another's state can be wanted as well. Every stream that its events touch is among them.
     fn needs(&self, view: &View<'_>) -> Vec<StreamId>;

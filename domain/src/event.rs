@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::audit::AuditEvent;
 use crate::identity::IdentityEvent;
 use crate::ledger::LedgerEvent;
 use crate::organisation::OrganisationEvent;
@@ -17,6 +18,8 @@ pub enum Event {
     Identity(IdentityEvent),
     /// Accounts, transfers, periods.
     Ledger(LedgerEvent),
+    /// Refusals, sensitive reads, exports.
+    Audit(AuditEvent),
 }
 
 impl Event {
@@ -27,6 +30,7 @@ impl Event {
             Self::Organisation(event) => event.streams(),
             Self::Identity(event) => event.streams(),
             Self::Ledger(event) => event.streams(),
+            Self::Audit(event) => event.streams(),
         }
     }
 }
@@ -46,5 +50,11 @@ impl From<IdentityEvent> for Event {
 impl From<LedgerEvent> for Event {
     fn from(event: LedgerEvent) -> Self {
         Self::Ledger(event)
+    }
+}
+
+impl From<AuditEvent> for Event {
+    fn from(event: AuditEvent) -> Self {
+        Self::Audit(event)
     }
 }

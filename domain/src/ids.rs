@@ -64,6 +64,10 @@ typed_id!(
     /// A ledger transfer, whether posted at once, held first or reversing another.
     TransferId
 );
+typed_id!(
+    /// An export of the audit trail.
+    ExportId
+);
 
 impl TenantId {
     /// The platform itself: tenant zero.

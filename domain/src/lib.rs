@@ -4,6 +4,7 @@
 //! so every decision can be repeated from the log and gives the same answer.
 
 pub mod aggregate;
+pub mod audit;
 pub mod codes;
 pub mod decision;
 pub mod error;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::aggregate::Aggregate;
+use crate::audit::{Day, Export};
 use crate::decision::{Claim, Decision, ROUNDS_MAX, StateSource, Verdict, View};
 use crate::error::Refusal;
 use crate::event::Event;
@@ -68,7 +69,14 @@ impl World {
             claims: BTreeMap::new(),
             log: Vec::new(),
         };
-        world.know::<Tenant>().know::<AccessToken>().know::<Account>().know::<Transfer>().know::<Book>()
+        world
+            .know::<Tenant>()
+            .know::<AccessToken>()
+            .know::<Account>()
+            .know::<Transfer>()
+            .know::<Book>()
+            .know::<Day>()
+            .know::<Export>()
     }
 
     /// Makes another aggregate known.

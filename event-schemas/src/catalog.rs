@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use domain::audit::{AttemptRefused, AuditEvent, DataRead, Day, Export, RefusalsCounted, TrailExported};
 use domain::identity::{AccessToken, AccessTokenMinted, IdentityEvent};
 use domain::ledger::{
     Account, AccountClosed, AccountFrozen, AccountOpened, AccountUnfrozen, Book, HoldExpired, HoldPosted,
@@ -11,6 +12,7 @@ use domain::ledger::{
 use domain::organisation::{OrganisationEvent, Tenant, TenantCreated};
 use domain::{Aggregate, Category, Event};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -76,6 +78,23 @@ pub const EVENTS: &[EventType] = &[
         "ledger.period-closed",
         "The book takes no postings effective up to a moment.",
     ),
+    event::<Day, AuditEvent, AttemptRefused>(
+        "audit.command-refused",
+        "A command was refused, for its form, by a permission or by a rule.",
+    ),
+    event::<Day, AuditEvent, AttemptRefused>("audit.read-refused", "A sensitive read was refused."),
+    event::<Day, AuditEvent, DataRead>(
+        "audit.data-read",
+        "Sensitive data was asked for by somebody who may read it.",
+    ),
+    event::<Day, AuditEvent, RefusalsCounted>(
+        "audit.refusals-counted",
+        "More refusals came within a minute than are told one by one.",
+    ),
+    event::<Day, AuditEvent, TrailExported>(
+        "audit.trail-exported",
+        "A part of the audit trail was carried out.",
+    ),
 ];
 
 const fn event<A, E, P>(name: &'static str, meaning: &'static str) -> EventType
@@ -118,6 +137,9 @@ pub struct AggregateType {
     pub incomplete: fn(&AnyState, Uuid) -> Option<String>,
     /// See [`Aggregate::complete`].
     pub complete: fn(&mut AnyState, &[String]),
+    /// The state as a person reads it: one JSON object, the same however the state was come by. What is only a memory
+    /// of the store, not of history, is left out.
+    pub view: fn(&AnyState) -> Result<serde_json::Value, serde_json::Error>,
 }
 
 /// Every aggregate.
@@ -127,9 +149,11 @@ pub const AGGREGATES: &[AggregateType] = &[
     aggregate::<Account>(),
     aggregate::<Transfer>(),
     aggregate::<Book>(),
+    aggregate::<Day>(),
+    aggregate::<Export>(),
 ];
 
-const fn aggregate<A: Aggregate>() -> AggregateType {
+const fn aggregate<A: Aggregate + Serialize>() -> AggregateType {
     AggregateType {
         category: A::CATEGORY,
         restorable: A::RESTORABLE,
@@ -138,6 +162,10 @@ const fn aggregate<A: Aggregate>() -> AggregateType {
         restore: |id, event| A::restore(id, event).map(|it| Arc::new(it) as AnyState),
         incomplete: |state, id| state.downcast_ref::<A>().and_then(|it| it.incomplete(id)),
         complete: |state, claimed| with::<A>(state, |it| it.complete(claimed)),
+        view: |state| match state.downcast_ref::<A>() {
+            Some(state) => serde_json::to_value(state),
+            None => serde_json::to_value(A::default()),
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::catalog;
-use crate::upcast;
+use crate::upcast::{self, Unlifted};
 
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,16 +94,11 @@ pub fn decode(event_type: &str, schema_version: i16, payload: &str) -> Result<Ev
     let malformed =
         |source| DecodeError::Malformed { event_type: event_type.to_owned(), schema_version, source };
     let entry = catalog::event_type(event_type).ok_or_else(newer)?;
-    let current = upcast::current(entry.name);
-    if schema_version > current {
-        return Err(newer());
-    }
-    if schema_version == current {
-        return (entry.decode)(&tagged(event_type, payload)).map_err(malformed);
-    }
-    let value = serde_json::from_str(payload).map_err(malformed)?;
-    let lifted = upcast::lift(entry.name, schema_version, value).to_string();
-    (entry.decode)(&tagged(event_type, &lifted)).map_err(malformed)
+    let raised = upcast::PRODUCT.raise(entry.name, schema_version, payload).map_err(|error| match error {
+        Unlifted::Newer => newer(),
+        Unlifted::Json(source) => malformed(source),
+    })?;
+    (entry.decode)(&tagged(event_type, &raised)).map_err(malformed)
 }
 
 fn tagged(event_type: &str, payload: &str) -> String {

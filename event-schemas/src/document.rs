@@ -1,4 +1,4 @@
-//! The published form of the contract: one JSON Schema and one sample for each version of each event, as files.
+//! The published form of the contract: one JSON Schema and at least one sample for each version of each event, as files.
 //!
 //! Only today's version of a schema can be made from the types. The files of earlier versions stay as they were released.
 
@@ -16,10 +16,20 @@ pub fn schema_id(event_type: &str, version: i16) -> String {
     format!("urn:quipu:event:{event_type}:v{version}")
 }
 
-/// The name of the file of a version's schema and of that of its sample.
+/// The name of the file of a version's schema and of that of its first sample.
 #[must_use]
 pub fn file_name(event_type: &str, version: i16) -> String {
     format!("{event_type}.v{version}.json")
+}
+
+/// The name of the file of a version's sample, counted from 1. Samples are added and never changed: when an optional field
+/// comes, a further sample shows it.
+#[must_use]
+pub fn sample_name(event_type: &str, version: i16, number: u32) -> String {
+    match number {
+        1 => file_name(event_type, version),
+        number => format!("{event_type}.v{version}.{number}.json"),
+    }
 }
 
 /// The JSON Schema (2020-12) of an event's payload as today's build writes it.

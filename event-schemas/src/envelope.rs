@@ -22,9 +22,21 @@ pub struct Meta {
     /// W3C trace id of the request, 32 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// W3C id of the request's span, 16 hexadecimal digits, if the trace is recorded somewhere. What is done because of
+    /// the event links to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<String>,
     /// Where the request came from: sealed text that opens to an [`Origin`], private to the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Value>,
+}
+
+impl Meta {
+    /// The request's place in its trace, in the form of the W3C header `traceparent`; nothing if it is not recorded.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        Some(format!("00-{}-{}-01", self.trace.as_deref()?, self.span.as_deref()?))
+    }
 }
 
 /// Where a request came from. Personal data: stored sealed only.

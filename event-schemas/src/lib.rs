@@ -4,8 +4,11 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod compatibility;
 pub mod document;
 pub mod envelope;
+pub mod history;
 pub mod upcast;
+pub mod wire;
 
 pub use codec::{DecodeError, EncodeError, Encoded, decode, encode};

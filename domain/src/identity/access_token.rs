@@ -52,7 +52,8 @@ pub struct AccessTokenMinted {
 }
 
 /// What is known of an access token.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum AccessToken {
     /// Never issued.
     #[default]

@@ -81,7 +81,8 @@ pub struct AccountClosed {
 }
 
 /// A ledger account.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum Account {
     /// Never opened.
     #[default]
@@ -93,7 +94,7 @@ pub enum Account {
 }
 
 /// An account in use.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LiveAccount {
     /// Its one currency.
     pub currency: Currency,
@@ -108,6 +109,8 @@ pub struct LiveAccount {
     /// What its sides add up to.
     pub totals: Totals,
     open_expiring_holds: u32,
+    /// A memory of the claims that open holds hold: not part of what a person sees, since past ones are gone.
+    #[serde(skip)]
     holds: BTreeSet<(DateTime<Utc>, TransferId)>,
 }
 
@@ -143,8 +146,8 @@ impl LiveAccount {
         Self {
             currency,
             normal_side: after.normal_side,
-            min_balance: after.min_balance.in_currency(currency).unwrap_or(after.min_balance),
-            max_balance: after.max_balance.in_currency(currency).unwrap_or(after.max_balance),
+            min_balance: exact(after.min_balance, currency),
+            max_balance: exact(after.max_balance, currency),
             frozen: after.frozen,
             totals: totals.in_currency(currency).unwrap_or(totals),
             open_expiring_holds: after.open_expiring_holds,
@@ -156,14 +159,19 @@ impl LiveAccount {
         Self {
             currency: event.currency,
             normal_side: event.normal_side,
-            min_balance: event.min_balance,
-            max_balance: event.max_balance,
+            min_balance: exact(event.min_balance, event.currency),
+            max_balance: exact(event.max_balance, event.currency),
             frozen: Frozen::None,
             totals: Totals::zero(event.currency),
             open_expiring_holds: 0,
             holds: BTreeSet::new(),
         }
     }
+}
+
+/// The limit with the digits of its currency, so that equal figures also look equal.
+fn exact(limit: Limit, currency: Currency) -> Limit {
+    limit.in_currency(currency).unwrap_or(limit)
 }
 
 /// The stream of an account.

@@ -38,9 +38,10 @@ pub struct PeriodClosed {
 }
 
 /// A tenant's book.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Book {
     /// Up to and including when nothing can become effective.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_through: Option<DateTime<Utc>>,
 }
 

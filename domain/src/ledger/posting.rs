@@ -170,7 +170,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// What an account's two sides add up to. No figure is ever negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Everything ever debited.
     pub debits_posted: Balance,

@@ -132,7 +132,8 @@ impl HoldExpired {
 }
 
 /// A transfer.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum Transfer {
     /// Never made.
     #[default]
@@ -150,16 +151,17 @@ pub enum Transfer {
 }
 
 /// Money set aside.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeldTransfer {
     /// What is on hold where.
     pub legs: Vec<LegRequest>,
     /// When the hold ends by itself, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Money that moved.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PostedTransfer {
     /// What has not moved back yet.
     pub left: Vec<LegRequest>,

@@ -46,7 +46,8 @@ pub struct TenantCreated {
 }
 
 /// What is known of a tenant.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum Tenant {
     /// Not there.
     #[default]

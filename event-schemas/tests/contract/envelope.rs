@@ -96,6 +96,7 @@ fn meta_is_stored_without_what_is_not_there_and_read_with_what_is_not_known() {
         correlation: Uuid::from_u128(9),
         causation: None,
         trace: None,
+        span: None,
         origin: None,
     };
     let stored = serde_json::to_value(&meta).unwrap();
@@ -103,6 +104,18 @@ fn meta_is_stored_without_what_is_not_there_and_read_with_what_is_not_known() {
     let mut newer = stored;
     newer["added_later"] = json!(true);
     assert_eq!(serde_json::from_value::<Meta>(newer).unwrap(), meta);
+}
+
+#[test]
+fn a_traceparent_names_a_span_that_is_recorded() {
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let stored =
+        |meta| serde_json::from_value::<Meta>(meta).map(|it| it.traceparent()).map_err(|it| it.to_string());
+    let (actor, correlation) = (Uuid::nil(), Uuid::nil());
+    let recorded = json!({ "actor": actor, "correlation": correlation, "trace": trace, "span": span });
+    assert_eq!(stored(recorded), Ok(Some(format!("00-{trace}-{span}-01"))));
+    let elsewhere = json!({ "actor": actor, "correlation": correlation, "trace": trace });
+    assert_eq!(stored(elsewhere), Ok(None));
 }
 
 #[test]
