@@ -16,6 +16,7 @@
 mod append;
 mod core;
 mod load;
+mod metrics;
 mod plan;
 mod queue;
 mod states;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 
 use crate::keyring::MasterKey;
 use crate::unit::{Receipt, Unit};
+pub use metrics::ExecutorMetrics;
 use queue::{Job, Queue};
 
 /// How an executor runs.
@@ -51,6 +53,8 @@ pub struct ExecutorOptions {
     pub states_max: usize,
     /// How long a submission may wait before it is refused unjudged.
     pub wait_max: Duration,
+    /// Where it counts what it does.
+    pub metrics: ExecutorMetrics,
 }
 
 impl ExecutorOptions {
@@ -64,6 +68,7 @@ impl ExecutorOptions {
             batch_max: 512,
             states_max: 60_000,
             wait_max: Duration::from_secs(5),
+            metrics: ExecutorMetrics::default(),
         }
     }
 }
@@ -99,6 +104,18 @@ pub(crate) enum Failure {
     Lost,
     /// The database refused for another reason.
     Database(sqlx::Error),
+}
+
+/// Without the detail of the database's message, which quotes data.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stale => f.write_str("a stream has moved"),
+            Self::Constraint(name) => write!(f, "constraint {name}"),
+            Self::Lost => f.write_str("the server did not answer"),
+            Self::Database(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -167,14 +184,21 @@ impl Executor {
 
     /// Submits units of one tenant, each by itself, in order and in one batch.
     pub async fn submit_all(&self, tenant: TenantId, units: Vec<Unit>) -> Vec<Result<Receipt, SubmitError>> {
-        let count = units.len();
+        let (count, metrics) = (units.len(), &self.options.metrics);
         let (answer, outcome) = oneshot::channel();
         let job = Job { tenant, units, queued_at: Instant::now(), answer };
-        match self.sender.try_send(job) {
-            Ok(()) => outcome.await.unwrap_or_else(|_| vec![Err(SubmitError::Unavailable); count]),
-            Err(mpsc::error::TrySendError::Full(_)) => vec![Err(SubmitError::Overloaded); count],
-            Err(mpsc::error::TrySendError::Closed(_)) => vec![Err(SubmitError::Unavailable); count],
-        }
+        // Counted first: the executor may have taken it out before this goes on.
+        metrics.queue_length.inc();
+        let (job, error) = match self.sender.try_send(job) {
+            Ok(()) => {
+                return outcome.await.unwrap_or_else(|_| vec![Err(SubmitError::Unavailable); count]);
+            }
+            Err(mpsc::error::TrySendError::Full(job)) => (job, SubmitError::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(job)) => (job, SubmitError::Unavailable),
+        };
+        metrics.queue_length.dec();
+        metrics.unjudged(&job.units, &error);
+        vec![Err(error); count]
     }
 
     /// The second door, for commands that also write rows of their own: `work` runs first, in the transaction that

@@ -20,9 +20,10 @@ pub mod migrate;
 pub mod recorded;
 pub mod sabotage;
 pub mod stream_ref;
+pub mod trace;
 pub mod unit;
 
-pub use executor::{Executor, ExecutorOptions, SubmitError, TransactError, Transacted};
+pub use executor::{Executor, ExecutorMetrics, ExecutorOptions, SubmitError, TransactError, Transacted};
 pub use idempotency::IdempotencyKey;
 pub use keyring::MasterKey;
 pub use migrate::migrate;

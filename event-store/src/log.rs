@@ -126,6 +126,67 @@ pub async fn stream(
     Ok(links.into_iter().map(|(version, _)| version).zip(events).collect())
 }
 
+/// A bound within a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Up to and including a position of the log.
+    Position(i64),
+    /// Up to and including a moment.
+    Time(DateTime<Utc>),
+}
+
+/// The newest version of a stream; 0 if it has no events.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn newest_version(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    stream: StreamId,
+) -> sqlx::Result<i64> {
+    let newest = sqlx::query_scalar!(
+        "select version from store.stream_events where tenant_id = $1 and category = $2 and stream_id = $3
+         order by version desc limit 1",
+        tenant.uuid(),
+        stream.category.code,
+        stream.id
+    );
+    Ok(newest.fetch_optional(conn).await?.unwrap_or(0))
+}
+
+/// The newest version of a stream within a bound; 0 if it has none. Versions, positions and times rise together, so
+/// the place is found by halving, and a stream of a million versions costs twenty look-ups.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn version_at(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    stream: StreamId,
+    until: Until,
+) -> sqlx::Result<i64> {
+    let (mut low, mut high) = (0, newest_version(conn, tenant, stream).await?);
+    while low < high {
+        let middle = low + (high - low + 1) / 2;
+        let found = sqlx::query!(
+            "select e.position, e.recorded_at from store.stream_events s join store.events e on e.position = s.position
+             where s.tenant_id = $1 and s.category = $2 and s.stream_id = $3 and s.version = $4",
+            tenant.uuid(),
+            stream.category.code,
+            stream.id,
+            middle
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
+        let within = found.is_some_and(|it| match until {
+            Until::Position(position) => it.position <= position,
+            Until::Time(time) => it.recorded_at <= time,
+        });
+        if within { low = middle } else { high = middle - 1 }
+    }
+    Ok(low)
+}
+
 /// Which streams an event belongs to, and as which version, its own included.
 ///
 /// # Errors

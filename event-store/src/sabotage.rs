@@ -21,6 +21,8 @@ pub enum Guard {
     Refill,
     /// The expiry of holds before a command that meets their account.
     HoldExpiry,
+    /// The lock on the tables of a read before its snapshot: without it a swap of a rebuilt model shows a gap.
+    ReaderLock,
 }
 
 impl Guard {
@@ -37,6 +39,7 @@ impl Guard {
             Self::Parking => "parking",
             Self::Refill => "refill",
             Self::HoldExpiry => "hold-expiry",
+            Self::ReaderLock => "reader-lock",
         }
     }
 }

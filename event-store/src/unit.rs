@@ -20,6 +20,8 @@ pub struct Cause {
     pub causation: Option<Uuid>,
     /// W3C trace id.
     pub trace: Option<String>,
+    /// W3C id of the request's span, if the trace is recorded somewhere.
+    pub span: Option<String>,
     /// Address and user agent, sealed before they are stored.
     pub origin: Option<Origin>,
 }
@@ -28,7 +30,15 @@ impl Cause {
     /// The product's own processes, acting on what they found in the log.
     #[must_use]
     pub fn system(correlation: Uuid) -> Self {
-        Self { actor: ActorId::SYSTEM, token: None, correlation, causation: None, trace: None, origin: None }
+        Self {
+            actor: ActorId::SYSTEM,
+            token: None,
+            correlation,
+            causation: None,
+            trace: None,
+            span: None,
+            origin: None,
+        }
     }
 }
 

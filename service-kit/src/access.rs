@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -15,10 +15,11 @@ use domain::ids::{ActorId, TenantId, TokenId};
 use ipnet::IpNet;
 use uuid::Uuid;
 
+use crate::audit;
 use crate::problem::{Problem, code};
 use crate::rate::Limiter;
 use crate::telemetry::{self, TraceId};
-use crate::token::{Role, TokenError, Verifier};
+use crate::token::{LEEWAY_SECONDS, Role, TokenError, Verifier};
 
 /// Characters of a user agent that are kept.
 const USER_AGENT_CHARS_MAX: usize = 256;
@@ -29,6 +30,17 @@ const FORWARDED_MAX: usize = 32;
 pub trait Permission: Send + Sync + 'static {
     /// `<context>.<verb>-<noun>`; verbs `read` change nothing.
     const NAME: &'static str;
+    /// Whether it opens personal data or lets much be carried out: every use of it is recorded in the audit trail.
+    const SENSITIVE: bool = false;
+}
+
+/// A permission that is not sensitive everywhere, used by an operation that is.
+#[derive(Debug, Clone, Copy)]
+pub struct Audited<P>(PhantomData<fn() -> P>);
+
+impl<P: Permission> Permission for Audited<P> {
+    const NAME: &'static str = P::NAME;
+    const SENSITIVE: bool = true;
 }
 
 /// The permissions of the product, one unit struct each.
@@ -36,13 +48,16 @@ pub mod permissions {
     use super::Permission;
 
     macro_rules! permissions {
-        ($($name:ident $text:literal;)*) => {
+        (@sensitive) => { false };
+        (@sensitive audited) => { true };
+        ($($name:ident $text:literal $($audited:ident)?;)*) => {
             $(
                 #[doc = concat!("`", $text, "`")]
                 #[derive(Debug, Clone, Copy)]
                 pub struct $name;
                 impl Permission for $name {
                     const NAME: &'static str = $text;
+                    const SENSITIVE: bool = permissions!(@sensitive $($audited)?);
                 }
             )*
             /// All of them, for the reference page and for the access matrix.
@@ -63,17 +78,21 @@ pub mod permissions {
         ReadAccounts "ledger.read-accounts";
         ReadTransfers "ledger.read-transfers";
         ReadJournal "ledger.read-journal";
-        ReadEvents "events.read-events";
+        ReadEvents "events.read-events" audited;
         ReadProjections "projections.read-projections";
+        ReadTrail "audit.read-trail" audited;
+        ExportTrail "audit.export-trail" audited;
     }
 }
 
-/// Whether a role grants a permission.
+/// Whether a role grants a permission. Members read everything but what was done by whom, from where.
 #[must_use]
 pub fn grants(role: Role, permission: &str) -> bool {
     match role {
         Role::Owner => true,
-        Role::Member => permission.split_once('.').is_some_and(|(_, what)| what.starts_with("read-")),
+        Role::Member => permission
+            .split_once('.')
+            .is_some_and(|(context, what)| what.starts_with("read-") && context != "audit"),
         Role::Unknown => false,
     }
 }
@@ -92,6 +111,8 @@ pub struct Caller {
     pub token_id: TokenId,
     /// The session, if a person's.
     pub session: Option<Uuid>,
+    /// When the token shown stops being believed, in seconds since 1970: what goes on for long ends then.
+    pub believed_until: i64,
     /// From where.
     pub ip: IpAddr,
     /// With what, cut and without control characters.
@@ -132,10 +153,35 @@ impl<S: Send + Sync, P: Permission> FromRequestParts<S> for Allowed<P> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let caller = authenticate(parts)?;
-        if !caller.roles.iter().any(|role| grants(*role, P::NAME)) {
+        if let Some(asked) = parts.extensions.get::<Asked>() {
+            asked.note(&caller, P::NAME);
+        }
+        let granted = caller.roles.iter().any(|role| grants(*role, P::NAME));
+        if P::SENSITIVE {
+            audit::sensitive(parts, &caller, P::NAME, granted).await?;
+        }
+        if !granted {
             return Err(Problem::new(&code::PERMISSION_MISSING, "").with("permission", P::NAME));
         }
         Ok(Self { caller, permission: PhantomData })
+    }
+}
+
+/// Who asked for what, as far as that became known. A layer puts an empty one into a request and looks at it again when
+/// the answer is there.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<OnceLock<(Caller, &'static str)>>);
+
+impl Asked {
+    fn note(&self, caller: &Caller, permission: &'static str) {
+        // A handler names one permission; if it named several, the first is the operation's own.
+        let _known = self.0.set((caller.clone(), permission));
+    }
+
+    /// The verified caller, and the permission that the operation asks for.
+    #[must_use]
+    pub fn known(&self) -> Option<(&Caller, &'static str)> {
+        self.0.get().map(|(caller, permission)| (caller, *permission))
     }
 }
 
@@ -192,6 +238,7 @@ fn authenticate(parts: &Parts) -> Result<Caller, Problem> {
         roles: claims.roles.clone(),
         token_id: claims.jti,
         session: claims.sid,
+        believed_until: claims.exp.saturating_add(LEEWAY_SECONDS),
         ip: parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |it| it.0),
         user_agent: user_agent(&parts.headers),
         trace_id: telemetry::current_trace_id().unwrap_or_else(TraceId::random),
@@ -271,7 +318,8 @@ mod tests {
             assert!(!context.is_empty() && what.contains('-'));
             assert!(grants(Role::Owner, name));
             assert!(!grants(Role::Unknown, name));
-            assert_eq!(grants(Role::Member, name), what.starts_with("read-"), "{name}");
+            let for_members = what.starts_with("read-") && context != "audit";
+            assert_eq!(grants(Role::Member, name), for_members, "{name}");
         }
         assert_eq!(Allowed::<permissions::PostTransfer>::permission(), "ledger.post-transfer");
     }

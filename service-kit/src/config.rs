@@ -14,6 +14,8 @@ use clap::{Args, Command, Parser};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
+use crate::audit::Limits;
+
 /// Bytes of a body unless the route says otherwise.
 pub const BODY_BYTES_DEFAULT: usize = 64 * 1024;
 /// Bytes of a body on routes that take batches: `DefaultBodyLimit::max(BATCH_BODY_BYTES_MAX)` on the route.
@@ -270,6 +272,40 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// How the audit trail is kept.
+#[derive(Debug, Clone, Args)]
+pub struct AuditConfig {
+    /// How long identical refusals, and identical sensitive reads, are counted as one entry of the audit trail.
+    #[arg(long, env = "QUIPU_AUDIT_WINDOW", default_value = "60s", value_parser = duration)]
+    pub audit_window: Duration,
+}
+
+impl AuditConfig {
+    /// The bounds of the trail of this process.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        // The parser takes a day at most.
+        Limits::new(chrono::TimeDelta::from_std(self.audit_window).unwrap_or(chrono::TimeDelta::minutes(1)))
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { audit_window: Duration::from_secs(60) }
+    }
+}
+
+/// Where the process can be watched from. Nowhere by default.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TelemetryConfig {
+    /// Address on which `GET /metrics` answers, for nobody but the monitoring: it asks for no token. Off unless set.
+    #[arg(long, env = "QUIPU_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Collector of traces, such as http://127.0.0.1:4318 (OTLP, protobuf over HTTP). Off unless set.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+}
+
 /// Reads flags, environment and `.env`; on an error prints it with its remedy and ends the process.
 #[must_use]
 pub fn load<C: Parser>() -> C {
@@ -379,7 +415,7 @@ fn origin(text: &str) -> Result<axum::http::HeaderValue, String> {
 }
 
 /// Parses `500ms`, `5s`, `10m` or `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let bad = || "write a whole number and a unit: 500ms, 5s, 10m or 1h".to_owned();

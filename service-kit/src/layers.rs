@@ -22,9 +22,10 @@ use tracing::Instrument;
 use crate::access::{ClientAddress, PeerAddress, PrincipalLimiter};
 use crate::body::BodyTimeout;
 use crate::config::HttpConfig;
+use crate::metrics::{Metrics, RequestTimes, operation};
 use crate::problem::{Problem, code};
 use crate::rate::Limiter;
-use crate::telemetry::{self, TraceId};
+use crate::telemetry::{self, TraceId, TraceParent};
 
 /// Headers of every answer that does not set its own.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -55,11 +56,12 @@ struct Edge {
     trusted_proxies: Vec<IpNet>,
     by_address: Option<Limiter<IpAddr>>,
     by_principal: Option<PrincipalLimiter>,
+    times: RequestTimes,
 }
 
 /// Wraps a whole router: call it last. Routes that were added before are covered, and so is what matches no route.
 /// `/livez` and `/readyz` are answered however busy the server is.
-pub fn harden(router: Router, http: &HttpConfig) -> Router {
+pub fn harden(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
     let edge = Arc::new(Edge {
         in_flight: Semaphore::new(http.max_in_flight),
         request_timeout: http.request_timeout,
@@ -67,6 +69,7 @@ pub fn harden(router: Router, http: &HttpConfig) -> Router {
         trusted_proxies: http.trusted_proxies.clone(),
         by_address: Limiter::new("address", http.rate_per_address),
         by_principal: Limiter::new("principal", http.rate_per_principal).map(Arc::new),
+        times: RequestTimes::of(metrics),
     });
     let router = router
         .fallback(|| async { Problem::new(&code::NOT_FOUND, "") })
@@ -95,28 +98,43 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 }
 
 async fn at_the_edge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let trace_id = TraceId::from_headers(request.headers()).unwrap_or_else(TraceId::random);
-    telemetry::traced(trace_id, edge.answer(trace_id, request, next)).await
+    let parent = TraceParent::from_headers(request.headers());
+    let trace_id = parent.map_or_else(TraceId::random, |it| it.trace_id);
+    telemetry::traced(trace_id, edge.answer(trace_id, parent, request, next)).await
 }
 
 impl Edge {
-    async fn answer(&self, trace_id: TraceId, mut request: Request, next: Next) -> Response {
+    async fn answer(
+        &self,
+        trace_id: TraceId,
+        parent: Option<TraceParent>,
+        mut request: Request,
+        next: Next,
+    ) -> Response {
         let begun = Instant::now();
         let method = request.method().clone();
         let matched = request.extensions().get::<MatchedPath>().cloned();
         let path = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let operation = operation(&method, matched.as_ref().map(MatchedPath::as_str));
+        let recorded = telemetry::server_span(&operation, path, parent);
         let span = tracing::info_span!("request", %trace_id, %method, path);
-        let mut response = match self.admit(&mut request) {
-            Ok(()) => self.run(request, next).instrument(span).await,
-            Err(problem) => problem.into_response(),
+        let run = async {
+            match self.admit(&mut request) {
+                Ok(()) => self.run(request, next).instrument(span).await,
+                Err(problem) => problem.into_response(),
+            }
         };
+        let mut response = run.instrument(recorded.clone()).await;
         let notes = telemetry::take_notes();
         let headers = response.headers_mut();
         complete(headers, trace_id);
         if let Some(rate) = &notes.rate {
             rate.write(headers);
         }
-        telemetry::log_request(&method, path, response.status(), &notes, begun.elapsed());
+        let status = response.status();
+        telemetry::end_span(&recorded, status, &notes);
+        telemetry::log_request(&method, path, status, &notes, begun.elapsed());
+        self.times.observe(operation, status, begun.elapsed());
         response
     }
 
@@ -191,7 +209,7 @@ mod tests {
             .route("/slow", get(|| async { tokio::time::sleep(SLOW).await }))
             .route("/panic", get(panics))
             .route("/livez", get(|| async { "alive" }));
-        harden(routes, &http)
+        harden(routes, &http, &Metrics::of("a-process"))
     }
 
     async fn panics() -> &'static str {

@@ -5,11 +5,13 @@
 //! [`database::verify`], its routes, [`access::verified_by`], [`layers::harden`], [`serve::Server::run`].
 
 pub mod access;
+pub mod audit;
 pub mod body;
 pub mod config;
 pub mod database;
 pub mod health;
 pub mod layers;
+pub mod metrics;
 pub mod nats;
 pub mod openapi;
 pub mod problem;

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Components;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -24,6 +25,9 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
+
+/// Marks operations whose every use is recorded in the audit trail.
+pub const AUDITED: &str = "x-quipu-audited";
 
 /// Name of the security scheme of access tokens.
 pub const BEARER: &str = "bearer";
@@ -77,6 +81,11 @@ pub fn describe_permission<P: Permission>(operation: &mut Operation) {
         text.push_str("\n\n");
     }
     text.push_str(&line);
+    if P::SENSITIVE {
+        text.push_str(" Every use is recorded in the audit trail, before it is answered.");
+        let audited = ExtensionsBuilder::new().add(AUDITED, true).build();
+        operation.extensions.get_or_insert_with(Extensions::default).merge(audited);
+    }
 }
 
 fn complete_operation(operation: &mut Operation) {

@@ -13,6 +13,7 @@ use domain::{ErrorKind, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::audit::Refusals;
 use crate::telemetry;
 
 /// Media type of every refusal.
@@ -71,6 +72,8 @@ edge_codes! {
     VERSION_MISMATCH 412 "precondition.version-mismatch" "the thing has changed since it was read" "read it again, then decide again";
     PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the ETag of an answer";
     RATE_LIMITED 429 "rate.limited" "too many requests" "wait as long as `Retry-After` says";
+    STREAMS_OF_ACTOR 429 "rate.too-many-streams" "the caller has as many live streams open as it may" "close one first, or follow several things with one stream and its filters";
+    STREAMS_OF_SERVER 503 "overload.too-many-streams" "the server has as many live streams open as it can" "open it again a little later";
     OVERLOADED 503 "overload.too-many-requests" "the server is working on as much as it can" "send it again a little later";
     QUEUE_FULL 503 "overload.queue-full" "the queue of commands is full" "send it again a little later, with the same idempotency key";
     STORE_UNAVAILABLE 503 "store.unavailable" "the store cannot be reached" "send it again a little later, with the same idempotency key";
@@ -80,7 +83,15 @@ edge_codes! {
     EPOCH_CHANGED 409 "read.epoch-changed" "the position is of another life of the log" "drop the token and read again without it";
     POSITION_MALFORMED 400 "read.position-malformed" "Quipu-Position is not <epoch>-<position>" "send the header as an answer gave it";
     CURSOR_INVALID 400 "read.cursor-invalid" "the cursor is not one of this list" "begin at the first page";
+    CATEGORY_UNKNOWN 404 "read.category-unknown" "there are no streams of this category" "take one of the categories that `details` names";
+    VERSION_AHEAD 404 "read.version-ahead" "the stream has not come to this version" "ask for a version up to the newest one, which `details` names";
+    HISTORY_TOO_LONG 422 "read.history-too-long" "too many versions lie between the points to be looked at at once" "ask for points that are nearer to each other; `details` names how many versions may lie between them";
     TIME_IN_FUTURE 400 "read.time-in-future" "the moment asked for has not come" "ask for a moment that has passed";
+    AUDIT_NOT_RECORDED 503 "audit.not-recorded" "a sensitive read cannot be recorded now, and is not answered without" "send it again a little later";
+    AUDIT_ON_STANDBY 503 "audit.on-standby" "this server reads from a standby, which cannot record sensitive reads" "send it to a server that stands on the primary database";
+    AUDIT_TOO_MANY_READS 429 "audit.too-many-reads" "more different sensitive reads came within a minute than are recorded" "wait a minute";
+    AUDIT_EXPORT_TOO_LARGE 422 "audit.export-too-large" "the export would have more entries than one may have" "narrow it, by `from` and `to` for example; `details` names how many entries one may have";
+    AUDIT_EXPORT_EXISTS 409 "audit.export-exists" "the export's identifier is in use for another export" "take a fresh identifier for each export";
     FAULT 500 "internal.fault" "something went wrong on our side" "send it again; tell us `trace_id` if it stays";
 }
 
@@ -259,6 +270,9 @@ impl IntoResponse for Problem {
         telemetry::note_code(&self.body.code);
         let bytes = serde_json::to_vec(&self.body).unwrap_or_default();
         let mut response = (status, bytes).into_response();
+        let mut refusals = Refusals::default();
+        refusals.add(self.body.code.clone(), self.body.status);
+        response.extensions_mut().insert(refusals);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.extend(self.headers);

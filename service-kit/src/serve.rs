@@ -69,7 +69,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self { listener, router, config, shutdown } = self;
         let address = listener.local_addr()?;
-        tracing::info!(%address, "serving");
+        tracing::info!(listen = %address, "serving");
         let room = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let connections = Arc::new(Connections { http: builder(&config), router, config, shutdown });
         let mut open = JoinSet::new();

@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use service_kit::body::Json;
 use service_kit::config::HttpConfig;
 use service_kit::layers::harden;
+use service_kit::metrics::Metrics;
 use service_kit::serve::{Server, bind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,7 +54,7 @@ async fn start(change: impl FnOnce(&mut HttpConfig)) -> Running {
     let listener = bind(&config).await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let router = harden(routes, &config);
+    let router = harden(routes, &config, &Metrics::of("a-process"));
     let server = Server { listener, router, config, shutdown: shutdown.clone() };
     Running { address, shutdown, ended: tokio::spawn(server.run()) }
 }

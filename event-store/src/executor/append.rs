@@ -1,5 +1,7 @@
 //! The one statement that writes: a batch, column by column.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 use domain::{Claim, Refusal, StreamId};
@@ -79,6 +81,8 @@ pub(crate) struct Basis {
 pub(crate) struct Landed {
     pub(crate) base: i64,
     pub(crate) recorded_at: DateTime<Utc>,
+    /// How long the statement waited for the head.
+    pub(crate) waited: Duration,
 }
 
 impl Append {
@@ -226,7 +230,7 @@ impl Append {
         let unguarded = Guards::default();
         let guards = if sabotage::stands(Guard::VersionCheck) { guards } else { &unguarded };
         let row = sqlx::query!(
-            r#"select outcome as "outcome!", base as "base!", recorded as "recorded!"
+            r#"select outcome as "outcome!", base as "base!", recorded as "recorded!", waited_us as "waited_us!"
                from store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
                                  $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
                                  $37, $38, $39)"#,
@@ -273,7 +277,10 @@ impl Append {
         .fetch_one(conn)
         .await?;
         match row.outcome.as_str() {
-            "appended" => Ok(Landed { base: row.base, recorded_at: row.recorded }),
+            "appended" => {
+                let waited = Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0));
+                Ok(Landed { base: row.base, recorded_at: row.recorded, waited })
+            }
             _ => Err(Failure::Stale),
         }
     }

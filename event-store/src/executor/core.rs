@@ -9,7 +9,8 @@ use domain::Refusal;
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
 use sqlx::{Executor as _, PgConnection};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::append::Landed;
@@ -20,6 +21,7 @@ use crate::epoch::Head;
 use crate::idempotency::StoredAnswer;
 use crate::keyring::{KeyCache, MasterKey};
 use crate::sabotage::{self, Guard};
+use crate::trace::TRACES;
 use crate::unit::{Receipt, Unit};
 
 /// Longest wait for one answer of the database.
@@ -33,6 +35,10 @@ pub(crate) struct Attempted {
     pub(crate) outcomes: Outcomes,
     pub(crate) base: i64,
     pub(crate) head: i64,
+    /// How long it waited for the head.
+    pub(crate) waited: Duration,
+    /// From sending the batch, or asking for the head, to the commit.
+    pub(crate) append: Duration,
 }
 
 /// How to find out whether a batch landed whose answer was lost, and what its units get told if it did.
@@ -98,18 +104,22 @@ impl Core {
         self.ensure_keys(master, conn, units).await.map_err(unsent)?;
         let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
         let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, false);
-        plan_all(&mut plan, conn, units).await.map_err(unsent)?;
+        plan_all(&mut plan, conn, units).instrument(deciding()).await.map_err(unsent)?;
         if !sabotage::stands(Guard::CommitBeforeAnswer) {
-            return Ok(Attempted { outcomes: answers(&plan.units, after, epoch), base: after, head: after });
+            let outcomes = answers(&plan.units, after, epoch);
+            let at_once = Duration::ZERO;
+            return Ok(Attempted { outcomes, base: after, head: after, waited: at_once, append: at_once });
         }
         store_keys(&mut plan, &self.new_keys);
         let served = served(units);
         let (basis, guards) = plan.basis(epoch);
-        match in_time(plan.append.execute(conn, &served, &basis, &guards)).await {
+        let sent = Instant::now();
+        let written = plan.append.execute(conn, &served, &basis, &guards);
+        match in_time(written).instrument(appending()).await {
             Ok(landed) => {
                 let events = plan.append.events();
                 let units = plan.commit(landed.base);
-                Ok(self.landed(landed, events, &units))
+                Ok(Attempted { append: sent.elapsed(), ..self.landed(landed, events, &units) })
             }
             Err(failure) => Err((failure, Some(InDoubt::of(served, &plan, after)))),
         }
@@ -123,10 +133,12 @@ impl Core {
         units: &[&Unit],
     ) -> Attempt {
         let unsent = |failure| (failure, None);
+        let asked = Instant::now();
         in_time(execute(conn, "begin")).await.map_err(unsent)?;
         match self.held(master, conn, units).await {
-            Ok((attempted, in_doubt)) => match in_time(execute(conn, "commit")).await {
-                Ok(()) => Ok(attempted),
+            Ok((attempted, in_doubt)) => match in_time(execute(conn, "commit")).instrument(appending()).await
+            {
+                Ok(()) => Ok(Attempted { append: asked.elapsed(), ..attempted }),
                 Err(failure) => Err((failure, Some(in_doubt))),
             },
             Err(failure) => {
@@ -147,7 +159,9 @@ impl Core {
         units: &[&Unit],
     ) -> Result<(Attempted, InDoubt), Failure> {
         let served = served(units);
+        let asked = Instant::now();
         let head = in_time(hold_head(conn, &served)).await?;
+        let waited = asked.elapsed();
         self.stand_at(&head);
         // Keys that were made but not stored may meanwhile exist: what is stored is looked up again.
         self.forget_new_keys();
@@ -171,7 +185,7 @@ impl Core {
                 }
                 Err(failure) => return Err(failure),
             };
-        let mut attempted = self.landed(landed, events, &planned);
+        let mut attempted = Attempted { waited, ..self.landed(landed, events, &planned) };
         let mut answered = attempted.outcomes.into_iter();
         attempted.outcomes = replays
             .into_iter()
@@ -214,7 +228,7 @@ impl Core {
         let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, true);
         match refusal {
             Some(refusal) => units.iter().for_each(|unit| plan.refuse(unit, refusal)),
-            None => plan_all(&mut plan, conn, units).await?,
+            None => plan_all(&mut plan, conn, units).instrument(deciding()).await?,
         }
         store_keys(&mut plan, &self.new_keys);
         let (basis, guards) = plan.basis(epoch);
@@ -260,7 +274,8 @@ impl Core {
                 Err(error) => planned.push(Planned::Settled(Err(error))),
             }
         }
-        Ok((Landed { base, recorded_at: self.last_recorded }, events, planned, in_doubt))
+        let landed = Landed { base, recorded_at: self.last_recorded, waited: Duration::ZERO };
+        Ok((landed, events, planned, in_doubt))
     }
 
     /// Judges and appends one unit of several in the same transaction; what the database refuses is undone alone.
@@ -285,7 +300,7 @@ impl Core {
             }
             Err(Failure::Lost) => Err(Failure::Lost),
             Err(failure) => {
-                tracing::error!(?failure, "a command cannot be stored");
+                tracing::error!(error = %failure, "a command cannot be stored");
                 in_time(execute(conn, "rollback to savepoint unit")).await?;
                 self.cache.clear();
                 self.forget_keys();
@@ -298,7 +313,8 @@ impl Core {
         self.last_recorded = self.last_recorded.max(landed.recorded_at);
         self.new_keys.clear();
         let outcomes = answers(units, landed.base, self.epoch);
-        Attempted { outcomes, base: landed.base, head: landed.base + i64::from(events) }
+        let head = landed.base + i64::from(events);
+        Attempted { outcomes, base: landed.base, head, waited: landed.waited, append: Duration::ZERO }
     }
 
     /// The time of the next decision.
@@ -383,6 +399,14 @@ impl InDoubt {
         let append = &plan.append;
         Self { served, event_id: append.event_ids.first().copied(), after, units: plan.units.clone() }
     }
+}
+
+fn deciding() -> Span {
+    tracing::info_span!(target: TRACES, "decide")
+}
+
+fn appending() -> Span {
+    tracing::info_span!(target: TRACES, "append")
 }
 
 async fn plan_all(plan: &mut Plan<'_>, conn: &mut PgConnection, units: &[&Unit]) -> Result<(), Failure> {

@@ -389,6 +389,7 @@ impl<'a> Plan<'a> {
             correlation: cause.correlation,
             causation: cause.causation,
             trace: cause.trace.clone(),
+            span: cause.span.clone(),
             origin,
         };
         serde_json::to_string(&meta).ok()

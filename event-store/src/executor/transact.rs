@@ -59,7 +59,7 @@ pub(super) async fn transact<T, E>(
         Ok(Held::Failed(error)) => Err(error.into()),
         Err(Failure::Lost | Failure::Stale) => Err(SubmitError::Unavailable.into()),
         Err(failure) => {
-            tracing::error!(?failure, "a command cannot be stored");
+            tracing::error!(error = %failure, "a command cannot be stored");
             Err(SubmitError::Internal.into())
         }
     }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
 
 use super::core::{ANSWER_TIMEOUT, Attempted, Core, InDoubt, Outcomes, answers, execute, in_time};
 use super::queue::{Job, Queue};
 use super::{ExecutorOptions, Failure, SubmitError};
 use crate::connect;
 use crate::epoch;
+use crate::trace::{self, TRACES};
 use crate::unit::Unit;
 
 /// How long a batch whose outcome is not known waits for the database to come back.
@@ -40,17 +42,24 @@ impl Worker {
 
     pub(crate) async fn run(mut self, mut queue: Queue) {
         while let Some(jobs) = queue.next_batch(self.options.batch_max).await {
+            let taken = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+            self.options.metrics.queue_length.dec_by(taken);
             let (jobs, late): (Vec<Job>, Vec<Job>) =
                 jobs.into_iter().partition(|job| job.queued_at.elapsed() <= self.options.wait_max);
             for job in late {
                 let count = job.units.len();
+                self.options.metrics.unjudged(&job.units, &SubmitError::Overloaded);
                 drop(job.answer.send(vec![Err(SubmitError::Overloaded); count]));
             }
-            if jobs.is_empty() {
-                continue;
-            }
+            let Some(first) = jobs.iter().map(|job| job.queued_at).min() else { continue };
             let units: Vec<&Unit> = jobs.iter().flat_map(|job| &job.units).collect();
-            let mut outcomes = self.run_units(&units).await.into_iter();
+            self.options.metrics.batch(&units, first.elapsed());
+            let span = tracing::info_span!(target: TRACES, "batch", units = units.len());
+            let requests = units.iter().map(|unit| (unit.cause.trace.as_deref(), unit.cause.span.as_deref()));
+            trace::link(&span, requests);
+            let outcomes = self.run_units(&units).instrument(span).await;
+            self.options.metrics.outcomes(&units, &outcomes);
+            let mut outcomes = outcomes.into_iter();
             for job in jobs {
                 let answer = outcomes.by_ref().take(job.units.len()).collect();
                 // A caller that has gone does not undo what was decided.
@@ -75,8 +84,9 @@ impl Worker {
             } else {
                 self.core.optimistic(&self.options.master, &mut conn, units).await
             };
+            self.options.metrics.attempt(&attempt);
             match attempt {
-                Ok(Attempted { outcomes, base, head }) => {
+                Ok(Attempted { outcomes, base, head, .. }) => {
                     self.conn = Some(conn);
                     if head > base {
                         (self.committed)(head);
@@ -153,7 +163,7 @@ impl Worker {
         match in_time(execute(&mut conn, ENSURE_PARTITIONS)).await {
             Ok(()) => self.conn = Some(conn),
             // The connection may be in any state; the next batch opens another.
-            Err(failure) => tracing::warn!(?failure, "partitions could not be made ahead"),
+            Err(failure) => tracing::warn!(error = %failure, "partitions could not be made ahead"),
         }
     }
 
