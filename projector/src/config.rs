@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use projector::StreamOptions;
 use secrecy::SecretString;
-use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig};
+use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TelemetryConfig};
 
 /// Fewer connections than this make followers wait for each other.
 pub(crate) const POOL_MIN: u32 = 16;
@@ -39,6 +39,9 @@ pub(crate) struct Config {
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogConfig,
+    /// Where it can be watched from.
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 /// The stream on NATS.

@@ -8,12 +8,15 @@ use domain::{Category, Event, StreamId};
 use event_schemas::{DecodeError, catalog};
 use event_store::Recorded;
 use event_store::log::{self, ReadError};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Mutex;
 
 /// Bounds of what is kept.
 const KEPT_EVENTS_MAX: usize = 10_000;
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Reads a stored event: by the catalogue of this build, or as another build would.
+pub type Decode = fn(&Recorded) -> Result<Event, DecodeError>;
 
 /// An event, read once and used by many.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(crate) struct Entry {
 /// The way to the log.
 pub(crate) struct Feed {
     pool: PgPool,
+    decode: Decode,
     kept: Mutex<Kept>,
 }
 
@@ -39,8 +43,8 @@ struct Kept {
 }
 
 impl Feed {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, kept: Mutex::default() }
+    pub(crate) fn new(pool: PgPool, decode: Decode) -> Self {
+        Self { pool, decode, kept: Mutex::default() }
     }
 
     /// The events after a position, at most `limit`, with no hole.
@@ -67,20 +71,50 @@ impl Feed {
     /// Like [`Feed::after`], past what is kept.
     pub(crate) async fn read(&self, position: i64, limit: i64) -> Result<Vec<Arc<Entry>>, ReadError> {
         let mut conn = self.pool.acquire().await?;
-        let mut entries = Vec::new();
-        for recorded in log::after(&mut conn, position, limit).await? {
-            let decoded = recorded.decode();
-            let streams = match &decoded {
-                Ok(event) => event.streams(),
-                Err(_) => {
-                    let links = log::streams_of(&mut conn, recorded.position).await?;
-                    links.into_iter().map(|(code, id, _)| StreamId::new(category(code), id)).collect()
-                }
-            };
-            entries.push(Arc::new(Entry { recorded, decoded, streams }));
-        }
-        Ok(entries)
+        let events = log::after(&mut conn, position, limit).await?;
+        entries(&mut conn, self.decode, events).await
     }
+}
+
+/// The events of a stretch of the log that is known to be there, at most a page of it; of these, those that are wanted.
+///
+/// # Errors
+/// [`ReadError::Hole`] if any of them did not come, also the last.
+pub(crate) async fn stretch(
+    pool: &PgPool,
+    decode: Decode,
+    from: i64,
+    to: i64,
+    is_wanted: impl Fn(&Recorded) -> bool,
+) -> Result<Vec<Arc<Entry>>, ReadError> {
+    let mut conn = pool.acquire().await?;
+    let mut events = log::after(&mut conn, from, to - from).await?;
+    let last = events.last().map_or(from, |it| it.position);
+    if last != to {
+        return Err(ReadError::Hole { expected: last + 1, found: to });
+    }
+    events.retain(is_wanted);
+    entries(&mut conn, decode, events).await
+}
+
+async fn entries(
+    conn: &mut PgConnection,
+    decode: Decode,
+    events: Vec<Recorded>,
+) -> Result<Vec<Arc<Entry>>, ReadError> {
+    let mut entries = Vec::with_capacity(events.len());
+    for recorded in events {
+        let decoded = decode(&recorded);
+        let streams = match &decoded {
+            Ok(event) => event.streams(),
+            Err(_) => {
+                let links = log::streams_of(&mut *conn, recorded.position).await?;
+                links.into_iter().map(|(code, id, _)| StreamId::new(category(code), id)).collect()
+            }
+        };
+        entries.push(Arc::new(Entry { recorded, decoded, streams }));
+    }
+    Ok(entries)
 }
 
 /// A category of a newer build has a code but no name here yet.

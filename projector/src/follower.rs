@@ -10,6 +10,8 @@ use read_models::{Item, ProjectionError, ReadModel};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::rebuild::{Memory, Rebuildable, Table, memory};
+
 /// The right to act for a follower, as long as its row in `run.projections` has this lease epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -47,6 +49,11 @@ pub trait Follower: Send + Sync + 'static {
     fn while_leading(&self, _lease: Lease) -> Option<BoxFuture<'static, ()>> {
         None
     }
+
+    /// What a rebuild needs to know; nothing for a reactor, which is never built anew beside itself.
+    fn rebuildable(&self) -> Option<&dyn Rebuildable> {
+        None
+    }
 }
 
 /// A read model, to be run.
@@ -80,5 +87,31 @@ impl<M: ReadModel> Follower for Model<M> {
         items: &'a [Item<'a>],
     ) -> BoxFuture<'a, Result<(), ProjectionError>> {
         Box::pin(M::apply(tx, items))
+    }
+
+    fn rebuildable(&self) -> Option<&dyn Rebuildable> {
+        Some(self)
+    }
+}
+
+impl<M: ReadModel> Rebuildable for Model<M> {
+    fn tables(&self) -> &'static [Table] {
+        M::TABLES
+    }
+
+    fn expected_differences(&self) -> &'static [&'static str] {
+        M::EXPECTED_DIFFERENCES
+    }
+
+    fn appends_only(&self) -> bool {
+        M::APPENDS_ONLY
+    }
+
+    fn tenant_of(&self, tenant: TenantId, partition: Uuid) -> TenantId {
+        M::tenant_of(tenant, partition)
+    }
+
+    fn memory(&self) -> Box<dyn Memory> {
+        memory::<M>()
     }
 }

@@ -7,15 +7,20 @@
 //! |---|---|---|
 //! | a read model or reactor | leases its row of `run.projections` | [`run`] |
 //! | the publisher | leases `run.publisher` | [`publisher`] |
+//! | the observer | asks the database how far all of them are | [`observe`] |
 //! | pages of the log | read once for all who are at its end | [`feed`] |
 
 mod backoff;
 mod feed;
 pub mod follower;
+mod metrics;
+mod observe;
 mod options;
 mod publisher;
 mod reactors;
+pub mod rebuild;
 pub mod registry;
+pub mod replay;
 mod run;
 mod shared;
 pub mod status;
@@ -31,6 +36,7 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub use feed::Decode;
 pub use follower::{Follower, read_model};
 pub use options::{ProjectorOptions, ReactorOptions, StreamOptions, Timing};
 use shared::Shared;
@@ -52,18 +58,20 @@ impl Projector {
     /// Starts it inside the current runtime. It connects when it must, so the database and NATS may still be down.
     #[must_use]
     pub fn start(options: ProjectorOptions) -> Self {
-        let ProjectorOptions { followers, reactor, stream, .. } = options.clone();
+        let ProjectorOptions { followers, reactor, stream, metrics, .. } = options.clone();
         let shared = Shared::new(options);
         let mut tasks = JoinSet::new();
         let mut names: Vec<&'static str> = followers.iter().map(|it| it.name()).collect();
+        let mut observed: Vec<_> = followers.iter().map(|it| (it.name(), it.version())).collect();
         for follower in followers {
             supervise::spawn(&mut tasks, &shared, follower.name(), move |shared| {
                 run::run(Arc::clone(&follower), shared)
             });
         }
         if let Some(reactor) = reactor {
-            for follower in reactors::start(&shared, reactor) {
+            for follower in reactors::start(&shared, reactor, &metrics) {
                 names.push(follower.name());
+                observed.push((follower.name(), follower.version()));
                 supervise::spawn(&mut tasks, &shared, follower.name(), move |shared| {
                     run::run(Arc::clone(&follower), shared)
                 });
@@ -76,6 +84,9 @@ impl Projector {
             });
         }
         supervise::spawn(&mut tasks, &shared, "partitions", make_partitions);
+        supervise::spawn(&mut tasks, &shared, "observer", move |shared| {
+            observe::run(shared, observed.clone())
+        });
         Self { shared, names, tasks }
     }
 

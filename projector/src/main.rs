@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     service_kit::install_crypto();
     let config: Config = service_kit::config::load();
-    telemetry::init(&config.log)?;
+    let _telemetry = telemetry::init("projector", &config.log, &config.telemetry)?;
     let shutdown = shutdown::on_signals()?;
     check_database(&config).await?;
 
@@ -67,11 +67,13 @@ async fn run() -> anyhow::Result<()> {
     }
 
     let listener = serve::bind(&config.http).await?;
+    let metrics = options.metrics.clone();
+    metrics.serve(&config.telemetry, shutdown.clone()).await?;
     let projector = Projector::start(options);
     let (board, pool) = (projector.board(), projector.pool().clone());
     let health = projector.health(Health::new(shutdown.clone())).routes();
     let status = Router::new().route("/status", get(move || status(board.clone(), pool.clone())));
-    let router = layers::harden(health.merge(status), &config.http);
+    let router = layers::harden(health.merge(status), &config.http, &metrics);
     let server = Server { listener, router, config: config.http, shutdown };
     let served = server.run().await;
     projector.stopped().await;

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::MasterKey;
+use event_store::{MasterKey, Recorded};
+use service_kit::metrics::Metrics;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::feed::Decode;
 use crate::follower::Follower;
 use crate::registry;
 
@@ -21,6 +23,8 @@ pub struct ProjectorOptions {
     pub database: PgConnectOptions,
     /// Connections at most.
     pub connections_max: u32,
+    /// How stored events are read. Another than this build's is for tests that run two builds side by side.
+    pub decode: Decode,
     /// What follows the log.
     pub followers: Vec<Arc<dyn Follower>>,
     /// The process managers, if they run here.
@@ -31,6 +35,8 @@ pub struct ProjectorOptions {
     pub stream: StreamOptions,
     /// Intervals.
     pub timing: Timing,
+    /// What the process shows to its monitoring; a projector adds its figures to it.
+    pub metrics: Metrics,
     /// Ends everything.
     pub shutdown: CancellationToken,
 }
@@ -43,11 +49,13 @@ impl ProjectorOptions {
             instance: format!("projector-{}", Uuid::now_v7()),
             database,
             connections_max: 20,
+            decode: Recorded::decode,
             followers: registry::read_models(),
             reactor: None,
             nats: None,
             stream: StreamOptions::default(),
             timing: Timing::default(),
+            metrics: Metrics::of("projector"),
             shutdown,
         }
     }

@@ -6,7 +6,7 @@
 
 mod lease;
 mod position;
-mod publish;
+pub(crate) mod publish;
 mod stream;
 
 use std::sync::Arc;
@@ -17,10 +17,13 @@ use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Stream;
+use event_schemas::wire::STREAM;
 use event_store::epoch;
 use event_store::log::{self, ReadError};
 use event_store::sabotage::{self, Guard};
+use event_store::trace::{self, TRACES};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::backoff;
 use crate::options::StreamOptions;
@@ -74,6 +77,7 @@ pub(crate) async fn run(
                 epoch: head.epoch,
             };
             let ended = publisher.lead().await;
+            shared.metrics.publisher_gap.set(0);
             lease::release(&shared.pool, lease).await?;
             ended?;
         } else {
@@ -182,9 +186,13 @@ impl Publisher {
             self.refuse_unconnected()?;
             let payload_max = publish::payload_max(&self.nats);
             let last_recorded = page.last().map(|it| it.recorded_at);
-            let messages = page.iter().map(|it| publish::event(it, self.epoch, payload_max)).collect();
-            let sent = publish::send(&self.context, progress.sequence, messages).await;
+            let messages =
+                page.iter().map(|it| publish::event(STREAM, it, self.epoch, payload_max)).collect();
+            let span = tracing::info_span!(target: TRACES, "publish", events = page.len());
+            trace::link_events(&span, &page);
+            let sent = publish::send(&self.context, progress.sequence, messages).instrument(span).await;
             if let Some(position) = sent.position {
+                self.count(position - progress.position);
                 (progress.position, progress.sequence) = (position, sent.sequence);
                 renewed = Instant::now();
                 if !self.save(&progress).await? {
@@ -196,6 +204,13 @@ impl Publisher {
                 return Err(fault);
             }
         }
+    }
+
+    /// Counts events that NATS has acknowledged.
+    fn count(&self, events: i64) {
+        let metrics = &self.shared.metrics;
+        metrics.published.inc_by(u64::try_from(events).unwrap_or(0));
+        metrics.publisher_gap.set((metrics.publisher_gap.get() - events).max(0));
     }
 
     fn refuse_unconnected(&self) -> Result<(), Fault> {
@@ -244,6 +259,9 @@ impl Publisher {
                     None => self.oldest_retained().await?,
                 },
             };
+            if known.epoch == self.epoch {
+                self.shared.metrics.publisher_gap.set((known.position - progress.position).max(0));
+            }
             if !matches!(resume.why, Why::InStep | Why::First) {
                 tracing::warn!(why = ?resume.why, known = known.position, from = progress.position, "the stream is not as it was left");
             }

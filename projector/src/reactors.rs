@@ -6,6 +6,7 @@ mod hold_expiry;
 use std::sync::Arc;
 
 use event_store::{Executor, ExecutorOptions, MasterKey};
+use service_kit::metrics::Metrics;
 use sqlx::PgPool;
 
 use crate::follower::Follower;
@@ -22,10 +23,18 @@ struct Hands {
     timing: Timing,
 }
 
+/// Every reactor by name, and the kind of its rows in `run.deadlines`.
+pub(crate) const MEMORIES: &[(&str, &str)] = &[(hold_expiry::NAME, hold_expiry::KIND)];
+
 /// Every reactor, one line each, with an executor between them.
-pub(crate) fn start(shared: &Arc<Shared>, options: ReactorOptions) -> Vec<Arc<dyn Follower>> {
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    options: ReactorOptions,
+    metrics: &Metrics,
+) -> Vec<Arc<dyn Follower>> {
     let (wake, announcer) = (shared.wake.clone(), shared.announcer.clone());
     let executor_options = ExecutorOptions::new(options.database, Arc::clone(&options.master));
+    metrics.register(|registry| executor_options.metrics.register(registry));
     // The task ends by itself when the last clone of its executor is gone.
     let (executor, _task) = Executor::start_observed(executor_options, move |_head| {
         wake.call();

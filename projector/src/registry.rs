@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use read_models::account_entries::AccountEntries;
 use read_models::accounts::Accounts;
+use read_models::audit_trail::AuditTrail;
 use read_models::event_index::EventIndex;
 use read_models::tenants::Tenants;
 use read_models::transfers::Transfers;
@@ -20,6 +21,7 @@ pub fn read_models() -> Vec<Arc<dyn Follower>> {
         read_model::<Transfers>(),
         read_model::<TrialBalance>(),
         read_model::<EventIndex>(),
+        read_model::<AuditTrail>(),
         read_model::<Tenants>(),
     ]
 }

@@ -7,13 +7,13 @@
 //! | idle | one look at the log per poll, one renewal per third of the lease |
 
 mod bisect;
-mod fault;
+pub(crate) mod fault;
 mod lead;
-mod lease;
-mod park;
+pub(crate) mod lease;
+pub(crate) mod park;
 mod reader;
 mod retry;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 
@@ -28,6 +28,10 @@ use crate::follower::Follower;
 use crate::shared::Shared;
 use crate::status::State;
 
+/// For how many polls a leader that cannot read the next event leaves the lease to others: every other process asks
+/// for it once a poll.
+const GIVE_WAY_POLLS: u32 = 4;
+
 /// Why a leader stepped down.
 #[derive(Debug)]
 enum Ended {
@@ -35,6 +39,8 @@ enum Ended {
     Stopping,
     /// Somebody else has the lease, or the log's epoch changed.
     LeaseLost,
+    /// It stands before an event of a newer build, and gives way to a process of that build.
+    Held { position: i64 },
     /// It must not go on; nothing but a look by a person helps.
     Refused(Refusal),
 }
@@ -48,6 +54,7 @@ pub(crate) async fn run(follower: Arc<dyn Follower>, shared: Arc<Shared>) -> Res
     if shared.board.readiness(name).is_err() {
         shared.board.set(name, State::Starting, None);
     }
+    let mut gave_way = None;
     while !shared.shutdown.is_cancelled() {
         let wait = match claim(follower.as_ref(), &shared).await? {
             Claimed::Granted(grant) => {
@@ -58,7 +65,7 @@ pub(crate) async fn run(follower: Arc<dyn Follower>, shared: Arc<Shared>) -> Res
                     "leading"
                 );
                 let lease = grant.lease;
-                let ended = lead::lead(Arc::clone(&follower), &shared, grant).await;
+                let ended = lead::lead(Arc::clone(&follower), &shared, grant, gave_way).await;
                 // Whatever happened, whoever waits need not wait for the lease to run out.
                 let released = lease::release(&shared.pool, lease).await;
                 match ended? {
@@ -70,6 +77,11 @@ pub(crate) async fn run(follower: Arc<dyn Follower>, shared: Arc<Shared>) -> Res
                         tracing::warn!(model = name, lease = lease.epoch, "lease lost");
                         shared.board.set(name, State::Standby, None);
                         shared.timing.poll
+                    }
+                    Ended::Held { position } => {
+                        released?;
+                        gave_way = Some(position);
+                        shared.timing.poll * GIVE_WAY_POLLS
                     }
                     Ended::Refused(refusal) => return stand_still(name, &shared, &refusal).await,
                 }

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::Feed;
+use crate::metrics::ProjectorMetrics;
 use crate::options::{ProjectorOptions, Timing};
 use crate::status::Board;
 use crate::wake::{Announcer, Wake};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) announcer: Option<Announcer>,
     pub(crate) nats: Option<async_nats::Client>,
     pub(crate) timing: Timing,
+    pub(crate) metrics: ProjectorMetrics,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -37,26 +39,32 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(crate) fn new(options: ProjectorOptions) -> Arc<Self> {
-        let database =
-            connect::common(options.database, "quipu-projector").options([("client_min_messages", "error")]);
-        let pool = pool(database, options.connections_max);
+        let pool = pool(database_options(options.database), options.connections_max);
+        options.metrics.pool(&pool);
+        let metrics = ProjectorMetrics::of(&options.metrics);
         let announcer = options.nats.clone().map(|nats| Announcer::start(nats, options.shutdown.clone()));
         Arc::new(Self {
             instance: options.instance,
-            feed: Feed::new(pool.clone()),
+            feed: Feed::new(pool.clone(), options.decode),
             pool,
             wake: Wake::new(),
             board: Board::default(),
             announcer,
             nats: options.nats,
             timing: options.timing,
+            metrics,
             shutdown: options.shutdown,
         })
     }
 }
 
+/// How the database is connected to.
+pub(crate) fn database_options(options: PgConnectOptions) -> PgConnectOptions {
+    connect::common(options, "quipu-projector").options([("client_min_messages", "error")])
+}
+
 /// A pool whose connections come back clean: a `begin()` of sqlx 0.9.0 that is cancelled leaves its transaction open.
-fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
+pub(crate) fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::Key;
+use crate::copy::{self, cells};
 use crate::figures::{self, column};
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
@@ -109,18 +110,18 @@ fn motion(event: &LedgerEvent) -> Option<Motion<'_>> {
 }
 
 /// Debits and credits on hold.
-pub type Pending = (Decimal, Decimal);
+type Pending = (Decimal, Decimal);
 
-/// The rows that items make. `pending` holds what was on hold on the accounts before the first item; it is needed for
-/// the posting of holds, whose event says what moved and not what had been set aside.
-///
-/// # Errors
-/// For an event that cannot be read.
-pub fn fold(
-    mut pending: HashMap<Key, Pending>,
-    items: &[Item<'_>],
-) -> Result<Vec<EntryRow>, ProjectionError> {
-    let mut rows = Vec::with_capacity(items.len());
+/// New rows, and what is on hold on the accounts after them. That is needed for the posting of holds, whose event says
+/// what moved and not what had been set aside.
+#[derive(Debug, Default)]
+pub struct Entries {
+    pending: HashMap<Key, Pending>,
+    rows: Vec<EntryRow>,
+}
+
+/// Refuses an event that cannot be read.
+fn fold(Entries { pending, rows }: &mut Entries, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
         let Event::Ledger(event) = item.event()? else { continue };
         let Some(motion) = motion(event) else { continue };
@@ -130,7 +131,7 @@ pub fn fold(
         rows.push(entry(item.recorded, &motion, leg, *before));
         *before = (leg.after.debits_pending.decimal(), leg.after.credits_pending.decimal());
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn entry(recorded: &Recorded, motion: &Motion<'_>, leg: &Leg, before: Pending) -> EntryRow {
@@ -171,21 +172,46 @@ fn entry(recorded: &Recorded, motion: &Motion<'_>, leg: &Leg, before: Pending) -
 impl ReadModel for AccountEntries {
     const NAME: &'static str = "account_entries";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["account_entries"];
+    const APPENDS_ONLY: bool = true;
+
+    type Rows = Entries;
 
     fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == domain::ledger::Account::CATEGORY).then_some(stream.id)
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+    async fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
+        items: &[Item<'_>],
+    ) -> Result<(), ProjectionError> {
         let keys: Vec<Key> = items
             .iter()
             .filter(|item| item.recorded.event_type == "ledger.hold-posted")
             .map(|item| (item.recorded.tenant.uuid(), item.partition))
+            .filter(|key| !rows.pending.contains_key(key))
             .collect();
-        let pending = pending(tx, &keys).await?;
-        let rows = fold(pending, items)?;
-        save(tx, &rows).await?;
+        rows.pending.extend(pending(conn, &keys).await?);
         Ok(())
+    }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold(rows, items)
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        save(conn, &rows.rows).await
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let cells = cells!(
+            EntryRow:
+            tenant_id, account_id, version, position, transfer_id, kind, side, amount, pending_amount,
+            currency, debits_posted, credits_posted, debits_pending, credits_pending, balance_after, code,
+            effective_at, recorded_at
+        );
+        copy::rows(conn, "copy account_entries from stdin", &rows.rows, cells).await
     }
 }
 
@@ -279,7 +305,10 @@ impl AccountEntries {
         let tenant = tx.tenant().uuid();
         let rows = sqlx::query_as!(
             EntryRow,
-            "select * from account_entries where tenant_id = $1 and account_id = $2 and version < $3
+            "select tenant_id, account_id, version, position, transfer_id, kind, side, amount, pending_amount, currency,
+                    debits_posted, credits_posted, debits_pending, credits_pending, balance_after, code, effective_at,
+                    recorded_at
+             from account_entries where tenant_id = $1 and account_id = $2 and version < $3
              order by version desc limit $4",
             tenant,
             account,

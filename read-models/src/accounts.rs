@@ -15,6 +15,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::copy::{self, cells};
 use crate::figures::{self, column};
 use crate::page::{self, ListError, Moment, Page, Text};
 use crate::read_model::{Item, ProjectionError, ReadModel};
@@ -172,11 +173,8 @@ impl AccountRow {
     }
 }
 
-/// Folds items into rows; `rows` holds those that existed before.
-///
-/// # Errors
-/// For an event that cannot be read, or that changes an account that was never opened.
-pub fn fold(rows: &mut HashMap<Key, AccountRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+/// Refuses an event that cannot be read, and one that changes an account that was never opened.
+fn fold(rows: &mut HashMap<Key, AccountRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
         let Event::Ledger(event) = item.event()? else { continue };
         let recorded = item.recorded;
@@ -210,26 +208,54 @@ pub fn fold(rows: &mut HashMap<Key, AccountRow>, items: &[Item<'_>]) -> Result<(
 impl ReadModel for Accounts {
     const NAME: &'static str = "accounts";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["accounts"];
+
+    type Rows = HashMap<Key, AccountRow>;
 
     fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == domain::ledger::Account::CATEGORY).then_some(stream.id)
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+    async fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
+        items: &[Item<'_>],
+    ) -> Result<(), ProjectionError> {
         let opened = |item: &Item<'_>| item.recorded.event_type == "ledger.account-opened";
         let known: Vec<Key> = items
             .iter()
             .filter(|item| !opened(item))
             .map(|item| (item.recorded.tenant.uuid(), item.partition))
+            .filter(|key| !rows.contains_key(key))
             .collect();
-        let mut rows = load(tx, &known).await?;
-        fold(&mut rows, items)?;
-        let mut rows: Vec<AccountRow> = rows.into_values().collect();
-        // One order of locks and of index pages, whatever the page held.
-        rows.sort_unstable_by_key(|row| (row.tenant_id, row.account_id));
-        save(tx, &rows).await?;
+        rows.extend(load(conn, &known).await?);
         Ok(())
     }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold(rows, items)
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        save(conn, &in_order(rows)).await
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let cells = cells!(
+            AccountRow:
+            tenant_id, account_id, name, currency, normal_side, min_balance, max_balance, status, frozen,
+            debits_posted, credits_posted, debits_pending, credits_pending, balance, available, version,
+            metadata, opened_at, changed_at, position
+        );
+        copy::rows(conn, "copy accounts from stdin", &in_order(rows), cells).await
+    }
+}
+
+/// One order of locks and of index pages, whatever the page held.
+fn in_order(rows: HashMap<Key, AccountRow>) -> Vec<AccountRow> {
+    let mut rows: Vec<AccountRow> = rows.into_values().collect();
+    rows.sort_unstable_by_key(|row| (row.tenant_id, row.account_id));
+    rows
 }
 
 async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, AccountRow>> {
@@ -292,6 +318,13 @@ async fn save(tx: &mut PgConnection, rows: &[AccountRow]) -> sqlx::Result<()> {
     .await?;
     Ok(())
 }
+
+// Named columns, here and in every other list: a statement that is prepared outlives the table that it was prepared for,
+// and the next version of a model may have more of them.
+const LIST: &str = "select tenant_id, account_id, name, currency, normal_side, min_balance, max_balance, status, frozen,
+        debits_posted, credits_posted, debits_pending, credits_pending, balance, available, version, metadata, opened_at,
+        changed_at, position
+    from accounts where tenant_id = ";
 
 /// In which order accounts are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -375,7 +408,7 @@ impl Accounts {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<AccountRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new("select * from accounts where tenant_id = ");
+        let mut query = QueryBuilder::<Postgres>::new(LIST);
         query.push_bind(tx.tenant().uuid());
         for (column, value) in [("status", &filter.status), ("currency", &filter.currency)] {
             if let Some(value) = value {

@@ -4,16 +4,21 @@
 //! An event is indexed once, with its own stream. By stream it is found in the log's own table of links, so also by
 //! every other stream that it changed: a transfer by each account that it touched.
 
+mod correlated;
+
 use chrono::{DateTime, Utc};
 use domain::StreamId;
 use domain::ids::TenantId;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
+
+pub use correlated::{CORRELATED_MAX, CorrelatedRow};
 
 /// The index of all events.
 #[derive(Debug)]
@@ -35,10 +40,8 @@ pub struct IndexRow {
     recorded_at: DateTime<Utc>,
 }
 
-/// The rows that items make. Fails for no event: if its meta cannot be read, it is not found by what is in there.
-#[must_use]
-pub fn fold(items: &[Item<'_>]) -> Vec<IndexRow> {
-    let mut rows: Vec<IndexRow> = Vec::with_capacity(items.len());
+/// Refuses no event: if its meta cannot be read, it is not found by what is in there.
+fn fold(rows: &mut Vec<IndexRow>, items: &[Item<'_>]) {
     for item in items {
         let it = item.recorded;
         // Its streams all lead to the tenant's one partition.
@@ -59,19 +62,30 @@ pub fn fold(items: &[Item<'_>]) -> Vec<IndexRow> {
             recorded_at: it.recorded_at,
         });
     }
-    rows
 }
 
 impl ReadModel for EventIndex {
     const NAME: &'static str = "event_index";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["event_index"];
+    const APPENDS_ONLY: bool = true;
+
+    type Rows = Vec<IndexRow>;
 
     fn partition(tenant: TenantId, _: &StreamId) -> Option<Uuid> {
         Some(tenant.uuid())
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        let rows = fold(items);
+    async fn load(_: &mut PgConnection, _: &mut Self::Rows, _: &[Item<'_>]) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold(rows, items);
+        Ok(())
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
         sqlx::query!(
             "insert into event_index
              select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::uuid[],
@@ -87,9 +101,18 @@ impl ReadModel for EventIndex {
             column!(rows, correlation) as &[Option<Uuid>],
             column!(rows, recorded_at)
         )
-        .execute(tx)
+        .execute(conn)
         .await?;
         Ok(())
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let cells = cells!(
+            IndexRow:
+            tenant_id, position, tenant_seq, event_type, category, stream_id, event_id, actor, correlation,
+            recorded_at
+        );
+        copy::rows(conn, "copy event_index from stdin", &rows, cells).await
     }
 }
 

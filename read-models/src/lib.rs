@@ -6,6 +6,8 @@
 
 pub mod account_entries;
 pub mod accounts;
+pub mod audit_trail;
+mod copy;
 pub mod event_index;
 mod figures;
 pub mod page;
@@ -18,6 +20,7 @@ pub mod trial_balance;
 
 pub use account_entries::AccountEntries;
 pub use accounts::Accounts;
+pub use audit_trail::AuditTrail;
 pub use event_index::EventIndex;
 pub use page::{CursorInvalid, ListError, Moment, Page};
 pub use read_model::{Item, ProjectionError, ReadModel};

@@ -18,19 +18,21 @@ pub struct Touch {
     pub version: i32,
     /// The only partition that is read.
     pub partition: Option<Uuid>,
+    /// The model's tables.
+    pub(crate) tables: &'static [&'static str],
 }
 
 impl Touch {
     /// A query over all partitions of `M`.
     #[must_use]
     pub const fn all<M: ReadModel>() -> Self {
-        Self { model: M::NAME, version: M::VERSION, partition: None }
+        Self { model: M::NAME, version: M::VERSION, partition: None, tables: M::TABLES }
     }
 
     /// A query of one partition of `M`.
     #[must_use]
     pub const fn one<M: ReadModel>(partition: Uuid) -> Self {
-        Self { model: M::NAME, version: M::VERSION, partition: Some(partition) }
+        Self { model: M::NAME, version: M::VERSION, partition: Some(partition), tables: M::TABLES }
     }
 }
 

@@ -10,7 +10,8 @@ use event_store::Recorded;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A fold of the log into one or more tables.
+/// A fold of the log into one or more tables, in three steps: what was there before is loaded, items are folded onto it
+/// in memory, the outcome is written. A rebuild folds with the same fold, over many pages, and writes by `COPY`.
 ///
 /// Not for side effects: a read model is folded again whenever it is rebuilt.
 pub trait ReadModel: Send + Sync + 'static {
@@ -18,17 +19,56 @@ pub trait ReadModel: Send + Sync + 'static {
     const NAME: &'static str;
     /// Bump it when the fold or the table changes; the new version is then built beside the old one.
     const VERSION: i32;
+    /// Its tables, without a schema: the search path says whether the live ones are meant or a shadow of them.
+    const TABLES: &'static [&'static str];
+    /// Columns whose values may differ between two builds of the same log. None, if the fold is a function of the log.
+    const EXPECTED_DIFFERENCES: &'static [&'static str] = &[];
+    /// Whether rows are only ever inserted, never changed. Such a model is always written by `COPY` when it is rebuilt.
+    const APPENDS_ONLY: bool = false;
+
+    /// What is folded in memory: rows, and what the fold needs of earlier ones.
+    type Rows: Default + Send + Sync + 'static;
 
     /// Which partition of this model a stream feeds; `None` if it does not concern the model. Events of one partition
     /// are applied in order; a partition that cannot take an event waits alone.
     fn partition(tenant: TenantId, stream: &StreamId) -> Option<Uuid>;
 
-    /// Applies items, in order of position, in the transaction that also moves the checkpoint. Set-based: a page is
-    /// folded in memory and written with few statements. Must not depend on where pages begin or end.
-    fn apply(
-        tx: &mut PgConnection,
+    /// Whose rows a partition makes: its events' tenant, unless the events are the platform's.
+    fn tenant_of(tenant: TenantId, _partition: Uuid) -> TenantId {
+        tenant
+    }
+
+    /// Loads what items need of earlier rows, unless it is in `rows` already: what is there is newer.
+    fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
         items: &[Item<'_>],
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
+
+    /// Folds items onto rows, in order of position. Must not depend on where pages begin or end.
+    ///
+    /// # Errors
+    /// At the first item that cannot be taken. `rows` is then as the items before it have left it.
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError>;
+
+    /// Writes rows over those that are there, set-based: few statements, however many rows.
+    fn write(conn: &mut PgConnection, rows: Self::Rows) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Writes rows of which none is there yet, by `COPY`. If it is cancelled, the connection must not be used again.
+    fn copy(conn: &mut PgConnection, rows: Self::Rows) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Applies items, in order of position, in the transaction that also moves the checkpoint.
+    fn apply(
+        conn: &mut PgConnection,
+        items: &[Item<'_>],
+    ) -> impl Future<Output = Result<(), ProjectionError>> + Send {
+        async move {
+            let mut rows = Self::Rows::default();
+            Self::load(&mut *conn, &mut rows, items).await?;
+            Self::fold(&mut rows, items)?;
+            Ok(Self::write(conn, rows).await?)
+        }
+    }
 }
 
 /// One event on its way into one partition.

@@ -9,6 +9,7 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
@@ -34,12 +35,8 @@ pub struct TenantRow {
     pub position: i64,
 }
 
-/// The rows that items make.
-///
-/// # Errors
-/// For an event that cannot be read.
-pub fn fold(items: &[Item<'_>]) -> Result<Vec<TenantRow>, ProjectionError> {
-    let mut rows = Vec::new();
+/// Refuses an event that cannot be read.
+fn fold(rows: &mut Vec<TenantRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
         if let Event::Organisation(OrganisationEvent::TenantCreated(event)) = item.event()? {
             rows.push(TenantRow {
@@ -51,19 +48,34 @@ pub fn fold(items: &[Item<'_>]) -> Result<Vec<TenantRow>, ProjectionError> {
             });
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["tenants"];
+    const APPENDS_ONLY: bool = true;
+
+    type Rows = Vec<TenantRow>;
 
     fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == Tenant::CATEGORY).then_some(stream.id)
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        let rows = fold(items)?;
+    fn tenant_of(_: TenantId, partition: Uuid) -> TenantId {
+        TenantId::new(partition)
+    }
+
+    async fn load(_: &mut PgConnection, _: &mut Self::Rows, _: &[Item<'_>]) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold(rows, items)
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
         sqlx::query!(
             "insert into tenants
              select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])",
@@ -73,9 +85,14 @@ impl ReadModel for Tenants {
             column!(rows, created_at),
             column!(rows, position)
         )
-        .execute(tx)
+        .execute(conn)
         .await?;
         Ok(())
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let cells = cells!(TenantRow: tenant_id, slug, name, created_at, position);
+        copy::rows(conn, "copy tenants from stdin", &rows, cells).await
     }
 }
 
@@ -86,8 +103,12 @@ impl Tenants {
     /// If the database does not answer.
     pub async fn own(tx: &mut TenantTx) -> sqlx::Result<Option<TenantRow>> {
         let tenant = tx.tenant().uuid();
-        sqlx::query_as!(TenantRow, "select * from tenants where tenant_id = $1", tenant)
-            .fetch_optional(tx.conn())
-            .await
+        sqlx::query_as!(
+            TenantRow,
+            "select tenant_id, slug, name, created_at, position from tenants where tenant_id = $1",
+            tenant
+        )
+        .fetch_optional(tx.conn())
+        .await
     }
 }

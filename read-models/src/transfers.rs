@@ -14,9 +14,8 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use fold::fold;
-
 use crate::accounts::Key;
+use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
@@ -99,12 +98,19 @@ pub struct TransferRow {
 impl ReadModel for Transfers {
     const NAME: &'static str = "transfers";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["transfers"];
+
+    type Rows = HashMap<Key, TransferRow>;
 
     fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == domain::ledger::Transfer::CATEGORY).then_some(stream.id)
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+    async fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
+        items: &[Item<'_>],
+    ) -> Result<(), ProjectionError> {
         let begins = |item: &Item<'_>| {
             let recorded = item.recorded;
             recorded.version == 1 && recorded.stream.id == item.partition
@@ -113,15 +119,35 @@ impl ReadModel for Transfers {
             .iter()
             .filter(|item| !begins(item))
             .map(|item| (item.recorded.tenant.uuid(), item.partition))
+            .filter(|key| !rows.contains_key(key))
             .collect();
-        let mut rows = load(tx, &known).await?;
-        fold(&mut rows, items)?;
-        let mut rows: Vec<TransferRow> = rows.into_values().collect();
-        // One order of locks and of index pages, whatever the page held.
-        rows.sort_unstable_by_key(|row| (row.tenant_id, row.transfer_id));
-        save(tx, &rows).await?;
+        rows.extend(load(conn, &known).await?);
         Ok(())
     }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold::fold(rows, items)
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        save(conn, &in_order(rows)).await
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let cells = cells!(
+            TransferRow:
+            tenant_id, transfer_id, status, reversed, reverses, code, metadata, legs, effective_at,
+            recorded_at, expires_at, version, first_position, posted_position, position
+        );
+        copy::rows(conn, "copy transfers from stdin", &in_order(rows), cells).await
+    }
+}
+
+/// One order of locks and of index pages, whatever the page held.
+fn in_order(rows: HashMap<Key, TransferRow>) -> Vec<TransferRow> {
+    let mut rows: Vec<TransferRow> = rows.into_values().collect();
+    rows.sort_unstable_by_key(|row| (row.tenant_id, row.transfer_id));
+    rows
 }
 
 async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, TransferRow>> {
@@ -193,7 +219,9 @@ pub struct TransferFilter {
 
 const LIST: &str = "transfers";
 const COLUMNS: &str =
-    "select t.*, coalesce(t.status = 'pending' and t.expires_at <= now(), false) as expired ";
+    "select t.tenant_id, t.transfer_id, t.status, t.reversed, t.reverses, t.code, t.metadata, t.legs, t.effective_at,
+            t.recorded_at, t.expires_at, t.version, t.first_position, t.posted_position, t.position,
+            coalesce(t.status = 'pending' and t.expires_at <= now(), false) as expired ";
 
 impl Transfers {
     /// One transfer.

@@ -1,6 +1,6 @@
 //! `trial_balance`: the totals of every account and their sums a currency, which agree at every position.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
@@ -12,6 +12,7 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::copy::{self, Line};
 use crate::figures;
 use crate::page::{self, ListError, Page, Text};
 use crate::read_model::{Item, ProjectionError, ReadModel};
@@ -67,19 +68,19 @@ pub struct TrialBalanceRow {
 }
 
 /// Debits and credits posted, then debits and credits pending.
-pub type Figures = [Decimal; 4];
+type Figures = [Decimal; 4];
 /// Tenant, currency, account.
-pub type AccountKey = (Uuid, String, Uuid);
+type AccountKey = (Uuid, String, Uuid);
 /// Tenant, currency.
-pub type SumKey = (Uuid, String);
+type SumKey = (Uuid, String);
 
-/// What a page changes.
+/// What items change.
 #[derive(Debug, Default)]
 pub struct Change {
     /// Totals of the accounts that were touched.
-    pub accounts: HashMap<AccountKey, Figures>,
+    accounts: HashMap<AccountKey, Figures>,
     /// By how much the sums change, and the last position that changes them.
-    pub sums: HashMap<SumKey, (Figures, i64)>,
+    sums: HashMap<SumKey, (Figures, i64)>,
 }
 
 fn figures_of(totals: &Totals) -> Figures {
@@ -98,12 +99,8 @@ fn touched(event: &LedgerEvent) -> Vec<(&'static str, Uuid, Figures)> {
     event.legs().iter().map(leg).collect()
 }
 
-/// Folds items onto the accounts' totals before them.
-///
-/// # Errors
-/// For an event that cannot be read.
-pub fn fold(before: HashMap<AccountKey, Figures>, items: &[Item<'_>]) -> Result<Change, ProjectionError> {
-    let mut change = Change { accounts: before, sums: HashMap::new() };
+/// Folds items onto the accounts' totals before them. Refuses an event that cannot be read.
+fn fold(change: &mut Change, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
         let Event::Ledger(event) = item.event()? else { continue };
         let tenant = item.recorded.tenant.uuid();
@@ -117,39 +114,83 @@ pub fn fold(before: HashMap<AccountKey, Figures>, items: &[Item<'_>]) -> Result<
             *position = item.recorded.position;
         }
     }
-    Ok(change)
+    Ok(())
 }
 
 impl ReadModel for TrialBalance {
     const NAME: &'static str = "trial_balance";
     const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["trial_balance", "trial_balance_accounts"];
+
+    type Rows = Change;
 
     fn partition(tenant: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == domain::ledger::Account::CATEGORY).then_some(tenant.uuid())
     }
 
-    async fn apply(tx: &mut PgConnection, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        let mut keys = Vec::new();
+    async fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
+        items: &[Item<'_>],
+    ) -> Result<(), ProjectionError> {
+        let mut keys = HashSet::new();
         for item in items {
-            if let Event::Ledger(event) = item.event()? {
+            // The fold says what is wrong with an event that cannot be read.
+            if let Ok(Event::Ledger(event)) = item.event() {
                 let tenant = item.recorded.tenant.uuid();
-                keys.extend(touched(event).into_iter().map(|(currency, id, _)| (tenant, currency, id)));
+                let touched = touched(event).into_iter().map(|(name, id, _)| (tenant, name.to_owned(), id));
+                keys.extend(touched.filter(|key| !rows.accounts.contains_key(key)));
             }
         }
-        let change = fold(load(tx, &keys).await?, items)?;
-        save_accounts(tx, change.accounts).await?;
-        save_sums(tx, change.sums).await?;
+        rows.accounts.extend(load(conn, keys).await?);
         Ok(())
     }
+
+    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+        fold(rows, items)
+    }
+
+    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        save_accounts(conn, in_order(rows.accounts)).await?;
+        save_sums(conn, in_order(rows.sums)).await
+    }
+
+    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let account = |((tenant, currency, account), figures): &(AccountKey, Figures), line: &mut Line| {
+            line.cell(tenant).cell(currency).cell(account);
+            figures.iter().for_each(|figure| _ = line.cell(figure));
+        };
+        let sum = |((tenant, currency), (figures, position)): &(SumKey, (Figures, i64)), line: &mut Line| {
+            line.cell(tenant).cell(currency);
+            figures.iter().for_each(|figure| _ = line.cell(figure));
+            line.cell(position);
+        };
+        let accounts = in_order(rows.accounts);
+        copy::rows(&mut *conn, "copy trial_balance_accounts from stdin", &accounts, account).await?;
+        copy::rows(conn, "copy trial_balance from stdin", &in_order(rows.sums), sum).await
+    }
+}
+
+/// One order of locks and of index pages, whatever the page held.
+fn in_order<K: Ord, V>(rows: HashMap<K, V>) -> Vec<(K, V)> {
+    let mut rows: Vec<(K, V)> = rows.into_iter().collect();
+    rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    rows
 }
 
 async fn load(
     tx: &mut PgConnection,
-    keys: &[(Uuid, &'static str, Uuid)],
+    keys: HashSet<AccountKey>,
 ) -> sqlx::Result<HashMap<AccountKey, Figures>> {
-    let tenants: Vec<Uuid> = keys.iter().map(|it| it.0).collect();
-    let currencies: Vec<String> = keys.iter().map(|it| it.1.to_owned()).collect();
-    let ids: Vec<Uuid> = keys.iter().map(|it| it.2).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (mut tenants, mut currencies, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for (tenant, currency, id) in keys {
+        tenants.push(tenant);
+        currencies.push(currency);
+        ids.push(id);
+    }
     let rows = sqlx::query!(
         "select * from trial_balance_accounts
          where (tenant_id, currency, account_id) in (select * from unnest($1::uuid[], $2::text[], $3::uuid[]))",
@@ -171,9 +212,10 @@ fn figure<K>(rows: &[(K, Figures)], figure: impl Fn(&Figures) -> Decimal) -> Vec
     rows.iter().map(|(_, it)| figure(it)).collect()
 }
 
-async fn save_accounts(tx: &mut PgConnection, accounts: HashMap<AccountKey, Figures>) -> sqlx::Result<()> {
-    let mut rows: Vec<_> = accounts.into_iter().collect();
-    rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+async fn save_accounts(tx: &mut PgConnection, rows: Vec<(AccountKey, Figures)>) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let tenants: Vec<Uuid> = rows.iter().map(|(key, _)| key.0).collect();
     let currencies: Vec<String> = rows.iter().map(|(key, _)| key.1.clone()).collect();
     let ids: Vec<Uuid> = rows.iter().map(|(key, _)| key.2).collect();
@@ -197,10 +239,12 @@ async fn save_accounts(tx: &mut PgConnection, accounts: HashMap<AccountKey, Figu
     Ok(())
 }
 
-async fn save_sums(tx: &mut PgConnection, sums: HashMap<SumKey, (Figures, i64)>) -> sqlx::Result<()> {
-    let mut rows: Vec<_> =
-        sums.into_iter().map(|(key, (figures, position))| ((key, position), figures)).collect();
-    rows.sort_unstable_by(|one, other| one.0.0.cmp(&other.0.0));
+async fn save_sums(tx: &mut PgConnection, rows: Vec<(SumKey, (Figures, i64))>) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> =
+        rows.into_iter().map(|(key, (figures, position))| ((key, position), figures)).collect();
     let tenants: Vec<Uuid> = rows.iter().map(|(((tenant, _), _), _)| *tenant).collect();
     let currencies: Vec<String> = rows.iter().map(|(((_, currency), _), _)| currency.clone()).collect();
     let positions: Vec<i64> = rows.iter().map(|((_, position), _)| *position).collect();

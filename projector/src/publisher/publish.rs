@@ -6,23 +6,16 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
-use event_schemas::envelope::{CloudEvent, LogPosition, cloud_event_headers, subject};
+use event_schemas::envelope::{CloudEvent, LogPosition, Meta, cloud_event_headers, subject};
+use event_schemas::wire::{
+    MARKER_PREFIX, MARKER_SUBJECT, OMITTED_HEADER, POSITION_HEADER, STREAM, TRACE_HEADER,
+};
 use event_store::Recorded;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::stream::{MESSAGE_BYTES_MAX, STREAM};
+use super::stream::MESSAGE_BYTES_MAX;
 use crate::run::Fault;
-
-/// Names an event's place in the log: `<epoch>-<position>`.
-pub(crate) const POSITION_HEADER: &str = "Quipu-Position";
-/// Says that the payload does not fit into a message; the event is in the log.
-pub(crate) const OMITTED_HEADER: &str = "Quipu-Payload-Omitted";
-/// The message ids of epoch markers begin with it.
-pub(crate) const MARKER_PREFIX: &str = "quipu-epoch-";
-/// The subject of epoch markers, under the platform's own tenant.
-pub(crate) const MARKER_SUBJECT: &str =
-    "quipu.00000000-0000-0000-0000-000000000000.platform.log.epoch-changed";
 
 /// Messages sent and not yet acknowledged. Far below the client's own bound, at which it would wait for ever.
 pub(super) const IN_FLIGHT_MAX: usize = 256;
@@ -39,14 +32,14 @@ struct Marker {
 
 /// A message, and where its success leads.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    subject: String,
-    message: PublishMessage,
-    pub(super) position: i64,
+pub(crate) struct Outgoing {
+    pub(crate) subject: String,
+    pub(crate) message: PublishMessage,
+    pub(crate) position: i64,
 }
 
-/// An event as a message.
-pub(super) fn event(recorded: &Recorded, epoch: i32, payload_max: usize) -> Outgoing {
+/// An event as a message for a stream.
+pub(crate) fn event(stream: &str, recorded: &Recorded, epoch: i32, payload_max: usize) -> Outgoing {
     let at = LogPosition { epoch, position: recorded.position };
     let category = category(recorded);
     let meta = recorded.meta().ok();
@@ -63,9 +56,12 @@ pub(super) fn event(recorded: &Recorded, epoch: i32, payload_max: usize) -> Outg
         position: at,
         meta: meta.as_ref(),
     });
-    let mut message = identified(&recorded.event_id.to_string(), at);
+    let mut message = identified(stream, &recorded.event_id.to_string(), at);
     for (name, value) in attributes {
         message = message.header(name, value);
+    }
+    if let Some(parent) = meta.as_ref().and_then(Meta::traceparent) {
+        message = message.header(TRACE_HEADER, parent);
     }
     let fits = recorded.payload.len() + HEADER_BYTES_MAX <= payload_max;
     message = if fits {
@@ -87,12 +83,12 @@ pub(super) fn marker(epoch: i32, position: i64) -> Result<Outgoing, Fault> {
         serde_json::to_vec(&Marker { epoch, position }).map_err(|error| Fault::Odd(error.to_string()))?;
     // Another marker with the same place would be another restore's, so each has an id of its own.
     let id = format!("{MARKER_PREFIX}{epoch}-{position}-{}", Uuid::now_v7());
-    let message = identified(&id, LogPosition { epoch, position }).payload(body.into());
+    let message = identified(STREAM, &id, LogPosition { epoch, position }).payload(body.into());
     Ok(Outgoing { subject: MARKER_SUBJECT.to_owned(), message, position })
 }
 
-fn identified(id: &str, at: LogPosition) -> PublishMessage {
-    PublishMessage::build().message_id(id).expected_stream(STREAM).header(POSITION_HEADER, at.to_string())
+fn identified(stream: &str, id: &str, at: LogPosition) -> PublishMessage {
+    PublishMessage::build().message_id(id).expected_stream(stream).header(POSITION_HEADER, at.to_string())
 }
 
 /// The category's name; one of a newer build has none here, but its event's type says the context.
@@ -106,7 +102,7 @@ fn category(recorded: &Recorded) -> String {
 }
 
 /// The largest payload of a message, whatever the server allows.
-pub(super) fn payload_max(nats: &async_nats::Client) -> usize {
+pub(crate) fn payload_max(nats: &async_nats::Client) -> usize {
     let ours = usize::try_from(MESSAGE_BYTES_MAX).unwrap_or(usize::MAX);
     match nats.max_payload() {
         0 => ours,
@@ -116,18 +112,18 @@ pub(super) fn payload_max(nats: &async_nats::Client) -> usize {
 
 /// How far a sending came.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// The last sequence of the stream.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
     /// The position of the last message that was acknowledged.
-    pub(super) position: Option<i64>,
+    pub(crate) position: Option<i64>,
     /// Why it went no further.
-    pub(super) failed: Option<Fault>,
+    pub(crate) failed: Option<Fault>,
 }
 
 /// Sends messages in order, each on the condition that the stream ends with the one before it. So a second publisher,
 /// or a stream that changed under us, stops it rather than mixes with it.
-pub(super) async fn send(context: &Context, last: u64, messages: Vec<Outgoing>) -> Sent {
+pub(crate) async fn send(context: &Context, last: u64, messages: Vec<Outgoing>) -> Sent {
     let mut sent = Sent { sequence: last, position: None, failed: None };
     let mut waiting: VecDeque<(PublishAckFuture, u64, i64)> = VecDeque::new();
     let mut expected = last;
@@ -204,7 +200,7 @@ mod tests {
     #[test]
     fn an_event_names_its_place_and_id() {
         let known = Category { code: 11, name: "ledger.transfer" };
-        let Outgoing { subject, message, .. } = event(&recorded(known), 2, 10_000);
+        let Outgoing { subject, message, .. } = event(STREAM, &recorded(known), 2, 10_000);
         assert_eq!(subject, "quipu.00000000-0000-0000-0000-000000000000.ledger.transfer.posted");
         let sent = message.outbound_message(subject);
         let headers = sent.headers.unwrap();
@@ -218,7 +214,7 @@ mod tests {
     #[test]
     fn events_of_newer_builds_and_large_ones_still_fit_the_stream() {
         let unknown = Category { code: 900, name: "unknown" };
-        let Outgoing { subject, message, .. } = event(&recorded(unknown), 2, 100);
+        let Outgoing { subject, message, .. } = event(STREAM, &recorded(unknown), 2, 100);
         assert_eq!(subject.split('.').count(), 5, "{subject}");
         let sent = message.outbound_message(subject);
         assert!(sent.payload.is_empty());

@@ -11,17 +11,14 @@ use async_nats::jetstream::stream::{
 use async_nats::jetstream::{Context, ErrorCode};
 use chrono::{DateTime, SubsecRound, Utc};
 use event_schemas::envelope::LogPosition;
+use event_schemas::wire::{MARKER_PREFIX, POSITION_HEADER, STREAM, SUBJECTS};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::position::{Seen, Tail};
-use super::publish::{MARKER_PREFIX, POSITION_HEADER};
 use crate::options::StreamOptions;
 use crate::run::Fault;
 
-/// Its name on NATS.
-pub(crate) const STREAM: &str = "quipu";
-const SUBJECTS: &str = "quipu.*.*.*.*";
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Also the `max_payload` that NATS servers come with.
 pub(super) const MESSAGE_BYTES_MAX: i32 = 1024 * 1024;

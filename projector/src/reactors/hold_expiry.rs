@@ -24,8 +24,8 @@ use super::Hands;
 use crate::follower::{Follower, Lease};
 use crate::run::{Fault, holds};
 
-const NAME: &str = "reactor.hold-expiry";
-const KIND: &str = "hold-expiry";
+pub(super) const NAME: &str = "reactor.hold-expiry";
+pub(super) const KIND: &str = "hold-expiry";
 const BATCH_MAX: i64 = 128;
 /// How long the event of a submitted command may take to come back before it is submitted again.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(30);
@@ -192,7 +192,7 @@ async fn expire_due(hands: &Hands, lease: Lease, submitted: &mut Submitted) -> R
             match outcome.map(|receipt| receipt.results.into_iter().find_map(Result::err)) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => {
-                    tracing::error!(manager = NAME, %tenant, %transfer, ?refusal, "a due hold was not expired");
+                    tracing::error!(manager = NAME, %tenant, %transfer, refusal = %refusal.code, "a due hold was not expired");
                 }
                 // The outcome is not known or there was none: the same key again, at the next tick.
                 Err(SubmitError::Overloaded | SubmitError::Unavailable) => {

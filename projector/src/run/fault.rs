@@ -24,16 +24,30 @@ impl From<async_nats::SubscribeError> for Fault {
 }
 
 impl Fault {
+    /// Whether a lock was not to be had in time, or two waited for each other.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|it| it == "55P03" || it == "40P01")
+    }
+
     /// The error with its causes.
     pub(crate) fn text(&self) -> String {
-        let mut text = self.to_string();
+        match self {
+            Self::Database(_) => format!("{self}: {}", self.causes()),
+            Self::Nats(_) | Self::Odd(_) => self.to_string(),
+        }
+    }
+
+    /// What lies behind the error; the error itself, if nothing does.
+    pub(crate) fn causes(&self) -> String {
+        let mut causes = Vec::new();
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
+            causes.push(cause.to_string());
             next = cause.source();
         }
-        text
+        if causes.is_empty() { self.to_string() } else { causes.join(": ") }
     }
 }
 

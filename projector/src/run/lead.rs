@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use event_store::log::ReadError;
+use event_store::trace::{self, TRACES};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::fault::{Refusal, Unwritten};
 use super::lease::{self, Checkpoint, Grant};
 use super::park::{self, Key, PARKED_MAX};
 use super::reader::{Page, Pages};
 use super::retry::Missed;
-use super::write::{Writer, timed};
+use super::write::{Leading, Writer, timed};
 use super::{Ended, Fault};
 use crate::follower::{Follower, Lease};
 use crate::shared::Shared;
@@ -27,12 +29,17 @@ struct Leader {
     parked: HashSet<Key>,
     /// `None` while it waits for a newer build.
     pages: Option<Pages>,
-    held_since: Instant,
+    /// The event of a newer build that it stands before, and since when.
+    held: Option<(i64, Instant)>,
+    /// The event before which it has given way once.
+    gave_way: Option<i64>,
     renewed: Instant,
     retrying: Option<AbortOnDropHandle<Result<Missed, ReadError>>>,
 }
 
-/// Leads until the lease is lost, the process ends or nothing may go on.
+/// Leads until the lease is lost, the process ends or nothing may go on. Before an event of a newer build it gives way at
+/// once, so that a process of that build can take over; before the event that it has given way for already (`gave_way`)
+/// it stays for a while first, since parked partitions and timers are only looked after by a leader.
 ///
 /// # Errors
 /// A fault that beginning again may mend.
@@ -40,6 +47,7 @@ pub(crate) async fn lead(
     follower: Arc<dyn Follower>,
     shared: &Arc<Shared>,
     grant: Grant,
+    gave_way: Option<i64>,
 ) -> Result<Ended, Fault> {
     let (name, renewed) = (follower.name(), Instant::now());
     let parked = park::load(&shared.pool, grant.lease).await?;
@@ -48,7 +56,11 @@ pub(crate) async fn lead(
     }
     shared.board.parked(name, parked.len());
     shared.board.moved(name, grant.checkpoint.position, Some(grant.checkpoint.recorded_at));
-    shared.board.set(name, State::Leading, None);
+    // Only if nobody has come further meanwhile, it still stands there.
+    let gave_way = gave_way.filter(|position| *position == grant.checkpoint.position + 1);
+    if gave_way.is_none() {
+        shared.board.set(name, State::Leading, None);
+    }
     let _beside = follower.while_leading(grant.lease).map(|work| AbortOnDropHandle::new(tokio::spawn(work)));
     let mut leader = Leader {
         pages: Some(Pages::after(shared, grant.checkpoint.position)),
@@ -57,7 +69,8 @@ pub(crate) async fn lead(
         lease: grant.lease,
         checkpoint: grant.checkpoint,
         parked,
-        held_since: renewed,
+        held: None,
+        gave_way,
         renewed,
         retrying: None,
     };
@@ -66,9 +79,9 @@ pub(crate) async fn lead(
         Err(Unwritten::LeaseLost) => Ok(Ended::LeaseLost),
         Err(Unwritten::Refused(refusal)) => Ok(Ended::Refused(refusal)),
         Err(Unwritten::Fault(fault)) => Err(fault),
-        // Both are dealt with where they arise.
+        Err(Unwritten::Newer { position }) => Ok(Ended::Held { position }),
+        // It is dealt with where it arises.
         Err(Unwritten::Data(reason)) => Err(Fault::Odd(reason)),
-        Err(Unwritten::Newer { position }) => Err(Fault::Odd(format!("event {position} is newer"))),
     }
 }
 
@@ -107,8 +120,10 @@ impl Leader {
         }
     }
 
-    fn writer(&self) -> Writer<'_> {
-        Writer { follower: self.follower.as_ref(), shared: &self.shared, lease: self.lease }
+    fn writer(&self) -> Writer<'_, Leading<'_>> {
+        let follower = self.follower.as_ref();
+        let keeping = Leading { shared: &self.shared, schema: follower.schema(), lease: self.lease };
+        Writer { follower, pool: &self.shared.pool, keeping }
     }
 
     async fn tick(&mut self) -> Result<(), Unwritten> {
@@ -121,8 +136,10 @@ impl Leader {
             }
             self.renewed = asked;
         }
-        if self.pages.is_none() && self.held_since.elapsed() >= timing.recheck {
-            self.pages = Some(Pages::after(&self.shared, self.checkpoint.position));
+        if let Some((position, since)) = self.held
+            && since.elapsed() >= timing.recheck
+        {
+            return Err(Unwritten::Newer { position });
         }
         if !self.parked.is_empty() && self.retrying.is_none() {
             let due = park::due(&self.shared.pool, self.lease).await.map_err(Fault::from)?;
@@ -139,11 +156,16 @@ impl Leader {
     async fn write(&mut self, page: Page) -> Result<(), Unwritten> {
         let name = self.follower.name();
         let asked = Instant::now();
-        let (written, time) = timed(self.writer().write(&page, self.checkpoint, &self.parked)).await;
+        let span = tracing::info_span!(target: TRACES, "project", model = name, events = page.len());
+        trace::link_events(&span, page.iter().map(|it| &it.recorded));
+        let writing = self.writer().write(&page, self.checkpoint, &self.parked).instrument(span);
+        let (written, time) = timed(writing).await;
         let written = written?;
         if written.checkpoint.position > self.checkpoint.position {
             // The lease was renewed after it was asked for, so it lasts at least from then.
             self.renewed = asked;
+            let events = written.checkpoint.position - self.checkpoint.position;
+            self.shared.metrics.page(name, events, time);
             self.checkpoint = written.checkpoint;
             self.moved();
         }
@@ -163,10 +185,13 @@ impl Leader {
                 self.shared.board.set(name, State::Leading, None);
             }
             Some(position) => {
-                (self.pages, self.held_since) = (None, Instant::now());
+                (self.pages, self.held) = (None, Some((position, Instant::now())));
                 let detail = format!("event {position} was written by a newer build");
                 if self.shared.board.set(name, State::Held, Some(detail)) {
                     tracing::warn!(model = name, position, "held: a newer build wrote the next event");
+                }
+                if self.gave_way != Some(position) {
+                    return Err(Unwritten::Newer { position });
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(crate) struct Grant {
     pub(crate) checkpoint: Checkpoint,
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -140,13 +140,15 @@ pub(crate) async fn advance(
     to: Checkpoint,
     length: Duration,
 ) -> sqlx::Result<bool> {
-    // Invariant: a leader that was deposed, or whose log was restored under it, changes no row.
+    // Invariant: a leader that was deposed, whose log was restored under it, or in whose tables' place those of another
+    // version are by now, changes no row.
     let advanced = sqlx::query!(
         "update run.projections
          set position = $4, recorded_at = $5, updated_at = clock_timestamp(),
              lease_until = clock_timestamp() + $6::bigint * interval '1 millisecond'
          where model = $1 and version = $2 and (lease_epoch = $3 or not $7::boolean)
-           and epoch = (select epoch from store.log_head)",
+           and epoch = (select epoch from store.log_head)
+           and not exists (select from run.active_models a where a.model = $1 and a.version <> $2)",
         lease.model,
         lease.version,
         lease.epoch,

@@ -54,7 +54,8 @@ fn wait(attempts: i32, first: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn reason(text: &str) -> String {
+/// A reason as the column takes it.
+pub(crate) fn reason(text: &str) -> String {
     // PostgreSQL takes no NUL in text.
     text.chars().filter(|it| *it != '\0').take(REASON_CHARS_MAX).collect()
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::fault::{Fault, Unwritten};
 use super::lease::Checkpoint;
 use super::park::{self, Due, Key};
-use super::write::{Writer, items};
+use super::write::{Leading, Writer, items};
 use crate::feed::Entry;
 use crate::follower::Follower;
 use crate::shared::Shared;
@@ -53,9 +53,14 @@ impl Missed {
     ///
     /// # Errors
     /// If neither could be done.
-    pub(crate) async fn apply(self, writer: Writer<'_>, at: Checkpoint) -> Result<bool, Unwritten> {
+    pub(crate) async fn apply(
+        self,
+        writer: Writer<'_, Leading<'_>>,
+        at: Checkpoint,
+    ) -> Result<bool, Unwritten> {
         let due = self.due;
-        let missed = self.read_to(writer.follower, writer.shared, at.position).await?;
+        let Leading { shared, lease, .. } = writer.keeping;
+        let missed = self.read_to(writer.follower, shared, at.position).await?;
         let outcome = if missed.entries.len() > MISSED_MAX {
             Err(Unwritten::Data(format!("more than {MISSED_MAX} events wait: rebuild the read model")))
         } else {
@@ -69,8 +74,8 @@ impl Missed {
             Err(Unwritten::Newer { position }) => format!("event {position} was written by a newer build"),
             Err(other) => return Err(other),
         };
-        let (pool, retry_min) = (&writer.shared.pool, writer.shared.timing.retry_min);
-        park::failed_again(pool, writer.lease, &due, &reason, retry_min).await.map_err(Fault::from)?;
+        let (pool, retry_min) = (&shared.pool, shared.timing.retry_min);
+        park::failed_again(pool, lease, &due, &reason, retry_min).await.map_err(Fault::from)?;
         Ok(false)
     }
 }

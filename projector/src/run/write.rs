@@ -7,7 +7,7 @@ use std::time::Duration;
 use event_store::sabotage::{self, Guard};
 use futures_util::FutureExt;
 use read_models::Item;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::Instant;
 
 use super::bisect::Bisect;
@@ -21,12 +21,61 @@ use crate::shared::Shared;
 /// A leader that is frozen inside a transaction must not hold rows past its lease.
 const FROZEN_MAX: &str = "3000";
 
-/// What a leader writes with.
+/// Where the rows of a writer stand, and who keeps its checkpoint, its parked partitions and its right to write.
+pub(crate) trait Keeping: Copy + Send + Sync {
+    /// The schema that unqualified table names mean.
+    fn schema(&self) -> &str;
+
+    /// Moves the checkpoint and proves the right to write, in the transaction of the rows. False: undo it.
+    fn advance(
+        &self,
+        tx: &mut PgConnection,
+        from: Checkpoint,
+        to: Checkpoint,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Parks partitions, in the transaction that passes their events by.
+    fn park(&self, tx: &mut PgConnection, parks: &[Park]) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Says that the writer lives, where its right to write would run out. False if it has.
+    fn renew(&self) -> impl Future<Output = sqlx::Result<bool>> + Send;
+}
+
+/// What a leader keeps: its row of `run.projections`.
 #[derive(Clone, Copy)]
-pub(crate) struct Writer<'w> {
-    pub(crate) follower: &'w dyn Follower,
+pub(crate) struct Leading<'w> {
     pub(crate) shared: &'w Shared,
+    pub(crate) schema: &'static str,
     pub(crate) lease: Lease,
+}
+
+impl Keeping for Leading<'_> {
+    fn schema(&self) -> &str {
+        self.schema
+    }
+
+    async fn advance(&self, tx: &mut PgConnection, _: Checkpoint, to: Checkpoint) -> sqlx::Result<bool> {
+        lease::advance(tx, self.lease, to, self.shared.timing.lease).await
+    }
+
+    async fn park(&self, tx: &mut PgConnection, parks: &[Park]) -> sqlx::Result<()> {
+        park::insert(tx, self.lease, parks, self.shared.timing.retry_min).await
+    }
+
+    async fn renew(&self) -> sqlx::Result<bool> {
+        lease::renew(&self.shared.pool, self.lease, self.shared.timing.lease).await
+    }
+}
+
+/// How often a writer that looks for the event at fault says that it lives.
+const RENEW_EVERY: Duration = Duration::from_millis(250);
+
+/// What pages are written with.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'w, K> {
+    pub(crate) follower: &'w dyn Follower,
+    pub(crate) pool: &'w PgPool,
+    pub(crate) keeping: K,
 }
 
 /// What became of a page.
@@ -62,27 +111,43 @@ fn key(item: &Item<'_>) -> Key {
     (item.recorded.tenant, item.partition)
 }
 
-impl Writer<'_> {
-    /// Writes a page that begins right after `from`. A partition that cannot take its event is parked, and the rest is
-    /// written; before an event of a newer build the page ends.
+impl<K: Keeping> Writer<'_, K> {
+    /// Writes a page that begins right after `from` and is whole. See [`Writer::write_to`].
     pub(crate) async fn write(
         self,
         page: &[std::sync::Arc<Entry>],
         from: Checkpoint,
         parked: &HashSet<Key>,
     ) -> Result<Written, Unwritten> {
+        let Some(Entry { recorded, .. }) = page.last().map(AsRef::as_ref) else {
+            return Ok(Written { checkpoint: from, parks: Vec::new(), held: None });
+        };
+        let to = Checkpoint { position: recorded.position, recorded_at: recorded.recorded_at, ..from };
+        self.write_to(page, from, to, parked).await
+    }
+
+    /// Writes the stretch of the log from `from` to `to`, of which `page` is what can concern the follower. A partition
+    /// that cannot take its event is parked, and the rest is written; before an event of a newer build the page ends.
+    pub(crate) async fn write_to(
+        self,
+        page: &[std::sync::Arc<Entry>],
+        from: Checkpoint,
+        mut to: Checkpoint,
+        parked: &HashSet<Key>,
+    ) -> Result<Written, Unwritten> {
         let all = items(self.follower, page.iter().map(AsRef::as_ref));
-        let mut to = from;
         let mut end = page.len();
         let mut parks: Vec<Park> = Vec::new();
         let mut skipped: HashSet<(i64, Key)> = HashSet::new();
         let mut held = None;
         loop {
-            match end.checked_sub(1).and_then(|last| page.get(last)) {
-                Some(last) => {
-                    (to.position, to.recorded_at) = (last.recorded.position, last.recorded.recorded_at);
+            if end < page.len() {
+                match end.checked_sub(1).and_then(|last| page.get(last)) {
+                    Some(last) => {
+                        (to.position, to.recorded_at) = (last.recorded.position, last.recorded.recorded_at);
+                    }
+                    None => return Ok(Written { checkpoint: from, parks: Vec::new(), held }),
                 }
-                None => return Ok(Written { checkpoint: from, parks: Vec::new(), held }),
             }
             let wanted: Vec<Item<'_>> = all
                 .iter()
@@ -93,7 +158,7 @@ impl Writer<'_> {
                 .filter(|item| !skipped.contains(&(item.recorded.position, key(item))))
                 .copied()
                 .collect();
-            let failure = match self.attempt(&wanted, to, &parks).await {
+            let failure = match self.attempt(&wanted, from, to, &parks).await {
                 Ok(()) => return Ok(Written { checkpoint: to, parks, held }),
                 Err(Unwritten::Data(reason)) => self.first_failing(&wanted, reason).await?,
                 Err(Unwritten::Newer { position }) => Failing::Newer { position },
@@ -119,34 +184,31 @@ impl Writer<'_> {
         }
     }
 
-    /// Applies what a parked partition missed and frees it. The checkpoint stays where it is.
-    pub(crate) async fn free(self, items: &[Item<'_>], key: Key, at: Checkpoint) -> Result<(), Unwritten> {
-        let mut tx = self.begin().await?;
-        self.apply(&mut tx, items).await?;
-        park::delete(&mut tx, self.lease, key).await?;
-        self.advance(&mut tx, at).await?;
-        tx.commit().await.map_err(Unwritten::from)
-    }
-
-    async fn attempt(self, items: &[Item<'_>], to: Checkpoint, parks: &[Park]) -> Result<(), Unwritten> {
+    async fn attempt(
+        self,
+        items: &[Item<'_>],
+        from: Checkpoint,
+        to: Checkpoint,
+        parks: &[Park],
+    ) -> Result<(), Unwritten> {
         let mut tx = self.begin().await?;
         self.apply(&mut tx, items).await?;
         if !sabotage::stands(Guard::CheckpointWithRows) {
             tx.commit().await?;
             tx = self.begin().await?;
         }
-        park::insert(&mut tx, self.lease, parks, self.shared.timing.retry_min).await?;
-        self.advance(&mut tx, to).await?;
+        self.keeping.park(&mut tx, parks).await?;
+        self.advance(&mut tx, from, to).await?;
         tx.commit().await.map_err(Unwritten::from)
     }
 
     async fn begin(self) -> Result<Transaction<'static, Postgres>, Unwritten> {
-        let mut tx = self.shared.pool.begin().await.map_err(Fault::from).map_err(Unwritten::Fault)?;
+        let mut tx = self.pool.begin().await.map_err(Fault::from).map_err(Unwritten::Fault)?;
         // The rows may be lost in a crash as long as the checkpoint is lost with them, so nobody waits for the disk.
         sqlx::query!(
             "select set_config('search_path', $1, true) as path, set_config('synchronous_commit', 'off', true) as commit,
                     set_config('idle_in_transaction_session_timeout', $2, true) as idle",
-            self.follower.schema(),
+            self.keeping.schema(),
             FROZEN_MAX
         )
         .fetch_one(&mut *tx)
@@ -164,8 +226,8 @@ impl Writer<'_> {
         }
     }
 
-    async fn advance(self, tx: &mut PgConnection, to: Checkpoint) -> Result<(), Unwritten> {
-        match lease::advance(tx, self.lease, to, self.shared.timing.lease).await {
+    async fn advance(self, tx: &mut PgConnection, from: Checkpoint, to: Checkpoint) -> Result<(), Unwritten> {
+        match self.keeping.advance(tx, from, to).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unwritten::LeaseLost),
             Err(error) => Err(Unwritten::Fault(error.into())),
@@ -178,7 +240,7 @@ impl Writer<'_> {
         let mut newer = None;
         let mut renewed = Instant::now();
         while let Some(length) = search.next() {
-            if renewed.elapsed() > self.shared.timing.lease / 3 {
+            if renewed.elapsed() > RENEW_EVERY {
                 self.renew().await?;
                 renewed = Instant::now();
             }
@@ -210,11 +272,22 @@ impl Writer<'_> {
     }
 
     async fn renew(self) -> Result<(), Unwritten> {
-        match lease::renew(&self.shared.pool, self.lease, self.shared.timing.lease).await {
+        match self.keeping.renew().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unwritten::LeaseLost),
             Err(error) => Err(Unwritten::Fault(error.into())),
         }
+    }
+}
+
+impl Writer<'_, Leading<'_>> {
+    /// Applies what a parked partition missed and frees it. The checkpoint stays where it is.
+    pub(crate) async fn free(self, items: &[Item<'_>], key: Key, at: Checkpoint) -> Result<(), Unwritten> {
+        let mut tx = self.begin().await?;
+        self.apply(&mut tx, items).await?;
+        park::delete(&mut tx, self.keeping.lease, key).await?;
+        self.advance(&mut tx, at, at).await?;
+        tx.commit().await.map_err(Unwritten::from)
     }
 }
 

@@ -15,10 +15,8 @@ use crate::read_model::{Item, ProjectionError};
 
 /// Folds items into rows; `rows` holds those that existed before. A reversal comes twice: once for the transfer that
 /// moves back, once for the one that is moved back.
-///
-/// # Errors
-/// For an event that cannot be read, or that changes a transfer that was never made.
-pub fn fold(rows: &mut HashMap<Key, TransferRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+/// Refuses an event that cannot be read, and one that changes a transfer that was never made.
+pub(super) fn fold(rows: &mut HashMap<Key, TransferRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
         let Event::Ledger(event) = item.event()? else { continue };
         let recorded = item.recorded;
