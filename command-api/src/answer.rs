@@ -5,18 +5,21 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{Decision, Refusal, StreamId};
 use event_schemas::envelope::{LogPosition, Origin};
-use event_store::unit::VERSION_MISMATCH;
+use event_store::unit::{NOT_APPLIED, VERSION_MISMATCH};
 use event_store::{Cause, Done, IdempotencyKey, Linkage, SubmitError, Unit};
 use serde::Serialize;
 use service_kit::access::Caller;
+use service_kit::audit::Refusals;
 use service_kit::body::Json;
 use service_kit::problem::{Problem, ProblemBody, code};
+use service_kit::telemetry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
 
-const POSITION: HeaderName = HeaderName::from_static("quipu-position");
+/// Up to here the log holds what an answer says.
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("quipu-position");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A command was carried out.
@@ -60,13 +63,14 @@ pub struct BatchAnswer {
 }
 
 /// Who asks, for the envelope of the events that follow.
-fn cause(caller: &Caller) -> Cause {
+pub(crate) fn cause(caller: &Caller) -> Cause {
     Cause {
         actor: caller.actor,
         token: Some(caller.token_id),
         correlation: caller.trace_id.uuid(),
         causation: None,
         trace: Some(caller.trace_id.to_string()),
+        span: telemetry::current_span_id(),
         origin: Some(Origin { ip: Some(caller.ip.to_string()), user_agent: caller.user_agent.clone() }),
     }
 }
@@ -111,10 +115,14 @@ impl App {
         let unit =
             Unit { tenant: caller.tenant, cause: cause(caller), key, expected: None, linkage, decisions };
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
-        let results = receipt.results.into_iter().map(item_result).collect();
+        let results: Vec<ItemResult> = receipt.results.into_iter().map(item_result).collect();
+        let refusals = refusals(&results);
         let answer = BatchAnswer { results, position: receipt.position.to_string() };
         let mut response = Json(answer).into_response();
         mark(&mut response, receipt.position, receipt.replayed);
+        if let Some(refusals) = refusals {
+            response.extensions_mut().insert(refusals);
+        }
         Ok(response)
     }
 }
@@ -156,6 +164,15 @@ fn item_result(result: Result<Done, Refusal>) -> ItemResult {
             ItemResult { status, id: None, version: None, problem: Some(problem) }
         }
     }
+}
+
+/// What the audit trail is told of a batch. Items that were fine themselves were not refused.
+fn refusals(results: &[ItemResult]) -> Option<Refusals> {
+    let mut refusals = Refusals::default();
+    for problem in results.iter().filter_map(|it| it.problem.as_ref()).filter(|it| it.code != NOT_APPLIED) {
+        refusals.add(problem.code.clone(), problem.status);
+    }
+    (!refusals.0.is_empty()).then_some(refusals)
 }
 
 fn refused(refusal: Refusal) -> Problem {

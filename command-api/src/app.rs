@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use domain::{ErrorKind, metadata, money};
 use event_store::{Executor, ExecutorOptions, MasterKey};
+use service_kit::audit::{Recorder, Words};
 use service_kit::body::ParseCodes;
 use service_kit::database::{self, Purpose};
 use service_kit::health::Health;
+use service_kit::metrics::Metrics;
 use service_kit::serve::Server;
 use service_kit::token::{PublicKeys, Verifier};
 use service_kit::{access, layers, openapi, telemetry};
@@ -18,7 +21,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::{routes, wake};
+use crate::refusals::ThroughExecutor;
+use crate::{refusals, routes, wake};
 
 /// How long the last accepted commands may take once the server is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +46,7 @@ pub struct CommandApi {
     keys: PublicKeys,
     app: App,
     executor_task: tokio::task::JoinHandle<()>,
+    metrics: Metrics,
     shutdown: CancellationToken,
 }
 
@@ -63,10 +68,19 @@ impl CommandApi {
                 Arc::clone(&master),
             )
         };
+        let metrics = Metrics::of("command-api");
+        metrics.pool(&pool);
+        metrics.register(|registry| options.metrics.register(registry));
         let waker = wake::start(&config.nats, shutdown.clone());
         let (executor, executor_task) = Executor::start_observed(options, move |_head| waker.notify_one());
         let app = App { executor, master };
-        Ok(Self { config, pool, keys, app, executor_task, shutdown })
+        Ok(Self { config, pool, keys, app, executor_task, metrics, shutdown })
+    }
+
+    /// What it shows to its monitoring.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until told to stop, then lets accepted requests finish.
@@ -74,15 +88,25 @@ impl CommandApi {
     /// # Errors
     /// If the listener fails or a document cannot be written.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { config, pool, keys, app, executor_task, shutdown } = self;
+        let Self { config, pool, keys, app, executor_task, metrics, shutdown } = self;
+        metrics.serve(&config.telemetry, shutdown.clone()).await?;
         let verifier = Arc::new(Verifier::new(&keys, &config.tokens)?);
         let executor = app.executor.clone();
         let health = Health::new(shutdown.clone()).database(pool.clone()).check("executor", move || {
             std::future::ready(if executor.is_closed() { Err("it has ended".to_owned()) } else { Ok(()) })
         });
-        let router = router(app, verifier, &keys)?.merge(health.routes());
-        let router = layers::harden(router, &config.http);
+        let trail = ThroughExecutor(app.executor.clone());
+        let recorder = Recorder::start(
+            trail,
+            Words::of(&document(), |_| false),
+            config.audit.limits(),
+            shutdown.clone(),
+        );
+        let router = router(app, verifier, &keys, Arc::clone(&recorder))?.merge(health.routes());
+        let router = layers::harden(router, &config.http, &metrics);
         Server { listener, router, config: config.http, shutdown }.run().await?;
+        recorder.finish().await;
+        drop(recorder);
         pool.close().await;
         tokio::time::timeout(DRAIN_TIMEOUT, executor_task)
             .await
@@ -92,11 +116,17 @@ impl CommandApi {
 }
 
 /// Every route, its documents, and the access to it.
-fn router(app: App, verifier: Arc<Verifier>, keys: &PublicKeys) -> anyhow::Result<Router> {
+fn router(
+    app: App,
+    verifier: Arc<Verifier>,
+    keys: &PublicKeys,
+    recorder: Arc<Recorder>,
+) -> anyhow::Result<Router> {
     let (routes, document) = routes::routes().split_for_parts();
     let document = openapi::complete(document);
     let routes = routes
         .with_state(app)
+        .route_layer(from_fn_with_state(recorder, refusals::record))
         .merge(routes::jwks(keys)?)
         .merge(openapi::routes(&document)?)
         .merge(openapi::problem_pages())
@@ -116,7 +146,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// With what is wrong, for a person.
 pub async fn run() -> anyhow::Result<()> {
     let config: Config = service_kit::config::load();
-    telemetry::init(&config.log)?;
+    let _telemetry = telemetry::init("command-api", &config.log, &config.telemetry)?;
     service_kit::install_crypto();
     let shutdown = service_kit::shutdown::on_signals()?;
     let listener = service_kit::serve::bind(&config.http).await?;

@@ -1,7 +1,9 @@
 //! What command-api is told at start.
 
 use clap::Parser;
-use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TokenConfig};
+use service_kit::config::{
+    AuditConfig, DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TelemetryConfig, TokenConfig,
+};
 
 /// Quipu's command API: writes over HTTP.
 #[derive(Debug, Clone, Parser)]
@@ -22,9 +24,15 @@ pub struct Config {
     /// Whose tokens are taken.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// How refusals are recorded.
+    #[command(flatten)]
+    pub audit: AuditConfig,
     /// What is logged.
     #[command(flatten)]
     pub log: LogConfig,
+    /// Where it can be watched from.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
     /// Submissions that may wait for the executor; one more is answered 503.
     #[arg(long, env = "QUIPU_QUEUE_MAX", default_value_t = 4096)]
     pub queue_max: usize,

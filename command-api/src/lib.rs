@@ -6,6 +6,7 @@ pub mod answer;
 pub mod app;
 pub mod config;
 pub mod keys;
+mod refusals;
 pub mod routes;
 pub mod schema;
 pub mod wake;

@@ -82,6 +82,10 @@ pub(crate) enum PartFailed {
     Database(#[from] sqlx::Error),
     #[error("a row cannot be written as CSV")]
     Csv(#[from] csv::Error),
+    #[error("a row cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("the text is not what its checksum says")]
+    Changed,
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 
 /// Where in an event the origin is sealed; part of what the seal is bound to.
-const ORIGIN_PATH: &str = "meta.origin";
+pub(crate) const ORIGIN_PATH: &str = "meta.origin";
 
 /// An event of the log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,6 +58,15 @@ pub(crate) struct EventRow {
         "origin": { "ip": "192.0.2.7", "user_agent": "curl/8.9" }
     }))]
     pub meta: Option<Meta>,
+    /// Its version in the stream that is listed; only in the list of one stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 7)]
+    pub stream_version: Option<i64>,
+    /// Milliseconds since the event before it in the stream that is listed; only in the list of one stream, and not
+    /// with its first event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 42)]
+    pub elapsed_ms: Option<i64>,
 }
 
 /// The events at these positions, in the order of the positions.
@@ -71,6 +80,16 @@ pub(crate) async fn rows(
     if positions.first() > positions.last() {
         events.reverse();
     }
+    shown(app, tx, epoch, events).await
+}
+
+/// Events of the log, in the order in which they are given.
+pub(crate) async fn shown(
+    app: &App,
+    tx: &mut TenantTx,
+    epoch: i32,
+    events: Vec<Recorded>,
+) -> Result<Vec<EventRow>, Problem> {
     let metas: Vec<Option<Meta>> = events.iter().map(|it| it.meta().ok()).collect();
     let keys = subject_keys(&app.master, tx, metas.iter().flatten()).await?;
     let mut rows = Vec::with_capacity(events.len());
@@ -88,6 +107,8 @@ pub(crate) async fn rows(
             recorded_at: event.recorded_at,
             payload,
             meta,
+            stream_version: None,
+            elapsed_ms: None,
         });
     }
     Ok(rows)

@@ -7,7 +7,7 @@ use service_kit::{config, serve, shutdown, telemetry};
 async fn main() -> anyhow::Result<()> {
     service_kit::install_crypto();
     let config: Config = config::load();
-    telemetry::init(&config.log)?;
+    let _telemetry = telemetry::init("query-api", &config.log, &config.telemetry)?;
     let shutdown = shutdown::on_signals()?;
     let listener = serve::bind(&config.http).await?;
     QueryApi::connect(config, shutdown).await?.serve(listener).await?;

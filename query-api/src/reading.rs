@@ -110,7 +110,7 @@ impl App {
     }
 
     async fn open(&self, tenant: TenantId, touches: &[Touch]) -> Result<Reading, Problem> {
-        let mut tx = TenantTx::begin(&self.pool, tenant).await?;
+        let mut tx = TenantTx::begin(&self.pool, tenant, touches).await?;
         let served = progress::served(&mut tx, touches).await?;
         Ok(Reading { tx, served })
     }

@@ -1,18 +1,23 @@
 //! Every route of the process, each with its permission.
 
 mod accounts;
+mod asyncapi;
+mod audit;
+mod causation;
 mod entries;
 mod events;
 mod journal;
+mod live;
 mod projections;
 mod statement;
+mod streams;
 mod transfers;
 mod trial_balance;
 
 use std::sync::Arc;
 
-use axum::Router;
-use service_kit::access::{Permission, permissions as may, verified_by};
+use axum::{Extension, Router};
+use service_kit::access::{Audited, Permission, permissions as may, verified_by};
 use service_kit::health::Health;
 use service_kit::openapi;
 use service_kit::problem::{PROBLEM_JSON, ProblemBody};
@@ -32,14 +37,25 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadAccounts>(routes!(accounts::list)))
         .routes(needs::<may::ReadAccounts>(routes!(accounts::find)))
         .routes(needs::<may::ReadAccounts>(routes!(accounts::balance)))
+        .routes(follows::<may::ReadAccounts>(routes!(live::account)))
         .routes(needs::<may::ReadAccounts>(routes!(entries::list)))
         .routes(needs::<may::ReadAccounts>(routes!(statement::statement)))
         .routes(needs::<may::ReadTransfers>(routes!(transfers::list)))
         .routes(needs::<may::ReadTransfers>(routes!(transfers::find)))
         .routes(needs::<may::ReadJournal>(routes!(trial_balance::trial_balance)))
-        .routes(needs::<may::ReadJournal>(routes!(journal::journal)))
+        .routes(needs::<Audited<may::ReadJournal>>(routes!(journal::journal)))
         .routes(needs::<may::ReadEvents>(routes!(events::list)))
+        .routes(follows::<may::ReadEvents>(routes!(live::events)))
         .routes(needs::<may::ReadEvents>(routes!(events::find)))
+        .routes(needs::<may::ReadEvents>(routes!(causation::causation)))
+        .routes(needs::<may::ReadEvents>(routes!(streams::list)))
+        .routes(needs::<may::ReadEvents>(routes!(streams::state)))
+        .routes(needs::<may::ReadTrail>(routes!(audit::list)))
+        .routes(needs::<may::ReadTrail>(routes!(audit::find)))
+        .routes(does::<may::ExportTrail>(routes!(audit::exports::create)))
+        .routes(needs::<may::ReadTrail>(routes!(audit::exports::list)))
+        .routes(needs::<may::ReadTrail>(routes!(audit::exports::find)))
+        .routes(needs::<may::ExportTrail>(routes!(audit::exports::content)))
         .routes(needs::<may::ReadProjections>(routes!(projections::list)))
 }
 
@@ -64,42 +80,76 @@ pub fn document() -> OpenApi {
 pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Result<Router, serde_json::Error> {
     let (router, description) = all().split_for_parts();
     let described = openapi::routes(&openapi::complete(description))?;
-    let router = verified_by(router.with_state(app), verifier);
-    Ok(router.merge(health.routes()).merge(described).merge(openapi::problem_pages()))
+    let recorder = Arc::clone(&app.recorder);
+    let router = verified_by(router.with_state(app), verifier).layer(Extension(recorder));
+    Ok(router
+        .merge(health.routes())
+        .merge(described)
+        .merge(openapi::problem_pages())
+        .merge(asyncapi::routes()))
 }
 
 /// Writes the permission, and what all reads have in common, into the description of operations.
-fn needs<P: Permission>(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+fn needs<P: Permission>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    described::<P>(routes, |operation| {
+        let headers = [
+            ("Quipu-Position", "The answer must be exact at least up to here, such as `1-4711`."),
+            ("If-None-Match", "Tags of content that the client has; an equal answer is 304 without a body."),
+        ];
+        describe_read(operation, &headers);
+        let not_modified = ResponseBuilder::new().description("The client has it already.").build();
+        operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(not_modified));
+    })
+}
+
+/// The same for what is made, not read.
+fn does<P: Permission>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    let at_least = "It must hold everything at least up to here, such as `1-4711`.";
+    described::<P>(routes, |operation| describe_read(operation, &[("Quipu-Position", at_least)]))
+}
+
+/// The same for live streams.
+fn follows<P: Permission>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    described::<P>(routes, |operation| {
+        let headers = [
+            (
+                "Quipu-Position",
+                "The stream begins no earlier than its models have come here, such as `1-4711`.",
+            ),
+            ("Last-Event-ID", "The `id` that came last, such as `1-4711`: the stream goes on behind it."),
+        ];
+        describe_read(operation, &headers);
+    })
+}
+
+fn described<P: Permission>(
+    mut routes: UtoipaMethodRouter<App>,
+    describe: impl Fn(&mut Operation),
+) -> UtoipaMethodRouter<App> {
     for item in routes.1.paths.values_mut() {
-        if let Some(operation) = &mut item.get {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             openapi::describe_permission::<P>(operation);
-            describe_read(operation);
+            describe(operation);
         }
     }
     routes
 }
 
-fn describe_read(operation: &mut Operation) {
-    for (name, description) in [
-        ("Quipu-Position", "The answer must be exact at least up to here, such as `1-4711`."),
-        ("If-None-Match", "Tags of content that the client has; an equal answer is 304 without a body."),
-    ] {
+fn describe_read(operation: &mut Operation, headers: &[(&str, &str)]) {
+    for (name, description) in headers {
         let text = ObjectBuilder::new().schema_type(Type::String).build();
         let parameter = ParameterBuilder::new()
-            .name(name)
+            .name(*name)
             .parameter_in(ParameterIn::Header)
-            .description(Some(description))
+            .description(Some(*description))
             .schema(Some(text))
             .build();
         operation.parameters.get_or_insert_with(Vec::new).push(parameter.into());
     }
     let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
-    let not_modified = ResponseBuilder::new().description("The client has it already.").build();
     let another_epoch = ResponseBuilder::new()
         .description("The position is of another life of the log.")
         .content(PROBLEM_JSON, problem())
         .build();
-    for (status, response) in [("304", not_modified), ("409", another_epoch)] {
-        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
-    }
+    operation.responses.responses.entry("409".to_owned()).or_insert(RefOr::T(another_epoch));
 }

@@ -6,10 +6,12 @@ use axum::Router;
 use event_store::MasterKey;
 use event_store::epoch::{self, EpochError};
 use event_store::keyring::KeyError;
-use service_kit::config::{ConfigError, HttpConfig};
+use service_kit::audit::Recorder;
+use service_kit::config::{ConfigError, HttpConfig, TelemetryConfig};
 use service_kit::database::{self, DatabaseError, Purpose};
 use service_kit::health::Health;
 use service_kit::layers::harden;
+use service_kit::metrics::Metrics;
 use service_kit::serve::Server;
 use service_kit::token::Verifier;
 use sqlx::PgPool;
@@ -47,8 +49,11 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct QueryApi {
     http: HttpConfig,
+    telemetry: TelemetryConfig,
+    metrics: Metrics,
     pool: PgPool,
     router: Router,
+    recorder: Arc<Recorder>,
     shutdown: CancellationToken,
 }
 
@@ -64,10 +69,20 @@ impl QueryApi {
         check_history(&pool).await?;
         let master = MasterKey::new(&config.keys.master_key()?)?;
         let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
-        let app = App::new(pool.clone(), master, shutdown.clone());
+        let app = App::new(pool.clone(), master, config.live, &config.audit, shutdown.clone());
+        let recorder = Arc::clone(&app.recorder);
+        let metrics = Metrics::of("query-api");
+        metrics.pool(&pool);
+        app.register(&metrics);
         let health = Health::new(shutdown.clone()).database(pool.clone());
-        let router = harden(routes::router(app, verifier, health)?, &config.http);
-        Ok(Self { http: config.http, pool, router, shutdown })
+        let router = harden(routes::router(app, verifier, health)?, &config.http, &metrics);
+        Ok(Self { http: config.http, telemetry: config.telemetry, metrics, pool, router, recorder, shutdown })
+    }
+
+    /// What it shows to its monitoring.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until the token is cancelled and requests have ended.
@@ -75,8 +90,10 @@ impl QueryApi {
     /// # Errors
     /// If the listener fails.
     pub async fn serve(self, listener: TcpListener) -> Result<(), StartError> {
-        let Self { http, pool, router, shutdown } = self;
+        let Self { http, telemetry, metrics, pool, router, recorder, shutdown } = self;
+        metrics.serve(&telemetry, shutdown.clone()).await?;
         Server { listener, router, config: http, shutdown }.run().await?;
+        recorder.finish().await;
         pool.close().await;
         Ok(())
     }

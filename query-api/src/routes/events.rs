@@ -21,9 +21,9 @@ use crate::app::App;
 use crate::events::{self, EventRow};
 use crate::reading::{Conditions, invalid, limit, listed};
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Order {
+pub(super) enum Order {
     #[default]
     Newest,
     Oldest,
@@ -138,16 +138,16 @@ pub(crate) async fn find(
     answer::json(reading, &conditions, &row).await
 }
 
-fn parse_position(text: &str) -> Result<LogPosition, Problem> {
+pub(super) fn parse_position(text: &str) -> Result<LogPosition, Problem> {
     text.parse()
         .map_err(|_| Problem::new(&code::POSITION_MALFORMED, "a position has the form <epoch>-<position>"))
 }
 
-fn category(name: &str) -> Result<Category, Problem> {
+pub(super) fn category(name: &str) -> Result<Category, Problem> {
     catalog::category_named(name).ok_or_else(|| invalid("category is not known"))
 }
 
-fn stream(text: &str) -> Result<StreamId, Problem> {
+pub(super) fn stream(text: &str) -> Result<StreamId, Problem> {
     let malformed = || invalid("a stream has the form category/id");
     let (name, id) = text.split_once('/').ok_or_else(malformed)?;
     Ok(StreamId::new(category(name)?, Uuid::parse_str(id).map_err(|_| malformed())?))

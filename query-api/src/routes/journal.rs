@@ -10,7 +10,7 @@ use read_models::progress::Touch;
 use read_models::transfers::TransferRow;
 use read_models::{Accounts, TenantTx, Transfers};
 use serde::Deserialize;
-use service_kit::access::{Allowed, permissions::ReadJournal};
+use service_kit::access::{Allowed, Audited, permissions::ReadJournal};
 use service_kit::body::Query;
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
@@ -57,13 +57,12 @@ pub(crate) struct JournalQuery {
 ))]
 pub(crate) async fn journal(
     State(app): State<App>,
-    allowed: Allowed<ReadJournal>,
+    allowed: Allowed<Audited<ReadJournal>>,
     conditions: Conditions,
     Query(query): Query<JournalQuery>,
 ) -> Result<Response, Problem> {
     let tenant = allowed.caller().tenant;
-    let touches = [Touch::all::<Transfers>(), Touch::all::<Accounts>()];
-    let reading = app.read(tenant, &conditions, &touches).await?;
+    let reading = app.read(tenant, &conditions, &TOUCHES).await?;
     let position = reading.position();
     reading.tx.end().await?;
     let format = query.format.unwrap_or_default();
@@ -75,6 +74,9 @@ pub(crate) async fn journal(
     let parts = parts(Part { app, tenant, format, known_to: position, behind: Some(0), begun: false });
     Ok(answer::streamed(position, media_type, file, parts))
 }
+
+/// Legs carry the accounts' names.
+const TOUCHES: [Touch; 2] = [Touch::all::<Transfers>(), Touch::all::<Accounts>()];
 
 /// Where an export stands between two parts. It holds no transaction.
 struct Part {
@@ -103,7 +105,7 @@ fn parts(first: Part) -> impl Stream<Item = Result<Bytes, PartFailed>> + Send {
 
 impl Part {
     async fn next(&mut self, behind: i64) -> Result<Bytes, PartFailed> {
-        let mut tx = TenantTx::begin(&self.app.pool, self.tenant).await?;
+        let mut tx = TenantTx::begin(&self.app.pool, self.tenant, &TOUCHES).await?;
         let transfers = Transfers::posted(&mut tx, behind, self.known_to.position, PART_TRANSFERS).await?;
         let ids: Vec<Uuid> =
             transfers.iter().flat_map(|it| it.legs.iter().map(|leg| leg.account_id)).collect();

@@ -195,7 +195,8 @@ fn parts(first: Part) -> impl Stream<Item = Result<Bytes, PartFailed>> + Send {
 
 impl Part {
     async fn next(&mut self, behind: LineKey) -> Result<Bytes, PartFailed> {
-        let mut tx = TenantTx::begin(&self.app.pool, self.tenant).await?;
+        let touches = [Touch::one::<AccountEntries>(self.account.account_id)];
+        let mut tx = TenantTx::begin(&self.app.pool, self.tenant, &touches).await?;
         let lines =
             AccountEntries::lines(&mut tx, &self.account, &self.span, behind, self.balance, PART_LINES)
                 .await?;
