@@ -9,8 +9,8 @@ use service_kit::config::KeyConfig;
 use service_kit::token::generate_keys;
 
 use crate::console;
-use crate::stack::layout::Layout;
-use crate::stack::secrets::Secrets;
+use crate::stack::layout::{Layout, write_private};
+use crate::stack::secrets::{Secrets, random_word};
 use crate::stack::{http_status, prepare_own};
 
 const DATABASE: &str = "quipu";
@@ -66,7 +66,11 @@ pub fn write_secrets(args: &SecretsArgs) -> anyhow::Result<()> {
         ("nats.conf", nats_config(&secrets)),
     ];
     for (name, content) in files {
-        crate::stack::layout::write_private(&args.out.join(name), content.as_bytes())?;
+        write_private(&args.out.join(name), content.as_bytes())?;
+    }
+    let grafana = args.out.join("grafana_password");
+    if !grafana.exists() {
+        write_private(&grafana, random_word()?.as_bytes())?;
     }
     generate_keys(&KeyConfig::at(args.out.join("keys"))).context("the signing keys cannot be made")?;
     console::note(format_args!("secrets are in {}", args.out.display()));

@@ -2,7 +2,9 @@
 //!
 //! Nothing here is written by hand twice: codes, permissions, events and routes have one place each in the code.
 
-mod errors;
+mod asyncapi;
+mod contracts;
+pub(crate) mod errors;
 mod events;
 mod openapi;
 mod permissions;
@@ -31,15 +33,25 @@ pub struct DocsArgs {
     /// Write nothing; fail if a document is not what the code says.
     #[arg(long)]
     pub check: bool,
+    /// Compare the schemas and samples of events with those of this commit, too: what it released must still be there
+    /// and be readable.
+    #[arg(long, value_name = "COMMIT")]
+    pub since: Option<String>,
 }
 
 /// Runs the command, in the root of the repository.
 ///
 /// # Errors
-/// If a document differs and `check` is set, or cannot be read or written.
+/// If a schema would break the contract of a released one; if a document differs and `check` is set, or cannot be read
+/// or written.
 pub fn run(args: &DocsArgs) -> anyhow::Result<()> {
     let root = Path::new(".");
     ensure!(root.join(SCHEMAS).is_dir(), "run it in the root of the repository");
+    let mut faults = contracts::against_files(&root.join(SCHEMAS))?;
+    if let Some(commit) = &args.since {
+        faults.extend(contracts::against_commit(root, commit, SCHEMAS, SAMPLES)?);
+    }
+    contracts::refuse(faults)?;
     let differing: Vec<(PathBuf, String)> = documents(root)?
         .into_iter()
         .map(|(path, text)| (root.join(path), text))
@@ -69,6 +81,8 @@ fn documents(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     documents.insert("docs/errors.md".into(), errors::page());
     documents.insert("docs/permissions.md".into(), permissions::page()?);
     documents.insert("docs/events.md".into(), events::page(&root.join(SAMPLES))?);
+    let asyncapi = asyncapi::document(&root.join(SCHEMAS), &root.join(SAMPLES))?;
+    documents.insert("docs/asyncapi.json".into(), document::text(asyncapi)?);
     for (name, description) in openapi::all()? {
         let path = Path::new("docs/openapi").join(format!("{name}.json"));
         documents.insert(path, document::text(description)?);

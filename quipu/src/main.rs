@@ -6,15 +6,25 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
+use quipu::audit::{self, AuditCommand};
 use quipu::console;
 use quipu::container::{self, HealthArgs, MigrateArgs, SecretsArgs};
 use quipu::demo::{self, DemoCommand};
 use quipu::docs::{self, DocsArgs};
 use quipu::epoch::{self, EpochCommand};
+use quipu::events::{self, EventsCommand};
+use quipu::explain::{self, ExplainArgs};
+use quipu::journal::{self, JournalCommand};
+use quipu::log_status::LogStatus;
+use quipu::operator::OperatorArgs;
+use quipu::projection::{self, ProjectionCommand};
+use quipu::replay::{self, ReplayArgs};
 use quipu::stack::layout::Layout;
 use quipu::stack::{PostgresAge, control, test_env};
+use quipu::stream::{self, StreamCommand};
 use quipu::tenant::{self, TenantCommand};
 use quipu::token::{self, TokenCommand};
 use quipu::up::{self, UpArgs};
@@ -34,7 +44,12 @@ const EXAMPLES: &str = "Examples:
   quipu up                    start everything here; Ctrl-C stops it
   quipu up --detach --json    start in the background and print URLs and tokens
   quipu status                what runs, where, since when
-  quipu down                  stop everything";
+  quipu events tail --follow  events as they are recorded
+  quipu stream state ledger.account/ID --at 2h   what an account was two hours ago
+  quipu explain ledger.insufficient-funds        what a refusal means
+  quipu down                  stop everything
+
+Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed or not as it should be, 2 used wrongly.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -50,6 +65,25 @@ enum Command {
     Logs(LogsArgs),
     /// Bring a database to the newest migration.
     Migrate(MigrateArgs),
+    /// The log of a tenant.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// One thing through time.
+    #[command(subcommand)]
+    Stream(StreamCommand),
+    /// Who did what, to what, from where, with which result.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// The books as text.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Read models: where they stand, rebuilding, comparing, repairing.
+    #[command(subcommand)]
+    Projection(ProjectionCommand),
+    /// Read the whole log once more, to check it or to send it.
+    Replay(ReplayArgs),
+    /// What a code means, and what to do.
+    Explain(ExplainArgs),
     /// Organisations.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -64,6 +98,14 @@ enum Command {
     Epoch(EpochCommand),
     /// Write the generated documents anew.
     Docs(DocsArgs),
+    /// Print a script that completes commands in a shell.
+    #[command(
+        after_help = "Example:\n  quipu completions bash > ~/.local/share/bash-completion/completions/quipu"
+    )]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
     /// Make the secret files that compose.yaml mounts.
     Secrets(SecretsArgs),
     /// Ask a service whether it is ready.
@@ -160,6 +202,18 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(args) => container::migrate(&args).await?,
         Command::Secrets(args) => container::write_secrets(&args)?,
+        Command::Events(command) => events::run(&layout()?, command).await?,
+        Command::Stream(command) => stream::run(&layout()?, command).await?,
+        Command::Audit(command) => audit::run(&layout()?, command).await?,
+        Command::Journal(command) => journal::run(&layout()?, command).await?,
+        Command::Projection(command) => return projection::run(&layout()?, command).await,
+        Command::Replay(args) => return replay::run(&layout()?, &args).await,
+        Command::Explain(args) => explain::run(&args)?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "quipu", &mut script);
+            console::bytes(&script);
+        }
         Command::Tenant(command) => tenant::run(&layout()?, command).await?,
         Command::Token(command) => token::run(&layout()?, command).await?,
         Command::Demo(command) => demo::run(&layout()?, command).await?,
@@ -201,12 +255,26 @@ async fn down(layout: &Layout) -> anyhow::Result<()> {
 /// Exits with 1 unless everything is ready, so that a script can ask.
 async fn status(layout: &Layout, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let status = control::status(layout).await?;
+    // A part that is down is told above; the log is told as far as it can be reached.
+    let log = if status.parts.is_empty() { None } else { log_status(layout).await.ok() };
     if args.json {
-        console::data(serde_json::to_string(&status)?);
+        let mut described = serde_json::to_value(&status)?;
+        if let Some(fields) = described.as_object_mut() {
+            fields.insert("log".to_owned(), serde_json::to_value(&log)?);
+        }
+        console::data(described);
     } else {
         console::data(status.table());
+        if let Some(log) = &log {
+            console::data(log.lines());
+        }
     }
     Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn log_status(layout: &Layout) -> anyhow::Result<LogStatus> {
+    let pool = OperatorArgs::default().connect(layout).await?;
+    Ok(LogStatus::of(&pool).await?)
 }
 
 fn age(allow_old: bool) -> PostgresAge {

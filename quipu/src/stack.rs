@@ -7,6 +7,7 @@
 //! Invariant: no port is believed to be ours because a file says so. Every server is asked who it is.
 
 pub mod connections;
+pub mod context;
 pub mod control;
 mod database;
 mod fetch;
@@ -21,7 +22,7 @@ pub mod secrets;
 mod services;
 pub mod supervisor;
 pub mod test_env;
-mod unprivileged;
+pub mod unprivileged;
 
 use tokio::signal::unix::{SignalKind, signal};
 

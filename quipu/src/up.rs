@@ -3,6 +3,7 @@
 //! In the foreground this process is the supervisor. With `--detach` it starts one in a process group of its own and
 //! returns when everything is ready. If a stack runs already, it is recognised and described in the same words.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::admin::{ADMIN_ROLE, AdminSettings, ensure_demo};
 use crate::console;
 use crate::stack::connections::{Connections, Given};
+use crate::stack::context::Context;
 use crate::stack::layout::Layout;
 use crate::stack::run_file::{Phase, RunFile};
 use crate::stack::secrets::Secrets;
@@ -62,6 +64,8 @@ struct Description {
     query_url: String,
     database_url: String,
     nats_url: String,
+    /// Where each service shows its metrics.
+    metrics_urls: BTreeMap<String, String>,
     tenant_id: String,
     owner_token: String,
     member_token: String,
@@ -225,11 +229,18 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
         query_url: service_url(run, "query-api")?,
         database_url: connections.admin_database_url,
         nats_url: connections.nats_url,
+        metrics_urls: run
+            .services
+            .iter()
+            .map(|it| (it.name.clone(), format!("http://127.0.0.1:{}/metrics", it.metrics_port)))
+            .collect(),
         tenant_id: tokens.tenant_id.to_string(),
         owner_token: tokens.owner_token,
         member_token: tokens.member_token,
         other_tenant_owner_token: tokens.other_tenant_owner_token,
     };
+    let (query_url, owner_token) = (description.query_url.clone(), description.owner_token.clone());
+    Context { query_url, owner_token }.write(layout)?;
     if args.demo == Some(DemoData::Grocery) {
         crate::demo::grocery_january(
             &description.command_url,
@@ -264,6 +275,7 @@ impl Description {
              try        TOKEN=$(./dev up --detach --json | python3 -c \\\n              \
              'import json,sys; print(json.load(sys.stdin)[\"owner_token\"])')\n            \
              curl -H \"Authorization: Bearer $TOKEN\" {query}/v1/ledger/accounts\n\n \
+             events     ./dev events tail --follow\n \
              status     ./dev status        logs  ./dev logs        stop  ./dev down\n{rule}",
             command = self.command_url,
             query = self.query_url,

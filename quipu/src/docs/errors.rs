@@ -36,16 +36,20 @@ A request with several faults is refused for the first of them: first what is wr
 what it names, then with the state. Within the ledger the order of the table below is the order of the checks.
 ";
 
-/// One row of the page.
-struct Told {
-    code: &'static str,
-    status: u16,
-    title: &'static str,
-    hint: &'static str,
+/// What is told of a code.
+pub(crate) struct Told {
+    /// The code.
+    pub(crate) code: &'static str,
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// What it means.
+    pub(crate) title: &'static str,
+    /// What to do.
+    pub(crate) hint: &'static str,
 }
 
 /// Every code of the product, in the order of its table.
-fn all() -> impl Iterator<Item = Told> {
+pub(crate) fn all() -> impl Iterator<Item = Told> {
     let edge =
         EDGE_CODES.iter().map(|it| Told { code: it.code, status: it.status, title: it.title, hint: it.hint });
     let tables = domain::codes::all()

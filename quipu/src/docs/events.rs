@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use domain::ids::TenantId;
 use event_schemas::catalog::{EVENTS, EventType};
 use event_schemas::envelope::subject;
+use event_schemas::wire::HEADERS;
 use event_schemas::{document, upcast};
 use serde_json::{Map, Value};
 
@@ -15,22 +16,75 @@ use super::{GENERATED, head, row};
 const BEGINNING: &str = "
 # Events
 
-What the log can hold. A payload is stored as the JSON that stands here, and sent over NATS as the same bytes; one that
-is too large for a message is left out there, and the header `Quipu-Payload-Omitted` says so. The schemas are in
-`event-schemas/schemas`, a sample of every version ever written in `event-schemas/samples`.
+What the log can hold, and how it arrives on NATS. The same for programs: [asyncapi.json](asyncapi.json), the schemas in
+`event-schemas/schemas`, and samples of every version ever written in `event-schemas/samples`. A consumer that was made
+from these documents alone is in [examples/consumer](../examples/consumer).
+
+## Payloads
+
+A payload is stored as the JSON that stands here, and sent over NATS as the same bytes.
 
 A field that has its usual value is left out: `normal_side` is then `credit`, `min_balance` is `\"0\"`, `max_balance` has
-no bound (`null`), a total is `\"0\"`, `frozen` is `none`, `open_expiring_holds` is `0`, `metadata` is empty. Readers must
-take fields that they do not know: adding an optional one is not a new version.
+no bound (`null`), a total is `\"0\"`, `frozen` is `none`, `open_expiring_holds` is `0`, `metadata` is empty.
 
-The subject on NATS is `quipu.<tenant id>.` and what the table says. One event can belong to several streams: it is
+A version promises both directions. Everything that was stored under it stays readable; and everything that is written
+under it can be read by whoever knows its schema, as long as they take fields that they do not know: an optional field is
+no new version. Anything else is, even one more value of an enumeration. A message of a version or type that you do not
+know is one to wait with, not one to skip: its `ce-dataschema` names what you lack.
+
+Personal data is sealed before it is stored, and travels sealed: an object `{\"$private\": ..}` in place of the value. Who
+may open it reads it from the query API. Where a request came from (address, user agent) is not sent at all.
+
+## Messages
+
+The stream `quipu` holds every event, in the order of the log, for some days (7, or 2 GiB, unless set otherwise). The
+subject of an event is `quipu.<tenant id>.<context>.<aggregate>.<event>`, as the table below says it; `quipu.<tenant id>.>`
+is a tenant's history, `quipu.*.ledger.>` is everybody's ledger. One event can belong to several streams of the log: it is
 published once, on the subject of its own.
+
+Messages are CloudEvents 1.0 in the binary mode of the NATS binding: attributes are headers, the body is the payload.
+
+";
+
+const CONSUMING: &str = "
+## Consuming
+
+- **Each message comes at least once.** Deduplicate by `ce-id`, in the transaction of whatever you do because of it: keep
+  the id, or, if you read every subject, the position of the last message, and pass by what is not beyond it. JetStream
+  refuses repetitions only for two minutes.
+- **Order** is that of the log, over all tenants: within an epoch `Quipu-Position` only grows, one by one if you read
+  every subject. `ce-quiputenantseq` counts one tenant's events in the same way, `ce-quipuversion` those of one stream. A
+  gap means that messages have aged out before you read them: read on from the query API (`GET /v1/events`, by position).
+- **Acknowledge** after your own commit. A durable pull consumer with explicit acknowledgement keeps order through crashes
+  only with `max_ack_pending` 1: with more under way, those that were not acknowledged come again after later ones. Then
+  deduplicate by id, not by position.
+- **An epoch** begins when the log was restored from a backup. Then a message arrives on
+  `quipu.00000000-0000-0000-0000-000000000000.platform.log.epoch-changed`, with the body `{epoch, position}`: what you know
+  of earlier epochs beyond that position did not happen; undo it, then go on. Events at or before that position keep their
+  ids and may come again under the new epoch. A message of an earlier epoch than one that you have seen is void. Whoever
+  filters subjects must subscribe to this one, too.
+- **A payload too large** for a message (1 MiB, or what the server allows) is left out, and the header
+  `Quipu-Payload-Omitted` says so: read it from the query API by its position.
+- **A replay** is sent to a stream of its own, `quipu-replay-<name>`, on `quipu-replay.<name>.` and what follows `quipu.`
+  above. Messages are the same, ids included.
+- During an upgrade an older process may publish events of a newer one. Bytes and headers are right; but if the category
+  is new, too, the aggregate in the subject is `unknown`. Consumers that must not miss those filter by context
+  (`quipu.*.ledger.>`) and look at `ce-type`.
+
+## Catalogue
 
 ";
 
 /// The page `docs/events.md`.
 pub(super) fn page(samples: &Path) -> anyhow::Result<String> {
     let mut page = GENERATED.to_owned() + BEGINNING;
+    page += &head(["Header", "Always there", "Meaning", "Example"]);
+    for header in HEADERS {
+        let there = if header.required { "yes" } else { "no" };
+        page +=
+            &row([&format!("`{}`", header.name), there, header.meaning, &format!("`{}`", header.example)]);
+    }
+    page += CONSUMING;
     page += &head(["Event", "Version", "Subject", "Meaning"]);
     for event in EVENTS {
         let link = format!("[`{0}`](#{1})", event.name, event.name.replace('.', ""));
@@ -53,7 +107,7 @@ pub(super) fn page(samples: &Path) -> anyhow::Result<String> {
 }
 
 /// The subject after the tenant.
-fn subject_of(event: &EventType) -> String {
+pub(super) fn subject_of(event: &EventType) -> String {
     let whole = subject(TenantId::PLATFORM, event.category.name, event.name);
     whole.splitn(3, '.').nth(2).unwrap_or_default().to_owned()
 }

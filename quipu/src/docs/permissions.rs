@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde_json::Value;
 use service_kit::access::{grants, permissions};
+use service_kit::openapi::AUDITED;
 use service_kit::token::Role;
 
 use super::{GENERATED, head, openapi, row};
@@ -13,10 +14,12 @@ const BEGINNING: &str = "
 # Permissions
 
 A permission is `<context>.<verb>-<noun>`. Verbs that begin with `read` change nothing. An owner may do everything in
-the own organisation, a member may read. Nobody may do anything in another organisation: what is there does not exist
+the own organisation, a member may read, but not who did what. Nobody may do anything in another organisation: what is there does not exist
 for them, and the answer is 404.
 
-Every operation asks for one permission; a batch also for what each of its items would need by itself.
+Every operation asks for one permission; a batch also for what each of its items would need by itself. Every use of an
+operation that is marked as recorded is an entry of the audit trail, written before the answer; and so is every command
+that is refused.
 
 ";
 
@@ -42,7 +45,9 @@ fn asked() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
         for (path, item) in paths {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 if let Some(permission) = permission_of(operation) {
-                    asked.entry(permission).or_default().push(format!("`{} {path}`", method.to_uppercase()));
+                    let recorded = if operation.get(AUDITED).is_some() { " (recorded)" } else { "" };
+                    let shown = format!("`{} {path}`{recorded}", method.to_uppercase());
+                    asked.entry(permission).or_default().push(shown);
                 }
             }
         }

@@ -75,6 +75,11 @@ impl Layout {
         self.root.join("run.json")
     }
 
+    /// How to reach what runs, and as whom.
+    pub fn context(&self) -> PathBuf {
+        self.root.join("context.json")
+    }
+
     /// Held for as long as a supervisor lives.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.root.join("supervisor.lock")
@@ -101,6 +106,7 @@ impl Layout {
             self.keys(),
             self.secrets(),
             self.run_file(),
+            self.context(),
             self.logs(),
         ]
         .into_iter()

@@ -78,6 +78,8 @@ pub struct ServiceRun {
     pub process: ProcessMark,
     /// Its port on 127.0.0.1.
     pub port: u16,
+    /// The port on 127.0.0.1 where it shows its metrics.
+    pub metrics_port: u16,
     /// When this process was started.
     pub started_at: DateTime<Utc>,
     /// How often the supervisor had to start it again.

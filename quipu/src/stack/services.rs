@@ -25,23 +25,42 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_LINES_SHOWN: usize = 20;
 
+/// The ports of a service on 127.0.0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// Where it does its work.
+    pub(crate) service: u16,
+    /// Where it shows its metrics.
+    pub(crate) metrics: u16,
+}
+
 /// One service.
 pub(crate) struct Service {
     /// The name of its program, which lies beside ours.
     pub(crate) name: &'static str,
-    /// Its port, if nobody else has it.
-    pub(crate) preferred_port: u16,
+    /// Its ports, for its work and for its metrics, if nobody else has them.
+    pub(crate) preferred_ports: Ports,
     role: &'static str,
     further_roles: &'static [(&'static str, &'static str)],
 }
 
 /// Every service, in the order of their start.
 pub(crate) const SERVICES: [Service; 3] = [
-    Service { name: "command-api", preferred_port: 8080, role: "quipu_command", further_roles: &[] },
-    Service { name: "query-api", preferred_port: 8081, role: "quipu_query", further_roles: &[] },
+    Service {
+        name: "command-api",
+        preferred_ports: Ports { service: 8080, metrics: 9180 },
+        role: "quipu_command",
+        further_roles: &[],
+    },
+    Service {
+        name: "query-api",
+        preferred_ports: Ports { service: 8081, metrics: 9181 },
+        role: "quipu_query",
+        further_roles: &[],
+    },
     Service {
         name: "projector",
-        preferred_port: 8082,
+        preferred_ports: Ports { service: 8082, metrics: 9182 },
         role: "quipu_projector",
         further_roles: &[("REACTOR_DATABASE_URL", "quipu_reactor")],
     },
@@ -53,14 +72,14 @@ impl Service {
         &self,
         layout: &Layout,
         connections: &Connections,
-        port: u16,
+        ports: Ports,
         restarts: u32,
     ) -> anyhow::Result<(Child, ServiceRun)> {
         let program = beside_us(self.name)?;
         let path = layout.log(self.name);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let mut command = std::process::Command::new(&program);
-        command.envs(self.environment(layout, connections, port)?);
+        command.envs(self.environment(layout, connections, ports)?);
         // A twin of the caller's would contradict what is set here.
         for name in ["DATABASE_URL_FILE", "REACTOR_DATABASE_URL_FILE", "NATS_URL_FILE"] {
             command.env_remove(name);
@@ -72,7 +91,14 @@ impl Service {
             format!("{} cannot be started: build the workspace (./dev does)", program.display())
         })?;
         let process = child.id().and_then(ProcessMark::of).with_context(|| self.failure(layout))?;
-        let run = ServiceRun { name: self.name.to_owned(), process, port, started_at: Utc::now(), restarts };
+        let run = ServiceRun {
+            name: self.name.to_owned(),
+            process,
+            port: ports.service,
+            metrics_port: ports.metrics,
+            started_at: Utc::now(),
+            restarts,
+        };
         Ok((child, run))
     }
 
@@ -105,12 +131,13 @@ impl Service {
         &self,
         layout: &Layout,
         connections: &Connections,
-        port: u16,
+        ports: Ports,
     ) -> anyhow::Result<BTreeMap<&'static str, String>> {
         let mut environment = BTreeMap::from([
             ("DATABASE_URL", connections.database_url_of(self.role)?),
             ("NATS_URL", connections.nats_url.clone()),
-            ("QUIPU_LISTEN", format!("127.0.0.1:{port}")),
+            ("QUIPU_LISTEN", format!("127.0.0.1:{}", ports.service)),
+            ("QUIPU_METRICS_LISTEN", format!("127.0.0.1:{}", ports.metrics)),
             ("QUIPU_KEY_DIR", layout.keys().display().to_string()),
             ("QUIPU_TOKEN_ISSUER", ISSUER.to_owned()),
             ("QUIPU_TOKEN_AUDIENCE", AUDIENCE.to_owned()),

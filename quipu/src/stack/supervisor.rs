@@ -20,7 +20,7 @@ use super::postgres::{PostgresAge, Programs};
 use super::processes::{ProcessMark, Stopped};
 use super::run_file::{Phase, RunFile};
 use super::secrets::Secrets;
-use super::services::{SERVICES, Service};
+use super::services::{Ports, SERVICES, Service};
 use super::{database, nats, postgres};
 use crate::console;
 
@@ -211,12 +211,16 @@ impl Supervisor {
 
     fn start_service(&mut self, service: &'static Service, restarts: u32) -> anyhow::Result<()> {
         let connections = Connections::of(&self.run, &self.given, &self.secrets)?;
-        let taken: Vec<u16> =
-            self.run.services.iter().filter(|run| run.name != service.name).map(|run| run.port).collect();
-        // Clients know the port of a service that comes back; a new start tries the usual one first.
-        let known = self.run.service(service.name).filter(|_| restarts > 0).map(|run| run.port);
-        let port = free_port(known.or(Some(service.preferred_port)), &taken)?;
-        let (child, run) = service.spawn(&self.layout, &connections, port, restarts)?;
+        let others = self.run.services.iter().filter(|run| run.name != service.name);
+        let mut taken: Vec<u16> = others.flat_map(|run| [run.port, run.metrics_port]).collect();
+        // Clients know the ports of a service that comes back; a new start tries the usual ones first.
+        let known = self.run.service(service.name).filter(|_| restarts > 0);
+        let known = known.map(|run| Ports { service: run.port, metrics: run.metrics_port });
+        let wanted = known.unwrap_or(service.preferred_ports);
+        let port = free_port(Some(wanted.service), &taken)?;
+        taken.push(port);
+        let ports = Ports { service: port, metrics: free_port(Some(wanted.metrics), &taken)? };
+        let (child, run) = service.spawn(&self.layout, &connections, ports, restarts)?;
         self.run.services.retain(|known| known.name != service.name);
         self.run.services.push(run);
         self.children.push((service.name, child));

@@ -18,7 +18,7 @@ const NOBODY: u32 = 65534;
 
 /// The way in which a program is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unprivileged {
+pub enum Unprivileged {
     /// We are not root.
     Directly,
     /// Root outside, nobody inside.
@@ -31,7 +31,7 @@ pub(crate) enum Unprivileged {
 
 impl Unprivileged {
     /// Finds a way that works on this machine.
-    pub(crate) async fn find() -> anyhow::Result<Self> {
+    pub async fn find() -> anyhow::Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Directly);
         }
@@ -52,7 +52,7 @@ impl Unprivileged {
     }
 
     /// A command that runs the program in this way.
-    pub(crate) fn command(self, program: &OsStr) -> Command {
+    pub fn command(self, program: &OsStr) -> Command {
         let mut command = match self {
             Self::Directly => return Command::new(program),
             Self::UserNamespace => {
@@ -77,7 +77,7 @@ impl Unprivileged {
 
     /// Hands a file or folder to the user that the program will run as, and opens the folders above it as far as
     /// `root`, so that the user can reach it.
-    pub(crate) fn hand_over(self, path: &Path, root: &Path) -> anyhow::Result<()> {
+    pub fn hand_over(self, path: &Path, root: &Path) -> anyhow::Result<()> {
         let uid = match self {
             Self::Directly | Self::UserNamespace => return Ok(()),
             Self::Setpriv => NOBODY,
