@@ -112,7 +112,8 @@ async fn january_is_posted_once_and_agrees_with_its_file_and_with_other_programs
             "/v1/ledger/journal?format=ledger"
         };
         let journal = ask(path).await?;
-        assert_eq!(journal.header("quipu-position"), position);
+        let at = journal.header("quipu-position");
+        assert!(at.len() >= position.len() && *at >= *position, "{at}: the export is an event itself");
         assert_eq!(journal.text.matches("    ; transfer: ").count(), file.baskets - file.without_legs);
         let file = folder.path().join(program);
         std::fs::write(&file, &journal.text)?;

@@ -6,15 +6,22 @@
     reason = "a test may stop at an answer of another shape"
 )]
 
+mod audit;
+mod cli;
 mod commands;
+mod contracts;
 mod demo;
 mod executor;
 mod fan_out;
 mod log;
 mod measure;
+mod measure_rebuild;
 mod openapi;
+mod operations;
 mod projections;
 mod queries;
+mod rebuild;
+mod restore;
 mod supply;
 mod tidy;
 mod walls;

@@ -51,7 +51,7 @@ async fn caught_up(database: &Database) -> Test {
 }
 
 /// The read models against the log: figures of every account, entries, transfers and totals.
-async fn agrees(database: &Database) -> Test {
+pub(crate) async fn agrees(database: &Database) -> Test {
     let mut conn = database.superuser().await?;
     let accounts: i64 = sqlx::query_scalar(
         r#"with newest as (

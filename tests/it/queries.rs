@@ -1,9 +1,12 @@
 //! The query API over HTTP: what it answers is exact for the position that it names, now and as of any moment.
 
 mod balances;
+mod causation;
 mod events;
 mod lists;
+mod live;
 mod positions;
+mod streams;
 mod transfers;
 
 use std::time::Duration;
@@ -13,7 +16,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tests::books::Books;
 
-use crate::walls::every_read;
+use crate::walls::{every_read, export};
 
 type Test = anyhow::Result<()>;
 
@@ -43,6 +46,7 @@ fn number(position: &str) -> i64 {
 async fn reads(books: &Books<'_>) -> anyhow::Result<Vec<String>> {
     let transfers = books.all("/v1/ledger/transfers", 200).await?;
     let known = text(transfers.first().context("a transfer")?, "transfer_id").to_owned();
+    export(books).await?;
     Ok(every_read()
         .into_iter()
         .map(|it| {

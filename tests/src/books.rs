@@ -143,6 +143,20 @@ impl<'a> Books<'a> {
         Ok(answer)
     }
 
+    /// Waits until reading something leaves no further trace: a sensitive read is an event itself, the first time in a
+    /// minute.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn settle(&self, path: &str) -> anyhow::Result<()> {
+        self.read(path).await?;
+        let mut conn = self.stack.database.superuser().await?;
+        let head: i64 =
+            sqlx::query_scalar("select position from store.log_head").fetch_one(&mut conn).await?;
+        self.stack.get_at(&self.token, path, &format!("1-{head}")).await?;
+        Ok(())
+    }
+
     /// Reads a list to its end, in pages of this size.
     ///
     /// # Errors

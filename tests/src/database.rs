@@ -21,10 +21,11 @@ static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
 
 /// A migrated database of its own. It is dropped with the cluster.
 pub struct Database {
+    server: PgConnectOptions,
     name: String,
 }
 
-fn server() -> anyhow::Result<PgConnectOptions> {
+pub(crate) fn server() -> anyhow::Result<PgConnectOptions> {
     let url = std::env::var("QUIPU_TEST_DATABASE_URL").context("run the tests with ./dev test")?;
     Ok(PgConnectOptions::from_str(&url)?)
 }
@@ -38,8 +39,27 @@ pub async fn execute(conn: &mut PgConnection, statement: String) -> sqlx::Result
     Ok(())
 }
 
+/// Makes a database, its roles, and everything that migrations make.
+async fn make(server: &PgConnectOptions, conn: &mut PgConnection, name: &str) -> anyhow::Result<()> {
+    conn.execute(
+        "do $$ begin if not exists (select from pg_roles where rolname = 'quipu_owner') then
+             create role quipu_owner login nosuperuser createrole nobypassrls; end if; end $$",
+    )
+    .await?;
+    execute(conn, format!("alter role quipu_owner password '{PASSWORD}'")).await?;
+    execute(conn, format!("drop database if exists {name}")).await?;
+    execute(conn, format!("create database {name} owner quipu_owner")).await?;
+    let owner = server.clone().database(name).username("quipu_owner").password(PASSWORD);
+    event_store::migrate(owner.to_url_lossy().as_str()).await?;
+    for role in ROLES {
+        execute(conn, format!("alter role {role} password '{PASSWORD}'")).await?;
+    }
+    Ok(())
+}
+
 async fn make_template() -> anyhow::Result<()> {
-    let mut conn = server()?.connect().await?;
+    let server = server()?;
+    let mut conn = server.connect().await?;
     // Test processes may start together; the first one makes the template.
     conn.execute("select pg_advisory_lock(7311)").await?;
     let exists: bool =
@@ -48,19 +68,7 @@ async fn make_template() -> anyhow::Result<()> {
             .fetch_one(&mut conn)
             .await?;
     if !exists {
-        conn.execute(
-            "do $$ begin if not exists (select from pg_roles where rolname = 'quipu_owner') then
-                 create role quipu_owner login nosuperuser createrole nobypassrls; end if; end $$",
-        )
-        .await?;
-        execute(&mut conn, format!("alter role quipu_owner password '{PASSWORD}'")).await?;
-        execute(&mut conn, format!("drop database if exists {TEMPLATE}")).await?;
-        execute(&mut conn, format!("create database {TEMPLATE} owner quipu_owner")).await?;
-        let owner = server()?.database(TEMPLATE).username("quipu_owner").password(PASSWORD);
-        event_store::migrate(owner.to_url_lossy().as_str()).await?;
-        for role in ROLES {
-            execute(&mut conn, format!("alter role {role} password '{PASSWORD}'")).await?;
-        }
+        make(&server, &mut conn, TEMPLATE).await?;
         execute(&mut conn, format!("alter database {TEMPLATE} is_template true")).await?;
     }
     conn.close().await?;
@@ -80,7 +88,19 @@ impl Database {
         conn.execute("select pg_advisory_lock(7312)").await?;
         execute(&mut conn, format!("create database {name} template {TEMPLATE} owner quipu_owner")).await?;
         conn.close().await?;
-        Ok(Self { name })
+        Ok(Self { server: server()?, name })
+    }
+
+    /// Makes the first one on a server of a test's own.
+    ///
+    /// # Errors
+    /// If the server cannot be used.
+    pub async fn on(server: PgConnectOptions) -> anyhow::Result<Self> {
+        let name = "quipu".to_owned();
+        let mut conn = server.connect().await?;
+        make(&server, &mut conn, &name).await?;
+        conn.close().await?;
+        Ok(Self { server, name })
     }
 
     /// How to connect as a role of the product.
@@ -88,7 +108,7 @@ impl Database {
     /// # Errors
     /// If the harness has not said where the server is.
     pub fn options(&self, role: &str) -> anyhow::Result<PgConnectOptions> {
-        Ok(server()?.database(&self.name).username(role).password(PASSWORD))
+        Ok(self.server.clone().database(&self.name).username(role).password(PASSWORD))
     }
 
     /// The same as a URL.
@@ -104,7 +124,7 @@ impl Database {
     /// # Errors
     /// If the server does not answer.
     pub async fn superuser(&self) -> anyhow::Result<PgConnection> {
-        Ok(server()?.database(&self.name).connect().await?)
+        Ok(self.server.clone().database(&self.name).connect().await?)
     }
 
     /// A small pool as a role of the product.

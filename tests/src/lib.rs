@@ -5,9 +5,12 @@
 #![expect(clippy::indexing_slicing, reason = "a test may stop at an answer of another shape")]
 
 pub mod books;
+pub mod cli;
 pub mod database;
 pub mod ledger;
 pub mod nats;
+pub mod postgres;
+pub mod sse;
 pub mod stack;
 pub mod tools;
 

@@ -1,22 +1,27 @@
 //! The whole system in one process: every server on a port of its own, on one fresh database.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
 use command_api::CommandApi;
 use domain::ids::{ActorId, TenantId, TokenId};
+use event_store::{Executor, ExecutorOptions, MasterKey};
 use projector::{Projector, ProjectorOptions, Timing};
-use query_api::QueryApi;
+use query_api::{LiveConfig, QueryApi, StartError};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service_kit::config::{
-    DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TokenConfig,
+    AuditConfig, DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TelemetryConfig,
+    TokenConfig,
 };
+use service_kit::metrics::Metrics;
 use service_kit::token::{Claims, Role, Signer, generate_keys};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -36,6 +41,8 @@ pub struct Stack {
     pub database: Database,
     /// Where commands go.
     pub command_url: String,
+    /// What the command API shows to its monitoring.
+    pub command_metrics: Metrics,
     /// Where reads go; nowhere, until [`Stack::with_readers`].
     pub query_url: String,
     /// Signs tokens of any kind.
@@ -99,7 +106,14 @@ impl Stack {
     /// # Errors
     /// If it cannot start.
     pub async fn commands_only() -> anyhow::Result<Self> {
-        let database = Database::fresh().await?;
+        Self::commands_on(Database::fresh().await?).await
+    }
+
+    /// Starts a command API on a database.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn commands_on(database: Database) -> anyhow::Result<Self> {
         let keys = tempfile::tempdir()?;
         generate_keys(&KeyConfig::at(keys.path()))?;
         let signer = Signer::load(&KeyConfig::at(keys.path()))?;
@@ -107,6 +121,7 @@ impl Stack {
         let mut stack = Self {
             database,
             command_url: String::new(),
+            command_metrics: Metrics::of("command-api"),
             query_url: String::new(),
             signer,
             keys,
@@ -115,7 +130,7 @@ impl Stack {
             _stops: shutdown.clone().drop_guard(),
             shutdown,
         };
-        stack.command_url = stack.another_command_api().await?;
+        (stack.command_url, stack.command_metrics) = stack.command_api_with(http_config()).await?;
         Ok(stack)
     }
 
@@ -144,17 +159,38 @@ impl Stack {
     /// # Errors
     /// If it cannot start.
     pub async fn another_query_api(&self) -> anyhow::Result<String> {
-        let config = query_api::Config {
+        Ok(self.query_api_until(LiveConfig::default(), self.shutdown.clone()).await?.0)
+    }
+
+    /// Starts one more query API that can be stopped by itself; it is joined to know that it has ended.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn query_api_until(
+        &self,
+        live: LiveConfig,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<(String, JoinHandle<Result<(), StartError>>)> {
+        let (listener, address) = listener().await?;
+        let api = QueryApi::connect(self.query_config(live)?, shutdown).await?;
+        Ok((format!("http://{address}"), tokio::spawn(api.serve(listener))))
+    }
+
+    /// What a query API of this stack is told.
+    ///
+    /// # Errors
+    /// If the harness has not said where the server is.
+    pub fn query_config(&self, live: LiveConfig) -> anyhow::Result<query_api::Config> {
+        Ok(query_api::Config {
             http: http_config(),
             database: DatabaseConfig::at(&self.database.url("quipu_query")?),
             keys: KeyConfig::at(self.keys.path()),
             tokens: TokenConfig::default(),
+            live,
+            audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
-        };
-        let (listener, address) = listener().await?;
-        let api = QueryApi::connect(config, self.shutdown.clone()).await?;
-        tokio::spawn(api.serve(listener));
-        Ok(format!("http://{address}"))
+            telemetry: TelemetryConfig::default(),
+        })
     }
 
     /// Starts one more command API on the same database, as another process would be.
@@ -162,19 +198,57 @@ impl Stack {
     /// # Errors
     /// If it cannot start.
     pub async fn another_command_api(&self) -> anyhow::Result<String> {
-        let config = command_api::Config {
+        Ok(self.command_api_with(http_config()).await?.0)
+    }
+
+    /// Starts one more command API with limits of its own; with what it shows to its monitoring.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_with(&self, http: HttpConfig) -> anyhow::Result<(String, Metrics)> {
+        let config = command_api::Config { http, ..self.command_config()? };
+        let (listener, address) = listener().await?;
+        let api = CommandApi::connect(config, self.shutdown.clone()).await?;
+        let metrics = api.metrics();
+        tokio::spawn(api.serve(listener));
+        Ok((format!("http://{address}"), metrics))
+    }
+
+    /// Starts one more command API that can be stopped by itself; it is joined to know that it has ended.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_until(
+        &self,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<(String, JoinHandle<anyhow::Result<()>>)> {
+        let (listener, address) = listener().await?;
+        let api = CommandApi::connect(self.command_config()?, shutdown).await?;
+        Ok((format!("http://{address}"), tokio::spawn(api.serve(listener))))
+    }
+
+    fn command_config(&self) -> anyhow::Result<command_api::Config> {
+        Ok(command_api::Config {
             http: http_config(),
             database: DatabaseConfig::at(&self.database.url("quipu_command")?),
             nats: NatsConfig::at(&nats_url()?),
             keys: KeyConfig::at(self.keys.path()),
             tokens: TokenConfig::default(),
+            audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
+            telemetry: TelemetryConfig::default(),
             queue_max: 4096,
-        };
-        let (listener, address) = listener().await?;
-        let api = CommandApi::connect(config, self.shutdown.clone()).await?;
-        tokio::spawn(api.serve(listener));
-        Ok(format!("http://{address}"))
+        })
+    }
+
+    /// An executor with the keys of the stack, as another process would have one.
+    ///
+    /// # Errors
+    /// If the keys cannot be read.
+    pub fn executor(&self) -> anyhow::Result<Executor> {
+        let master = MasterKey::new(&KeyConfig::at(self.keys.path()).master_key()?)?;
+        let options = ExecutorOptions::new(self.database.options("quipu_command")?, Arc::new(master));
+        Ok(Executor::start(options).0)
     }
 
     /// Claims of a good token for somebody in a tenant.
@@ -248,16 +322,29 @@ impl Stack {
     }
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the whole answer; of a live stream, which has no end, its first block.
 ///
 /// # Errors
 /// If there is none.
 pub async fn answer(request: RequestBuilder) -> anyhow::Result<Answer> {
-    let response = request.send().await?;
+    let mut response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let text = response.text().await?;
+    let live = headers.get("content-type").is_some_and(|it| it == "text/event-stream");
+    let text = if live { first_block(&mut response).await? } else { response.text().await? };
     let json = serde_json::from_str(&text).unwrap_or_default();
     Ok(Answer { status, headers, json, text })
+}
+
+async fn first_block(response: &mut reqwest::Response) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        bytes.extend(chunk);
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        if let Some((block, _)) = text.split_once("\n\n") {
+            return Ok(block.to_owned());
+        }
+    }
+    anyhow::bail!("the stream ended within its first block")
 }
 
 /// A listener on a free port of the loopback interface.

@@ -44,6 +44,7 @@ async fn a_list_read_to_its_end_is_whole_and_in_order_while_rows_arrive() -> Tes
     }
     let mut next = 100_u128;
     for (path, name, grows) in lists() {
+        books.settle(&path).await?;
         let whole = ids(&books.all(&path, 200).await?, name);
         assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), whole.len(), "{path}: each row once");
         assert!(whole.len() > 8, "{path}");
@@ -360,7 +361,9 @@ async fn a_forged_cursor_finds_nothing_out_and_breaks_nothing() -> Test {
     ];
     let end = moved(books.recordings().await?.last().context("a time")?, 1)?;
     let statement = format!("{}/statement?from=2020-01-01T00:00:00Z&to={end}", account(0));
-    for path in lists().into_iter().map(|(path, ..)| path).chain([statement]) {
+    let stream = format!("/v1/streams/ledger.account/{}", id(0));
+    let more = [statement, stream.clone(), format!("{stream}?order=oldest")];
+    for path in lists().into_iter().map(|(path, ..)| path).chain(more) {
         let cursor = books.read(&page(&path, 1, None)).await?.json["next_cursor"]
             .as_str()
             .with_context(|| path.clone())?

@@ -30,7 +30,7 @@ async fn whoever_sends_the_position_of_an_answer_reads_what_was_written() -> Tes
             books.read("/v1/ledger/transfers?limit=1"),
             async { books.read(&format!("/v1/ledger/transfers/{made}")).await },
             books.read("/v1/ledger/trial-balance"),
-            books.read("/v1/events?limit=1"),
+            books.read("/v1/events?limit=1&category=ledger.transfer"),
             books.read("/v1/ledger/journal"),
         )?;
         for answer in [&row, &balance, &entries, &transfers, &one, &totals, &events, &journal] {
@@ -145,7 +145,8 @@ async fn positions_that_cannot_be_served_are_refused_and_nothing_older_is_answer
         }
     }
     let begun = Instant::now();
-    let beyond = format!("1-{}", number(&books.position()) + 1);
+    // Sensitive reads are events themselves, so it has to be beyond those too.
+    let beyond = format!("1-{}", number(&books.position()) + 1_000);
     let refused = join_all(paths.iter().map(|path| async {
         let answer = stack.get_at(&books.token, path, &beyond).await;
         (answer, begun.elapsed())
@@ -159,7 +160,8 @@ async fn positions_that_cannot_be_served_are_refused_and_nothing_older_is_answer
             refused.text
         );
         assert_eq!(refused.header("retry-after"), "1", "{path}");
-        assert_eq!(refused.header("quipu-position"), books.position(), "{path}: how far it is");
+        let reached = number(refused.header("quipu-position"));
+        assert!((number(&books.position())..number(&beyond)).contains(&reached), "{path}: how far it is");
         assert!(
             took > Duration::from_millis(1_900) && took < Duration::from_millis(2_600),
             "{path}: {took:?}"
@@ -227,7 +229,11 @@ async fn one_model_behind_the_others_makes_no_answer_of_two_times() -> Test {
     let stood = freeze(&stack, "accounts").await?;
     books.open(3, json!({ "name": "late", "currency": "EUR", "normal_side": "debit" })).await?;
     let balance = stack.get(&books.token, "/v1/ledger/trial-balance").await?;
-    assert_eq!(number(balance.header("quipu-position")), stood, "it shows names, so it is no newer than they are");
+    assert_eq!(
+        number(balance.header("quipu-position")),
+        stood,
+        "it shows names, so it is no newer than they are"
+    );
     thaw(&stack).await?;
     assert_eq!(books.read("/v1/ledger/trial-balance").await?.json["items"][3]["name"], "late");
     Ok(())
@@ -302,7 +308,8 @@ async fn a_parked_partition_is_refused_and_only_that() -> Test {
     for path in [format!("{}/entries", account(3)), statement(3), "/v1/projections".to_owned()] {
         books.read(&path).await?;
     }
-    let events = books.read("/v1/events?limit=2").await?;
+    let events = format!("/v1/events?limit=2&before=1-{}", number(&books.position()) + 1);
+    let events = books.read(&events).await?;
     assert_eq!(events.json["items"][1]["payload"], json!({ "legs": 7 }), "the log is shown as it is");
     let neighbour = stack.owner(tenant(2))?;
     for path in
@@ -333,8 +340,9 @@ async fn what_a_client_has_already_is_not_sent_again() -> Test {
     let stack = Stack::whole().await?;
     let books = Books::with_accounts(&stack, tenant(1), 2).await?;
     for path in reads(&books).await? {
+        books.settle(&path).await?;
         let first = books.read(&path).await?;
-        if path.contains("journal") {
+        if path.contains("journal") || path.ends_with("/content") || path.ends_with("/stream") {
             assert_eq!((first.header("etag"), first.header("cache-control")), ("", "no-store"));
             continue;
         }
@@ -378,12 +386,12 @@ async fn projections_say_how_far_they_are() -> Test {
     }
     until(PATIENCE, || async {
         let items = books.read("/v1/projections").await?.json["items"].clone();
-        Ok(items.as_array().is_some_and(|it| it.len() == 6 && it.iter().all(|it| it["lag_events"] == 0)))
+        Ok(items.as_array().is_some_and(|it| it.len() == 7 && it.iter().all(|it| it["lag_events"] == 0)))
     })
     .await?;
     let stood = freeze(&stack, "accounts").await?;
     books.transfer(&transfer(0, 1, "1.00")).await?;
-    books.read("/v1/events").await?;
+    books.read("/v1/ledger/transfers").await?;
     let it = books.read("/v1/projections").await?.json;
     assert_eq!(
         (text(&it, "head"), &it["publisher"]),
@@ -394,7 +402,15 @@ async fn projections_say_how_far_they_are() -> Test {
     let models: Vec<&str> = items.iter().map(|it| text(it, "model")).collect();
     assert_eq!(
         models,
-        ["account_entries", "accounts", "event_index", "tenants", "transfers", "trial_balance"]
+        [
+            "account_entries",
+            "accounts",
+            "audit_trail",
+            "event_index",
+            "tenants",
+            "transfers",
+            "trial_balance"
+        ]
     );
     for row in items {
         assert_eq!(
