@@ -252,7 +252,10 @@ impl Part {
         if !keeping.advance(&mut tx, self.checkpoint(self.from), self.checkpoint(self.at)).await? {
             return Err(Unwritten::LeaseLost);
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        // What was written stays, however the good-bye goes.
+        conn.close().await.ok();
+        Ok(())
     }
 
     /// The same stretch again, page by page, each in a transaction as the live follower would write it.
