@@ -62,7 +62,8 @@ async fn fill(executor: &Executor, transfers: u128) -> Test {
         let slug = Slug::parse(&format!("tenant-{n}"))?;
         let create = CreateTenant { tenant_id: t, slug, name: Label::parse("A tenant \\N")? };
         accepted(&submit(executor, TenantId::PLATFORM, create).await?)?;
-        set_up(executor, t, 5, "1000.00").await?;
+        // Enough for writers that write for as long as a rebuild takes, on however slow a machine.
+        set_up(executor, t, 5, "1000000.00").await?;
         some(executor, t, transfers).await?;
     }
     Ok(())

@@ -62,8 +62,11 @@ async fn a_transfer_shows_what_became_of_it() -> Test {
         ("voided", ["1.00", "0.00", "0.00", "0.00"].map(ToOwned::to_owned))
     );
     // What an account's entries say of it.
-    let entries = books.all(&format!("{}/entries", account(1)), 200).await?;
-    let kinds: Vec<[&str; 3]> = entries
+    let entries = format!("{}/entries?limit=200", account(1));
+    let entries = stack.get_at(&books.token, &entries, &position).await?.json;
+    let kinds: Vec<[&str; 3]> = entries["items"]
+        .as_array()
+        .context("items")?
         .iter()
         .rev()
         .map(|it| [text(it, "kind"), text(it, "amount"), text(it, "pending_amount")])
