@@ -115,8 +115,11 @@ async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
     // Commands go on in the new epoch, and remember what the backup and its log remembered.
     let replayed = post(&stack, &owner, "kept").await?;
     assert_eq!((replayed.status, replayed.header("Idempotent-Replayed")), (StatusCode::CREATED, "true"));
+    // What was answered 503 is in doubt until it is asked again under its key: it lands once, sooner or later.
+    let early = posted(&stack, &owner, "too early").await?;
+    assert_eq!(early, lost.replacen("1-", "2-", 1), "the same place, in another history");
     let anew = posted(&stack, &owner, "lost").await?;
-    assert_eq!(anew, lost.replacen("1-", "2-", 1), "the same place, in another history");
+    assert_ne!(anew, early);
 
     // Tokens of the old epoch are void, even those of what is still there.
     let query_url = stack.another_query_api().await?;
@@ -159,6 +162,6 @@ async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
         "{}",
         read.text
     );
-    assert_eq!(read.json["balance"], "3.00", "the first, the kept and the one that was sent again");
+    assert_eq!(read.json["balance"], "4.00", "the first, the kept, and the two that were sent again");
     Ok(())
 }
