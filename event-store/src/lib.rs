@@ -18,7 +18,6 @@ pub mod keyring;
 pub mod log;
 pub mod migrate;
 pub mod recorded;
-pub mod sabotage;
 pub mod stream_ref;
 pub mod trace;
 pub mod unit;

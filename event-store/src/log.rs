@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use domain::StreamId;
 use domain::ids::TenantId;
+use sabotage::Guard;
 use sqlx::PgConnection;
 
 use crate::recorded::{EventRow, Recorded};
-use crate::sabotage::{self, Guard};
 
 /// The most events of a page.
 pub const PAGE_MAX: i64 = 5_000;

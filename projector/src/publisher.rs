@@ -20,7 +20,7 @@ use async_nats::jetstream::stream::Stream;
 use event_schemas::wire::STREAM;
 use event_store::epoch;
 use event_store::log::{self, ReadError};
-use event_store::sabotage::{self, Guard};
+use sabotage::Guard;
 use event_store::trace::{self, TRACES};
 use tokio::time::Instant;
 use tracing::Instrument as _;

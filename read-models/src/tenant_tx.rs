@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use domain::ids::TenantId;
-use event_store::sabotage::{self, Guard};
+use sabotage::Guard;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::progress::Touch;

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 use domain::{Claim, Refusal, StreamId};
 use event_schemas::Encoded;
+use sabotage::Guard;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Failure;
 use crate::idempotency::IdempotencyKey;
-use crate::sabotage::{self, Guard};
 use crate::stream_ref::StreamRef;
 
 /// What a batch writes. Columns of one group have the same length.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::Refusal;
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
+use sabotage::Guard;
 use sqlx::{Executor as _, PgConnection};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
@@ -20,7 +21,6 @@ use super::{Failure, SubmitError};
 use crate::epoch::Head;
 use crate::idempotency::StoredAnswer;
 use crate::keyring::{KeyCache, MasterKey};
-use crate::sabotage::{self, Guard};
 use crate::trace::TRACES;
 use crate::unit::{Receipt, Unit};
 

@@ -8,6 +8,7 @@ use domain::decision::ROUNDS_MAX;
 use domain::ids::TenantId;
 use domain::{Claim, Decision, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
 use event_schemas::envelope::Meta;
+use sabotage::Guard;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,7 +18,6 @@ use super::states::{Layers, Overlay, StateCache, fold};
 use super::{Failure, SubmitError};
 use crate::idempotency::{IdempotencyKey, StoredAnswer};
 use crate::keyring::{KeyCache, Place};
-use crate::sabotage::{self, Guard};
 use crate::stream_ref::StreamRef;
 use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::sabotage::{self, Guard};
+use sabotage::Guard;
 use sqlx::{PgConnection, PgPool};
 
 use crate::follower::{Follower, Lease};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use event_store::sabotage::{self, Guard};
+use sabotage::Guard;
 use futures_util::FutureExt;
 use read_models::Item;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};

@@ -44,15 +44,15 @@ impl Guard {
     }
 }
 
-/// Whether `guard` stands. Always, but in a build with the feature `sabotage` in which `QUIPU_SABOTAGE` names it.
-#[cfg(not(feature = "sabotage"))]
+/// Whether `guard` stands. Always, but in a build with the feature `enabled` in which `QUIPU_SABOTAGE` names it.
+#[cfg(not(feature = "enabled"))]
 #[must_use]
 pub const fn stands(_guard: Guard) -> bool {
     true
 }
 
-/// Whether `guard` stands. Always, but in a build with the feature `sabotage` in which `QUIPU_SABOTAGE` names it.
-#[cfg(feature = "sabotage")]
+/// Whether `guard` stands. Always, but in a build with the feature `enabled` in which `QUIPU_SABOTAGE` names it.
+#[cfg(feature = "enabled")]
 #[must_use]
 pub fn stands(guard: Guard) -> bool {
     use std::sync::OnceLock;

@@ -1,0 +1,3 @@
+//! Measures the product beside the physical limit and its peers.
+
+fn main() {}

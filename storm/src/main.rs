@@ -1,0 +1,3 @@
+//! Breaks the product on purpose and reconciles what is left.
+
+fn main() {}
