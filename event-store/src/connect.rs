@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sabotage::Guard;
 use sqlx::postgres::PgConnectOptions;
 
 /// Longest statement of a request.
@@ -15,7 +16,10 @@ fn millis(duration: Duration) -> String {
 #[must_use]
 pub fn common(options: PgConnectOptions, application: &str) -> PgConnectOptions {
     options.application_name(application).options([
-        ("synchronous_commit", "on".to_owned()),
+        (
+            "synchronous_commit",
+            if sabotage::stands(Guard::SynchronousCommit) { "on" } else { "off" }.to_owned(),
+        ),
         ("statement_timeout", millis(STATEMENT_TIMEOUT)),
         ("lock_timeout", "2000".to_owned()),
         ("idle_in_transaction_session_timeout", "10000".to_owned()),

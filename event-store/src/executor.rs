@@ -138,7 +138,10 @@ fn is_passing(code: &str) -> bool {
 
 /// The way to append: hands units to the one task that judges them. Clones share it.
 #[derive(Clone)]
-pub struct Executor {
+pub struct Executor(Arc<Doors>);
+
+/// Shared by all clones: a server clones its state several times a request.
+struct Doors {
     sender: mpsc::Sender<Job>,
     second_door: PgPool,
     options: Arc<ExecutorOptions>,
@@ -164,13 +167,13 @@ impl Executor {
         let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed));
         let second_door = transact::pool(&options);
         let task = tokio::spawn(worker.run(queue));
-        (Self { sender, second_door, options }, task)
+        (Self(Arc::new(Doors { sender, second_door, options })), task)
     }
 
     /// Whether the task has ended, so that nothing can be submitted any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.0.sender.is_closed()
     }
 
     /// Submits a unit and waits for its outcome.
@@ -184,12 +187,12 @@ impl Executor {
 
     /// Submits units of one tenant, each by itself, in order and in one batch.
     pub async fn submit_all(&self, tenant: TenantId, units: Vec<Unit>) -> Vec<Result<Receipt, SubmitError>> {
-        let (count, metrics) = (units.len(), &self.options.metrics);
+        let (count, metrics) = (units.len(), &self.0.options.metrics);
         let (answer, outcome) = oneshot::channel();
         let job = Job { tenant, units, queued_at: Instant::now(), answer };
         // Counted first: the executor may have taken it out before this goes on.
         metrics.queue_length.inc();
-        let (job, error) = match self.sender.try_send(job) {
+        let (job, error) = match self.0.sender.try_send(job) {
             Ok(()) => {
                 return outcome.await.unwrap_or_else(|_| vec![Err(SubmitError::Unavailable); count]);
             }
@@ -212,7 +215,7 @@ impl Executor {
         unit: Unit,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<Transacted<T>, TransactError<E>> {
-        transact::transact(&self.options, &self.second_door, unit, work).await
+        transact::transact(&self.0.options, &self.0.second_door, unit, work).await
     }
 }
 

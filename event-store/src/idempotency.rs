@@ -3,6 +3,7 @@
 use aws_lc_rs::digest;
 use domain::{Outcome, Refusal, StreamId};
 use event_schemas::catalog;
+use sabotage::Guard;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,6 +29,7 @@ impl IdempotencyKey {
         key: &str,
         canonical_request: &[u8],
     ) -> Self {
+        let principal = if sabotage::stands(Guard::KeyOfActor) { principal } else { Uuid::nil() };
         let mut scope = digest::Context::new(&digest::SHA256);
         for field in [principal.as_bytes().as_slice(), route.as_bytes(), key.as_bytes()] {
             scope.update(&(field.len() as u64).to_be_bytes());

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{digest, hmac, rand};
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use domain::StreamId;
@@ -193,33 +193,6 @@ impl SubjectKey {
             .map_err(|_| KeyError::Unopenable)?;
         Ok(plain.to_vec())
     }
-}
-
-/// The leaf of a stored event as RFC 6962 section 2.1 defines it over this log's fields; `store.leaf` computes the same.
-#[must_use]
-pub fn leaf(event: &crate::Recorded) -> [u8; 32] {
-    let sha = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
-    let fields: [Vec<u8>; 11] = [
-        event.tenant.uuid().as_bytes().to_vec(),
-        event.tenant_seq.to_be_bytes().to_vec(),
-        event.stream.category.code.to_be_bytes().to_vec(),
-        event.stream.id.as_bytes().to_vec(),
-        event.version.to_be_bytes().to_vec(),
-        event.event_type.as_bytes().to_vec(),
-        event.schema_version.to_be_bytes().to_vec(),
-        event.event_id.as_bytes().to_vec(),
-        event.recorded_at.timestamp_micros().to_be_bytes().to_vec(),
-        sha(&event.payload).as_ref().to_vec(),
-        sha(&event.meta).as_ref().to_vec(),
-    ];
-    let mut prefixed = vec![0_u8];
-    for bytes in fields {
-        prefixed.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        prefixed.extend_from_slice(&bytes);
-    }
-    let mut leaf = [0; 32];
-    leaf.copy_from_slice(digest::digest(&digest::SHA256, &prefixed).as_ref());
-    leaf
 }
 
 /// Subject keys that were opened lately, at most [`CACHED_KEYS_MAX`].

@@ -15,6 +15,7 @@ pub mod epoch;
 pub mod executor;
 pub mod idempotency;
 pub mod keyring;
+pub mod leaf;
 pub mod log;
 pub mod migrate;
 pub mod recorded;

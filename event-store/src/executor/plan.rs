@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::append::{Append, Basis, Guards};
 use super::load::{self, Unreadable};
-use super::states::{Layers, Overlay, StateCache, fold};
+use super::states::{Layers, Overlay, StateCache, empty, fold};
 use super::{Failure, SubmitError};
 use crate::idempotency::{IdempotencyKey, StoredAnswer};
 use crate::keyring::{KeyCache, Place};
@@ -38,6 +38,17 @@ pub(crate) enum Planned {
     Settled(Result<Receipt, SubmitError>),
 }
 
+/// How far states in memory are believed that another process may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// As they are: the append compares their versions.
+    Known,
+    /// They are looked at once more first, so that the append seldom finds another version.
+    Looked,
+    /// Not at all, nor is anything else taken for granted: the head is held, and nothing can change any more.
+    Nothing,
+}
+
 /// A batch under judgement. Everything in it is speculative until [`Plan::commit`].
 pub(crate) struct Plan<'a> {
     cache: &'a mut StateCache,
@@ -46,7 +57,7 @@ pub(crate) struct Plan<'a> {
     /// Where the log stood when the states were brought up to date.
     exact_at: i64,
     /// Whether states that are not exact there are brought up to date first.
-    strict: bool,
+    trust: Trust,
     overlay: Overlay,
     /// The streams that were read, each with its version and where that was known, before this batch.
     read: HashMap<StreamRef, (i64, i64)>,
@@ -72,15 +83,15 @@ impl<'a> Plan<'a> {
         keys: &'a KeyCache,
         now: DateTime<Utc>,
         exact_at: i64,
-        strict: bool,
+        trust: Trust,
     ) -> Self {
         Self {
             cache,
             keys,
             now,
             exact_at,
-            strict,
-            overlay: Overlay::new(),
+            trust,
+            overlay: Overlay::default(),
             read: HashMap::new(),
             unreadable: Unreadable::new(),
             answered: HashMap::new(),
@@ -96,8 +107,14 @@ impl<'a> Plan<'a> {
             let mut wanted = Vec::new();
             let mut seen = HashSet::new();
             for unit in units {
-                for stream in self.needs(unit, &Overlay::new()) {
-                    if seen.insert(stream) && self.is_wanted(&stream) {
+                for stream in self.needs(unit, &Overlay::default()) {
+                    if !seen.insert(stream) || !self.is_wanted(&stream) {
+                        continue;
+                    }
+                    // Holding the head nothing is taken on trust.
+                    if self.trust != Trust::Nothing && unit.minted.contains(&stream.stream) {
+                        self.cache.insert(stream, empty(stream.stream, self.exact_at));
+                    } else {
                         wanted.push(stream);
                     }
                 }
@@ -122,10 +139,12 @@ impl<'a> Plan<'a> {
             });
             return Ok(());
         }
+        let mut at_hand = false;
         for decision in &unit.decisions {
-            self.record_overdue(conn, unit, decision.as_ref()).await?;
+            at_hand = self.record_overdue(conn, unit, decision.as_ref()).await?;
         }
-        let planned = self.judge(conn, unit).await?;
+        // Between the last look and the judgement of the first command nothing happens, if there is but one.
+        let planned = self.judge(conn, unit, at_hand && unit.decisions.len() == 1).await?;
         self.units.push(planned);
         Ok(())
     }
@@ -144,14 +163,15 @@ impl<'a> Plan<'a> {
             guards.push(stream, *version);
         }
         let exact = self.read.values().map(|(_, exact_at)| *exact_at);
-        let read_to = if self.strict { self.exact_at } else { self.cache.read_to(exact) };
+        let read_to = if self.trust == Trust::Nothing { self.exact_at } else { self.cache.read_to(exact) };
         (Basis { read_to, epoch, decided_at: self.now, valid_until: self.valid_until }, guards)
     }
 
     /// The batch has landed: what was speculative is so.
     pub(crate) fn commit(self, base: i64) -> Vec<Planned> {
         let last = base + i64::from(self.append.events());
-        for stream in self.read.into_keys() {
+        let untouched = self.read.into_keys().filter(|it| !self.overlay.contains_key(it));
+        for stream in untouched {
             if let Some(entry) = self.cache.find(&stream).cloned() {
                 self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
             }
@@ -179,7 +199,7 @@ impl<'a> Plan<'a> {
         if self.unreadable.contains(stream) || self.overlay.contains_key(stream) {
             return false;
         }
-        self.cache.find(stream).is_none_or(|entry| self.strict && !self.cache.is_exact(entry))
+        self.cache.find(stream).is_none_or(|entry| self.trust != Trust::Known && !self.cache.is_exact(entry))
     }
 
     /// Makes sure that a decision sees every stream that it needs now, after what the batch has done so far. `false` if
@@ -217,46 +237,57 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Records what has fallen due on the states of a command, each in a unit of its own.
+    /// Records what has fallen due on the states of a command, each in a unit of its own. Whether everything that the
+    /// command needs is at hand afterwards, and noted as read.
     async fn record_overdue(
         &mut self,
         conn: &mut PgConnection,
         unit: &Unit,
         decision: &dyn Decision,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         if !sabotage::stands(Guard::HoldExpiry) {
-            return Ok(());
+            return Ok(false);
         }
         for _ in 0..OVERDUE_ROUNDS_MAX {
-            self.ensure(conn, unit.tenant, decision, &Overlay::new()).await?;
+            let at_hand = self.ensure(conn, unit.tenant, decision, &Overlay::default()).await?;
             let due = {
-                let nothing = Overlay::new();
+                let nothing = Overlay::default();
                 let layers = self.layers(unit.tenant, &nothing);
                 decision.overdue(&View::new(unit.tenant, self.now, &layers))
             };
+            if due.is_empty() {
+                return Ok(at_hand);
+            }
             let before = self.append.events();
             for decision in due {
                 let mut cause = Cause::system(unit.cause.correlation);
                 cause.trace.clone_from(&unit.cause.trace);
-                let (key, expected, linkage) = (None, None, Linkage::AllOrNone);
-                let unit =
-                    Unit { tenant: unit.tenant, cause, key, expected, linkage, decisions: vec![decision] };
-                self.judge(conn, &unit).await?;
+                let unit = Unit { decisions: vec![decision], ..Unit::empty(unit.tenant, cause) };
+                self.judge(conn, &unit, false).await?;
             }
             if self.append.events() == before {
                 break;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Judges a unit's commands and, when the fate of all is known, writes what they say. Until then nothing of the
     /// batch is touched, so that a unit without an outcome leaves nothing behind.
-    async fn judge(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<Planned, Failure> {
+    async fn judge(
+        &mut self,
+        conn: &mut PgConnection,
+        unit: &Unit,
+        mut at_hand: bool,
+    ) -> Result<Planned, Failure> {
         let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
         for decision in &unit.decisions {
-            let result = match self.stage(conn, unit, decision.as_ref(), &mut staged).await? {
+            at_hand = at_hand || self.ensure(conn, unit.tenant, decision.as_ref(), &staged.overlay).await?;
+            if !std::mem::take(&mut at_hand) {
+                return Ok(Planned::Failed(SubmitError::Internal));
+            }
+            let result = match self.stage(unit, decision.as_ref(), &mut staged) {
                 Ok(result) => result,
                 Err(error) => return Ok(Planned::Failed(error)),
             };
@@ -277,18 +308,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Judges one command on top of what its unit has staged so far, and stages what it says.
-    async fn stage(
+    fn stage(
         &mut self,
-        conn: &mut PgConnection,
         unit: &Unit,
         decision: &dyn Decision,
         staged: &mut Staged,
-    ) -> Result<Result<Result<Done, Refusal>, SubmitError>, Failure> {
-        if !self.ensure(conn, unit.tenant, decision, &staged.overlay).await? {
-            return Ok(Err(SubmitError::Internal));
-        }
+    ) -> Result<Result<Done, Refusal>, SubmitError> {
         if self.is_unreadable(unit.tenant, decision, &staged.overlay) {
-            return Ok(Err(SubmitError::NewerEvent));
+            return Err(SubmitError::NewerEvent);
         }
         let verdict = self.check_expected(unit).and_then(|()| {
             let layers = self.layers(unit.tenant, &staged.overlay);
@@ -299,13 +326,13 @@ impl<'a> Plan<'a> {
                 Err(_) => Ok(None),
             }
         });
-        Ok(match verdict {
+        match verdict {
             Ok(Some(verdict)) => {
                 self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal)
             }
             Ok(None) => Err(SubmitError::Internal),
             Err(refusal) => Ok(Err(refusal)),
-        })
+        }
     }
 
     fn is_unreadable(&self, tenant: TenantId, decision: &dyn Decision, unit: &Overlay) -> bool {

@@ -31,11 +31,14 @@ impl Queue {
     }
 
     /// Waits for a job, then takes whatever else has queued, at most `commands_max` commands (but at least one job).
-    /// There is no timer: while one batch commits, the next one queues. `None` once everybody has gone.
+    /// There is no timer: while one batch commits, the next one queues. But whoever can be heard at once is heard first:
+    /// the callers of the last batch send their next commands at the same moment, and a batch of a few costs as much as
+    /// one of many. `None` once everybody has gone.
     pub(crate) async fn next_batch(&mut self, commands_max: usize) -> Option<Vec<Job>> {
         if self.waiting == 0 {
             let job = self.receiver.recv().await?;
             self.sort_in(job);
+            tokio::task::yield_now().await;
         }
         while self.waiting < self.capacity
             && let Ok(job) = self.receiver.try_recv()

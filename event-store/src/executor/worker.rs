@@ -15,8 +15,9 @@ use crate::epoch;
 use crate::trace::{self, TRACES};
 use crate::unit::Unit;
 
-/// How long a batch whose outcome is not known waits for the database to come back.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after it was queued a command may still be tried, or its outcome looked for. Shorter than a request may
+/// take, so that nothing is begun for a caller who was told already that there is no outcome.
+const TRIED_WITHIN: Duration = Duration::from_secs(9);
 
 /// Pause between two attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,8 +45,9 @@ impl Worker {
         while let Some(jobs) = queue.next_batch(self.options.batch_max).await {
             let taken = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
             self.options.metrics.queue_length.dec_by(taken);
-            let (jobs, late): (Vec<Job>, Vec<Job>) =
-                jobs.into_iter().partition(|job| job.queued_at.elapsed() <= self.options.wait_max);
+            let (jobs, late): (Vec<Job>, Vec<Job>) = jobs
+                .into_iter()
+                .partition(|job| job.queued_at.elapsed() <= self.options.wait_max && !job.answer.is_closed());
             for job in late {
                 let count = job.units.len();
                 self.options.metrics.unjudged(&job.units, &SubmitError::Overloaded);
@@ -57,7 +59,7 @@ impl Worker {
             let span = tracing::info_span!(target: TRACES, "batch", units = units.len());
             let requests = units.iter().map(|unit| (unit.cause.trace.as_deref(), unit.cause.span.as_deref()));
             trace::link(&span, requests);
-            let outcomes = self.run_units(&units).instrument(span).await;
+            let outcomes = self.run_units(&units, first + TRIED_WITHIN).instrument(span).await;
             self.options.metrics.outcomes(&units, &outcomes);
             let mut outcomes = outcomes.into_iter();
             for job in jobs {
@@ -72,8 +74,7 @@ impl Worker {
         }
     }
 
-    async fn run_units(&mut self, units: &[&Unit]) -> Outcomes {
-        let deadline = Instant::now() + RESOLVE_TIMEOUT;
+    async fn run_units(&mut self, units: &[&Unit], deadline: Instant) -> Outcomes {
         let mut locked = false;
         loop {
             let Some(mut conn) = self.connection(deadline).await else {

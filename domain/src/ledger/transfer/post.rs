@@ -1,7 +1,5 @@
 //! Moving money, or setting it aside.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +28,7 @@ pub const HOLD_SECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
 pub struct HoldRequest {
     /// After how many seconds the hold ends by itself; it never does if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = HOLD_SECONDS_MAX))]
     pub expires_in: Option<u64>,
 }
 
@@ -41,6 +40,7 @@ pub struct TransferRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<TransferId>,
     /// What moves where: 2 to 100 legs, whose debits and credits balance in every currency.
+    #[schemars(length(min = LEGS_MIN, max = LEGS_MAX))]
     pub legs: Vec<LegRequest>,
     /// Set the money aside instead of moving it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,12 +101,7 @@ impl PostTransfer {
         if self.legs.iter().any(|leg| leg.amount.is_zero()) {
             return Err(LedgerError::AmountNotPositive);
         }
-        let mut accounts = BTreeSet::new();
-        for LegRequest { account_id, .. } in &self.legs {
-            if !accounts.insert(account_id) {
-                return Err(LedgerError::SameAccount { account_id: *account_id });
-            }
-        }
+        self.of_different_accounts()?;
         self.balanced()?;
         match self.hold.and_then(|hold| hold.expires_in) {
             Some(seconds) if !(1..=HOLD_SECONDS_MAX).contains(&seconds) => {
@@ -116,12 +111,24 @@ impl PostTransfer {
         }
     }
 
+    /// Legs are few: comparing each with those before it costs less than a set of them.
+    fn of_different_accounts(&self) -> Result<(), LedgerError> {
+        let mut earlier = self.legs.iter().enumerate();
+        match earlier.find(|(n, leg)| self.legs.iter().take(*n).any(|it| it.account_id == leg.account_id)) {
+            Some((_, leg)) => Err(LedgerError::SameAccount { account_id: leg.account_id }),
+            None => Ok(()),
+        }
+    }
+
     fn balanced(&self) -> Result<(), LedgerError> {
-        let mut sums = BTreeMap::<Currency, (Balance, Balance)>::new();
+        let mut sums: Vec<(Currency, Balance, Balance)> = Vec::new();
         for LegRequest { account_id, side, amount } in &self.legs {
-            let (debits, credits) = sums
-                .entry(amount.currency())
-                .or_insert_with(|| (Balance::zero(amount.currency()), Balance::zero(amount.currency())));
+            let currency = amount.currency();
+            let at = sums.iter().position(|(it, ..)| *it == currency).unwrap_or_else(|| {
+                sums.push((currency, Balance::zero(currency), Balance::zero(currency)));
+                sums.len() - 1
+            });
+            let Some((_, debits, credits)) = sums.get_mut(at) else { continue };
             let sum = match side {
                 Side::Debit => debits,
                 Side::Credit => credits,
@@ -130,8 +137,9 @@ impl PostTransfer {
                 .checked_add((*amount).into())
                 .map_err(|_| LedgerError::BalanceOverflow { account_id: *account_id })?;
         }
-        match sums.into_iter().find(|(_, (debits, credits))| debits != credits) {
-            Some((currency, (debits, credits))) => {
+        let unbalanced = sums.into_iter().filter(|(_, debits, credits)| debits != credits);
+        match unbalanced.min_by_key(|(currency, ..)| *currency) {
+            Some((currency, debits, credits)) => {
                 Err(LedgerError::UnbalancedLegs { currency, debits, credits })
             }
             None => Ok(()),
