@@ -1,5 +1,7 @@
 //! From a unit to an HTTP answer.
 
+use std::collections::HashSet;
+
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -88,8 +90,27 @@ impl App {
         location: &str,
         decision: impl Decision + 'static,
     ) -> Result<Response, Problem> {
-        let mut unit = Unit::new(caller.tenant, cause(caller), decision).expecting(expected);
-        unit.key = key;
+        let unit = Unit { key, ..Unit::new(caller.tenant, cause(caller), decision).expecting(expected) };
+        self.answer(unit, location).await
+    }
+
+    /// Runs a command that makes something new, whose id is the one of `minted` unless the caller gave another.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_new(
+        &self,
+        caller: &Caller,
+        key: Option<IdempotencyKey>,
+        minted: StreamId,
+        location: &str,
+        decision: impl Decision + 'static,
+    ) -> Result<Response, Problem> {
+        let unit = Unit { key, ..Unit::new(caller.tenant, cause(caller), decision).minting(minted) };
+        self.answer(unit, location).await
+    }
+
+    async fn answer(&self, unit: Unit, location: &str) -> Result<Response, Problem> {
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let position = receipt.position;
         let mut response = match receipt.results.into_iter().next() {
@@ -110,10 +131,10 @@ impl App {
         caller: &Caller,
         key: Option<IdempotencyKey>,
         linkage: Linkage,
+        minted: HashSet<StreamId>,
         decisions: Vec<Box<dyn Decision>>,
     ) -> Result<Response, Problem> {
-        let unit =
-            Unit { tenant: caller.tenant, cause: cause(caller), key, expected: None, linkage, decisions };
+        let unit = Unit { key, linkage, minted, decisions, ..Unit::empty(caller.tenant, cause(caller)) };
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let results: Vec<ItemResult> = receipt.results.into_iter().map(item_result).collect();
         let refusals = refusals(&results);

@@ -2,6 +2,7 @@
 
 use axum::routing::get;
 use axum::{Json, Router};
+use service_kit::openapi::{self, Way};
 use service_kit::token::PublicKeys;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,10 +32,24 @@ pub mod transfers;
 )]
 struct Document;
 
+/// What can be done with a thing that was just made. An answer about an existing thing tells nothing new.
+const WAYS: &[Way] = &[
+    way("openAccount", "freezeAccount"),
+    way("openAccount", "unfreezeAccount"),
+    way("openAccount", "closeAccount"),
+    way("postTransfer", "postHold"),
+    way("postTransfer", "voidHold"),
+    way("postTransfer", "reverseTransfer"),
+];
+
+const fn way(from: &'static str, to: &'static str) -> Way {
+    Way { from, to, parameter: "id", value: "$response.body#/id" }
+}
+
 /// Every command, with its description.
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let mut all = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(accounts::open))
         .routes(routes!(accounts::freeze))
         .routes(routes!(accounts::unfreeze))
@@ -44,7 +59,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(transfers::void_hold))
         .routes(routes!(transfers::reverse))
         .merge(batches::routes())
-        .routes(routes!(periods::close))
+        .routes(routes!(periods::close));
+    openapi::link(all.get_openapi_mut(), WAYS);
+    all
 }
 
 /// The public keys of our tokens, for services that verify them themselves.

@@ -7,6 +7,8 @@ use domain::ledger::{
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -14,13 +16,38 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::routes::batches::BatchRequest;
 
 fn lent<T: JsonSchema>() -> RefOr<Schema> {
+    serde_json::from_value(described::<T>()).unwrap_or_else(|_| RefOr::T(Schema::Object(Object::new())))
+}
+
+fn described<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|it| {
         it.inline_subschemas = true;
         it.meta_schema = None;
     });
-    let schema = settings.into_generator().into_root_schema_for::<T>();
-    serde_json::from_value(schema.into()).unwrap_or_else(|_| RefOr::T(Schema::Object(Object::new())))
+    let settings = settings.with_transform(RecursiveTransform(reworded));
+    settings.into_generator().into_root_schema_for::<T>().into()
 }
+
+/// The library of the description knows no `const`, no schema of a text that does not say that it is one, and no default
+/// that is nothing.
+fn reworded(schema: &mut schemars::Schema) {
+    if schema.get("default") == Some(&Value::Null) {
+        schema.remove("default");
+    }
+    if let Some(value) = schema.remove("const") {
+        schema.insert("enum".to_owned(), Value::Array(vec![value]));
+    }
+    // The released schemas of events do not say it, since what is stored is taken as it is.
+    if schema.get("maxLength").is_some() && schema.get("pattern").is_none() {
+        schema.insert("pattern".to_owned(), Value::from(TEXT_PATTERN));
+    }
+    if schema.get("pattern").is_some() && schema.get("type").is_none() {
+        schema.insert("type".to_owned(), Value::from("string"));
+    }
+}
+
+/// What a text for people must not hold: control characters, and what turns the direction of writing.
+const TEXT_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
 
 macro_rules! lend {
     ($($name:ident for $request:ty;)*) => {$(
@@ -49,4 +76,43 @@ lend! {
     ReverseBody for ReverseRequest;
     ClosePeriodBody for ClosePeriodRequest;
     BatchBody for BatchRequest;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn keeps_every_word<T: JsonSchema>() {
+        assert_eq!(serde_json::to_value(lent::<T>()).unwrap(), described::<T>(), "{}", T::schema_name());
+    }
+
+    #[test]
+    fn texts_are_described_as_they_are_taken() {
+        let bounds = TEXT_PATTERN.trim_start_matches("^[^").trim_end_matches("]*$");
+        let code = |at: &str| u32::from_str_radix(at.trim_start_matches("\\u"), 16).unwrap();
+        let mut described = std::collections::BTreeSet::new();
+        let mut rest = bounds;
+        while !rest.is_empty() {
+            let first = code(&rest[..6]);
+            let is_range = rest[6..].starts_with('-');
+            described.extend(first..=if is_range { code(&rest[7..13]) } else { first });
+            rest = &rest[if is_range { 13 } else { 6 }..];
+        }
+        for char in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let refused = domain::metadata::Label::parse(format!("a{char}b").as_str()).is_err();
+            assert_eq!(refused, described.contains(&u32::from(char)), "{:x}", u32::from(char));
+        }
+    }
+
+    #[test]
+    fn the_description_says_all_that_the_types_say() {
+        keeps_every_word::<OpenAccountRequest>();
+        keeps_every_word::<FreezeRequest>();
+        keeps_every_word::<TransferRequest>();
+        keeps_every_word::<PostHoldRequest>();
+        keeps_every_word::<ReverseRequest>();
+        keeps_every_word::<ClosePeriodRequest>();
+        keeps_every_word::<BatchRequest>();
+    }
 }

@@ -3,6 +3,9 @@
 use query_api::{Config, QueryApi};
 use service_kit::{config, serve, shutdown, telemetry};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     service_kit::install_crypto();

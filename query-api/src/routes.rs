@@ -17,9 +17,11 @@ mod trial_balance;
 use std::sync::Arc;
 
 use axum::{Extension, Router};
+use domain::{ErrorKind, metadata, money};
 use service_kit::access::{Audited, Permission, permissions as may, verified_by};
+use service_kit::body::ParseCodes;
 use service_kit::health::Health;
-use service_kit::openapi;
+use service_kit::openapi::{self, Way};
 use service_kit::problem::{PROBLEM_JSON, ProblemBody};
 use service_kit::token::Verifier;
 use utoipa::ToSchema;
@@ -31,9 +33,30 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
+/// What can be asked of what a list shows first.
+const WAYS: &[Way] = &[
+    way("listAccounts", "getAccount", "account_id", "$response.body#/items/0/account_id"),
+    way("listAccounts", "getBalance", "account_id", "$response.body#/items/0/account_id"),
+    way("listAccounts", "listEntries", "account_id", "$response.body#/items/0/account_id"),
+    way("listAccounts", "getStatement", "account_id", "$response.body#/items/0/account_id"),
+    way("listTransfers", "getTransfer", "transfer_id", "$response.body#/items/0/transfer_id"),
+    way("listEvents", "getEvent", "position", "$response.body#/items/0/position"),
+    way("listEvents", "getCausation", "position", "$response.body#/items/0/position"),
+    way("searchTrail", "getTrailEntry", "position", "$response.body#/items/0/position"),
+    way("exportTrail", "getTrailExport", "export_id", "$response.body#/export_id"),
+    way("exportTrail", "getTrailExportContent", "export_id", "$response.body#/export_id"),
+];
+
+const fn way(from: &'static str, to: &'static str, parameter: &'static str, value: &'static str) -> Way {
+    Way { from, to, parameter, value }
+}
+
+/// Kinds of the codes that domain types report while parameters and bodies are parsed.
+const PARSE_CODES: &[&[(&str, ErrorKind)]] = &[money::PARSE_CODES, metadata::PARSE_CODES];
+
 /// The one list.
 fn all() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info()).build())
+    let mut all = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info()).build())
         .routes(needs::<may::ReadAccounts>(routes!(accounts::list)))
         .routes(needs::<may::ReadAccounts>(routes!(accounts::find)))
         .routes(needs::<may::ReadAccounts>(routes!(accounts::balance)))
@@ -56,7 +79,9 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadTrail>(routes!(audit::exports::list)))
         .routes(needs::<may::ReadTrail>(routes!(audit::exports::find)))
         .routes(needs::<may::ExportTrail>(routes!(audit::exports::content)))
-        .routes(needs::<may::ReadProjections>(routes!(projections::list)))
+        .routes(needs::<may::ReadProjections>(routes!(projections::list)));
+    openapi::link(all.get_openapi_mut(), WAYS);
+    all
 }
 
 fn info() -> Info {
@@ -82,6 +107,7 @@ pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Resul
     let described = openapi::routes(&openapi::complete(description))?;
     let recorder = Arc::clone(&app.recorder);
     let router = verified_by(router.with_state(app), verifier).layer(Extension(recorder));
+    let router = router.layer(Extension(ParseCodes(PARSE_CODES)));
     Ok(router
         .merge(health.routes())
         .merge(described)

@@ -16,7 +16,7 @@ mod nats;
 mod ports;
 mod postgres;
 mod probe;
-mod processes;
+pub mod processes;
 pub mod run_file;
 pub mod secrets;
 mod services;

@@ -22,6 +22,7 @@ use domain::ids::TenantId;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
+use sabotage::Guard;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -201,6 +202,9 @@ impl Recorder {
     /// # Errors
     /// If that cannot be written: then it must not be read.
     pub async fn read(&self, asked: &Asking<'_>, query: Option<&str>) -> Result<(), Problem> {
+        if !sabotage::stands(Guard::AuditBeforeAnswer) {
+            return Ok(());
+        }
         let (exact, coarse) = self.words.resources(asked.template, asked.path);
         let filters = query.map(|it| self.words.filters(it)).unwrap_or_default();
         let exact = Attempt::new(asked.caller, asked.action, &exact, What::Read { filters });

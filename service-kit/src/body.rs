@@ -33,7 +33,7 @@ pub(crate) struct BodyTimeout(pub(crate) Duration);
 
 const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// A JSON body, in and out. In: the media type must say so, within the route's limit and time; fields given twice and
+/// A JSON body, in and out. In: the media type must say so, without an encoding, within the route's limit and time; fields given twice and
 /// NUL characters are refused at any depth. Unknown fields are refused where `T` denies them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
@@ -44,6 +44,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, ""));
+        }
+        if is_encoded(request.headers()) {
+            return Err(Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not taken"));
         }
         let codes = request.extensions().get::<ParseCodes>().copied().unwrap_or(ParseCodes(&[]));
         parse(&read(request).await?, codes).map(Self)
@@ -149,6 +152,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
         && parts
             .all(|it| it.is_empty() || !it.to_ascii_lowercase().starts_with("charset") || is_utf8_charset(it))
+}
+
+/// Bodies are taken as they are: what says that it is packed would not be what it seems.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.into_iter().any(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_utf8_charset(parameter: &str) -> bool {

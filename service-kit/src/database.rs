@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sabotage::Guard;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row};
@@ -81,7 +82,9 @@ pub async fn connect_pool(config: &DatabaseConfig, purpose: Purpose) -> Result<P
         .max_lifetime(CONNECTION_AGE_MAX)
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.execute(CLEAN).await?;
+                if sabotage::stands(Guard::CleanRelease) {
+                    connection.execute(CLEAN).await?;
+                }
                 Ok(true)
             })
         })
@@ -104,7 +107,10 @@ pub fn connect_options(config: &DatabaseConfig, purpose: Purpose) -> Result<PgCo
         ("statement_timeout", milliseconds(config.statement_timeout)),
         ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_MAX)),
-        ("synchronous_commit", "on".to_owned()),
+        (
+            "synchronous_commit",
+            if sabotage::stands(Guard::SynchronousCommit) { "on" } else { "off" }.to_owned(),
+        ),
         ("timezone", "UTC".to_owned()),
         ("jit", "off".to_owned()),
     ]))

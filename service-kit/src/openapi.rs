@@ -6,8 +6,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::Components;
+use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::schema::{Components, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
@@ -41,6 +42,41 @@ const REFUSALS: [(&str, &str); 5] = [
     ("503", "Not now; see Retry-After."),
 ];
 
+/// Refusals of operations that take a body.
+const BODY_REFUSALS: [(&str, &str); 3] = [
+    ("408", "The body did not arrive in time."),
+    ("413", "The body is larger than the route takes."),
+    ("415", "The body is not declared as JSON, or is encoded."),
+];
+
+/// The refusal of operations that remember a key.
+const KEY_REFUSAL: (&str, &str) = ("422", "The key was used for another request.");
+
+/// What a position in the log looks like: the epoch and a number.
+pub const POSITION_PATTERN: &str = "^[0-9]{1,9}-[0-9]{1,18}$";
+
+/// What the headers of our own look like, by name.
+const HEADER_PATTERNS: [(&str, &str); 4] = [
+    ("Idempotency-Key", "^[!-~]([ -~]{0,253}[!-~])?$"),
+    ("If-Match", "^(\\*|[0-9]{1,18}|\"[0-9]{1,18}\")$"),
+    ("Quipu-Position", POSITION_PATTERN),
+    ("Last-Event-ID", POSITION_PATTERN),
+];
+
+/// A way from the answer of an operation to a request that it makes possible. A client's tools follow it, and so does a
+/// test that walks through the interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    /// `operationId` of what answered.
+    pub from: &'static str,
+    /// `operationId` of what can be asked then.
+    pub to: &'static str,
+    /// The path parameter of that request.
+    pub parameter: &'static str,
+    /// Where the answer has its value, as a runtime expression of OpenAPI.
+    pub value: &'static str,
+}
+
 /// Serves a document and the page. Merge it into a router before it is hardened.
 pub fn routes(document: &OpenApi) -> Result<Router, serde_json::Error> {
     let json = Bytes::from(serde_json::to_vec(document)?);
@@ -65,12 +101,28 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    for item in document.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
-        operations.into_iter().flatten().for_each(complete_operation);
-    }
+    document.paths.paths.values_mut().flat_map(operations).for_each(complete_operation);
     document
+}
+
+/// Writes ways into a document, each into every answer of its operation that tells of success.
+pub fn link(document: &mut OpenApi, ways: &[Way]) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        for way in ways.iter().filter(|it| operation.operation_id.as_deref() == Some(it.from)) {
+            let link = LinkBuilder::new().operation_id(way.to).parameter(way.parameter, way.value).build();
+            for (_, response) in operation.responses.responses.iter_mut().filter(|it| it.0.starts_with('2')) {
+                if let RefOr::T(response) = response {
+                    response.links.insert(way.to.to_owned(), RefOr::T(link.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head]
+        .into_iter()
+        .flatten()
 }
 
 /// Writes the permission of an operation into its description.
@@ -94,13 +146,32 @@ fn complete_operation(operation: &mut Operation) {
     if operation.security.is_none() {
         operation.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
     }
-    for (status, description) in REFUSALS {
+    operation.parameters.iter_mut().flatten().for_each(complete_parameter);
+    let of_bodies = BODY_REFUSALS.into_iter().filter(|_| operation.request_body.is_some());
+    let is_key = |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.name == "Idempotency-Key");
+    let remembers = operation.parameters.iter().flatten().any(is_key);
+    let of_keys = remembers.then_some(KEY_REFUSAL);
+    for (status, description) in REFUSALS.into_iter().chain(of_bodies).chain(of_keys) {
         if public && matches!(status, "401" | "403") {
             continue;
         }
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
         let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+    }
+}
+
+/// Says what a header of ours looks like. A parameter that may be left out is no `null`: a query or a header has none.
+fn complete_parameter(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
+    if let SchemaType::Array(types) = &schema.schema_type
+        && let [one, Type::Null] | [Type::Null, one] = types.as_slice()
+    {
+        schema.schema_type = SchemaType::Type(one.clone());
+    }
+    if let Some((_, pattern)) = HEADER_PATTERNS.iter().find(|(name, _)| *name == parameter.name) {
+        schema.pattern = Some((*pattern).to_owned());
     }
 }
 
@@ -168,6 +239,7 @@ mod tests {
         assert!(json["components"]["schemas"]["Problem"]["properties"]["trace_id"].is_object());
         assert!(json["components"]["schemas"]["FieldProblem"].is_object());
         assert!(json["paths"]["/v1/public"]["get"]["responses"]["401"].is_null());
+        assert!(operation["responses"]["415"].is_null(), "it takes no body");
         for responses in ["/v1/things", "/v1/public"].map(|it| &json["paths"][it]["get"]["responses"]) {
             for response in responses.as_object().unwrap().values() {
                 assert!(!response["description"].as_str().unwrap().is_empty());

@@ -309,7 +309,10 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
+        | sqlx::Error::WorkerCrashed
+        // A server that dies while it is talked to says nothing that makes sense; another connection may.
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed => true,
         // Connection lost; resources; shutdown, start-up, statement timeout; lock timeout; idle in transaction.
         sqlx::Error::Database(it) => it.code().is_some_and(|code| {
             let passing = ["08", "53", "57P", "57014", "55P03", "25P0"];
@@ -380,7 +383,7 @@ mod tests {
 
     #[test]
     fn faults_do_not_tell_their_cause_and_unavailability_says_when_to_retry() {
-        let fault = Problem::from(sqlx::Error::Protocol("password=hunter2".into()));
+        let fault = Problem::from(sqlx::Error::Configuration("password=hunter2".into()));
         assert_eq!(fault.code(), "internal.fault");
         assert!(!format!("{fault:?}").contains("hunter2"));
         let response = Problem::from(sqlx::Error::PoolTimedOut).into_response();

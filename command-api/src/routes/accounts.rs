@@ -42,8 +42,9 @@ pub async fn open(
     let request =
         Fingerprinted { route: "POST /v1/ledger/accounts", path: &[], if_match: IfMatch(None), body: &body };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let decision = body.into_decision(AccountId::new(Uuid::now_v7()));
-    app.run(allowed.caller(), key, None, LOCATION, decision).await
+    let minted = AccountId::new(Uuid::now_v7());
+    let decision = body.into_decision(minted);
+    app.run_new(allowed.caller(), key, account::stream(minted), LOCATION, decision).await
 }
 
 /// Freezes an account

@@ -1,12 +1,15 @@
 //! Many items in one request, in one transaction: each by itself, or all or none.
 
+use std::collections::HashSet;
+
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use domain::ids::{AccountId, TransferId};
 use domain::ledger::{
-    OpenAccountRequest, PostHold, PostHoldRequest, ReverseRequest, ReverseTransfer, TransferRequest, VoidHold,
+    OpenAccountRequest, PostHold, PostHoldRequest, ReverseRequest, ReverseTransfer, TransferRequest,
+    VoidHold, account, transfer,
 };
-use domain::{CodeDoc, Decision, ErrorKind};
+use domain::{CodeDoc, Decision, ErrorKind, StreamId};
 use event_store::Linkage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,18 +97,21 @@ impl Item {
         }
     }
 
-    fn into_decision(self) -> Box<dyn Decision> {
-        let fresh = || TransferId::new(Uuid::now_v7());
+    fn into_decision(self, minted: &mut HashSet<StreamId>) -> Box<dyn Decision> {
         match self {
-            Self::OpenAccount(request) => Box::new(request.into_decision(AccountId::new(Uuid::now_v7()))),
-            Self::Transfer(request) => Box::new(request.into_decision(fresh())),
+            Self::OpenAccount(request) => {
+                let id = AccountId::new(Uuid::now_v7());
+                minted.insert(account::stream(id));
+                Box::new(request.into_decision(id))
+            }
+            Self::Transfer(request) => Box::new(request.into_decision(mint_transfer(minted))),
             Self::Post(HoldItem { transfer_id, with }) => {
                 Box::new(PostHold { transfer_id, amount: with.amount, effective_at: with.effective_at })
             }
             Self::Void(VoidItem { transfer_id }) => Box::new(VoidHold { transfer_id }),
             Self::Reverse(HoldItem { transfer_id, with }) => Box::new(ReverseTransfer {
                 transfer_id,
-                reversal_id: with.id.unwrap_or_else(fresh),
+                reversal_id: with.id.unwrap_or_else(|| mint_transfer(minted)),
                 amount: with.amount,
                 effective_at: with.effective_at,
             }),
@@ -154,8 +160,15 @@ pub async fn run(
         Fingerprinted { route: "POST /v1/ledger/batches", path: &[], if_match: IfMatch(None), body: &body };
     let key = key.stands_for(&app.master, caller, &request)?;
     let linkage = if body.atomic { Linkage::AllOrNone } else { Linkage::Each };
-    let decisions = body.items.into_iter().map(Item::into_decision).collect();
-    app.run_batch(caller, key, linkage, decisions).await
+    let mut minted = HashSet::new();
+    let decisions = body.items.into_iter().map(|item| item.into_decision(&mut minted)).collect();
+    app.run_batch(caller, key, linkage, minted, decisions).await
+}
+
+fn mint_transfer(minted: &mut HashSet<StreamId>) -> TransferId {
+    let id = TransferId::new(Uuid::now_v7());
+    minted.insert(transfer::stream(id));
+    id
 }
 
 fn check(body: &BatchRequest, granted: impl Fn(&str) -> bool) -> Result<(), Problem> {

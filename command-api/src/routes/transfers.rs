@@ -48,8 +48,9 @@ pub async fn post(
     let request =
         Fingerprinted { route: "POST /v1/ledger/transfers", path: &[], if_match: IfMatch(None), body: &body };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let decision = body.into_decision(TransferId::new(Uuid::now_v7()));
-    app.run(allowed.caller(), key, None, LOCATION, decision).await
+    let minted = TransferId::new(Uuid::now_v7());
+    let decision = body.into_decision(minted);
+    app.run_new(allowed.caller(), key, transfer::stream(minted), LOCATION, decision).await
 }
 
 /// Posts a hold

@@ -5,6 +5,7 @@ use event_schemas::envelope::LogPosition;
 use read_models::EventIndex;
 use read_models::event_index::{EventFilter, EventOrder};
 use read_models::progress::Touch;
+use sabotage::Guard;
 use service_kit::problem::Problem;
 
 use super::{Frame, Look, News, Source};
@@ -50,7 +51,8 @@ impl Source for EventFeed {
         }
         let after = self.after.position;
         let reached = LogPosition { epoch, position: served.reached };
-        let until = served.position.min(after.saturating_add(POSITIONS_MAX));
+        let end = if sabotage::stands(Guard::IndexBound) { served.position } else { served.head };
+        let until = end.min(after.saturating_add(POSITIONS_MAX));
         if until <= after {
             reading.tx.end().await?;
             return Ok(Look::News(News { frames: vec![], at: self.after, reached, more: false }));

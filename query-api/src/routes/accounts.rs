@@ -60,6 +60,7 @@ pub(crate) struct AccountsQuery {
     #[param(inline)]
     sort: Option<AccountSort>,
     /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -71,6 +72,7 @@ pub(crate) struct AccountsQuery {
 #[utoipa::path(get, operation_id = "listAccounts", path = "/v1/ledger/accounts", tag = "ledger",
     params(AccountsQuery), responses(
     (status = 200, description = "A page of accounts.", body = Page<AccountRow>),
+    (status = 422, description = "The currency is not in use.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(
     State(app): State<App>,
@@ -136,10 +138,10 @@ pub(crate) struct BalanceQuery {
     #[param(inline)]
     basis: Option<Basis>,
     /// As of a version of the account.
-    #[param(example = 7)]
+    #[param(example = 7, minimum = 1)]
     at_version: Option<i64>,
     /// As of a position of the log.
-    #[param(example = "1-4711")]
+    #[param(example = "1-4711", pattern = r"^[0-9]{1,9}-[0-9]{1,18}$")]
     at_position: Option<String>,
 }
 

@@ -22,6 +22,7 @@ use crate::reading::{Conditions, limit, listed};
 #[into_params(parameter_in = Query)]
 pub(crate) struct EntriesQuery {
     /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -56,14 +56,16 @@ pub(crate) struct EventsQuery {
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
     /// Only those behind this position.
-    #[param(example = "1-4711")]
+    #[param(example = "1-4711", pattern = r"^[0-9]{1,9}-[0-9]{1,18}$")]
     after: Option<String>,
     /// Only those before this position.
+    #[param(pattern = r"^[0-9]{1,9}-[0-9]{1,18}$")]
     before: Option<String>,
     /// The newest first, if left out.
     #[param(inline)]
     order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -44,7 +44,7 @@ pub(crate) struct LiveQuery {
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     from: Option<Moment>,
     /// Begin behind this position; `Last-Event-ID` counts for more.
-    #[param(example = "1-4711")]
+    #[param(example = "1-4711", pattern = r"^[0-9]{1,9}-[0-9]{1,18}$")]
     after: Option<String>,
 }
 

@@ -52,6 +52,7 @@ pub(crate) struct StatementQuery {
     #[param(inline)]
     format: Option<Format>,
     /// Lines of a page, 1 to 200; 50 if left out. JSON only.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before. JSON only.
     cursor: Option<String>,

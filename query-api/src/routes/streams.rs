@@ -40,6 +40,7 @@ pub(crate) struct StreamQuery {
     #[param(inline)]
     order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -144,16 +145,16 @@ async fn section(
 #[into_params(parameter_in = Query)]
 pub(crate) struct StateQuery {
     /// As of a version; 0 is before the first event.
-    #[param(example = 7)]
+    #[param(example = 7, minimum = 1)]
     version: Option<i64>,
     /// As of a position of the log.
-    #[param(example = "1-4711")]
+    #[param(example = "1-4711", pattern = r"^[0-9]{1,9}-[0-9]{1,18}$")]
     position: Option<String>,
     /// As of a moment that has passed, inclusive.
     #[param(value_type = Option<chrono::DateTime<Utc>>)]
     as_of: Option<Moment>,
     /// Another point to compare it with, in any order: a version, a position or a moment, told apart by their forms.
-    #[param(example = "3")]
+    #[param(example = "3", pattern = "^[0-9]")]
     compare_to: Option<String>,
 }
 

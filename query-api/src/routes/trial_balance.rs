@@ -25,6 +25,7 @@ pub(crate) struct TrialBalanceQuery {
     #[param(value_type = Option<DateTime<Utc>>)]
     as_of: Option<Moment>,
     /// Accounts of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -147,6 +147,21 @@ async fn the_media_type_must_say_json() {
 }
 
 #[tokio::test]
+async fn a_body_that_says_it_is_packed_is_refused() {
+    for (encoding, expected) in
+        [("identity", 200), ("Identity", 200), ("gzip", 415), ("br, identity", 415), ("", 415)]
+    {
+        let router =
+            Router::new().route("/take", post(|Json(it): Json<Transfer>| async move { Json(it.legs.len()) }));
+        let request = Request::builder().uri("/take").method("POST");
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::CONTENT_ENCODING, encoding).body(Body::from("{\"legs\":[]}"));
+        let response = router.oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{encoding}");
+    }
+}
+
+#[tokio::test]
 async fn a_large_body_is_refused() {
     let (status, body) = answer("/take", Some("application/json"), vec![b' '; 101]).await;
     assert_eq!((status, &body["code"]), (413, &json!("request.body-too-large")));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use sabotage::Guard;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -119,7 +120,9 @@ impl AsyncRead for Guarded {
                 this.arrived(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if matches!(this.phase.at(), SILENT | HEAD) => {
+            Poll::Pending
+                if matches!(this.phase.at(), SILENT | HEAD) && sabotage::stands(Guard::HeaderTimeout) =>
+            {
                 ready!(this.reading.as_mut().poll(cx));
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no whole head in time")))
             }

@@ -207,6 +207,7 @@ async fn made(reading: &mut Reading, id: ExportId) -> Result<Option<ExportRow>, 
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportsQuery {
     /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
