@@ -23,6 +23,9 @@ use config::Config;
 /// How long the start waits for NATS, which may be down.
 const NATS_WAIT: Duration = Duration::from_secs(2);
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {

@@ -20,8 +20,8 @@ use async_nats::jetstream::stream::Stream;
 use event_schemas::wire::STREAM;
 use event_store::epoch;
 use event_store::log::{self, ReadError};
-use sabotage::Guard;
 use event_store::trace::{self, TRACES};
+use sabotage::Guard;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -159,8 +159,12 @@ impl Publisher {
         self.shared.board.moved(NAME, progress.position, None);
         let mut wake = self.shared.wake.listen();
         let (mut renewed, mut inspected) = (Instant::now(), Instant::now());
+        let mut ahead = None;
         loop {
-            let page = self.page(progress.position).await?;
+            let page = match ahead.take() {
+                Some(page) => page,
+                None => self.page(progress.position).await?,
+            };
             if page.is_empty() {
                 wake.heard(self.shared.timing.poll).await;
                 if self.connects() != connects {
@@ -186,11 +190,16 @@ impl Publisher {
             self.refuse_unconnected()?;
             let payload_max = publish::payload_max(&self.nats);
             let last_recorded = page.last().map(|it| it.recorded_at);
+            if let (false, Some(last)) = (sabotage::stands(Guard::AckBeforeNote), page.last()) {
+                let unsent = Progress { position: last.position, ..progress };
+                self.save(&unsent).await?;
+            }
             let messages =
                 page.iter().map(|it| publish::event(STREAM, it, self.epoch, payload_max)).collect();
             let span = tracing::info_span!(target: TRACES, "publish", events = page.len());
             trace::link_events(&span, &page);
-            let sent = publish::send(&self.context, progress.sequence, messages).instrument(span).await;
+            let sending = publish::send(&self.context, progress.sequence, messages).instrument(span);
+            let (sent, read) = tokio::join!(sending, self.page_after(&page));
             if let Some(position) = sent.position {
                 self.count(position - progress.position);
                 (progress.position, progress.sequence) = (position, sent.sequence);
@@ -203,6 +212,19 @@ impl Publisher {
             if let Some(fault) = sent.failed {
                 return Err(fault);
             }
+            ahead = read?;
+        }
+    }
+
+    /// The page after a full one, read while that is sent. After a short one there is nothing yet.
+    async fn page_after(
+        &self,
+        page: &[event_store::Recorded],
+    ) -> Result<Option<Vec<event_store::Recorded>>, Fault> {
+        let full = i64::try_from(page.len()).is_ok_and(|length| length >= PAGE);
+        match page.last().filter(|_| full) {
+            Some(last) => self.page(last.position).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -155,7 +155,10 @@ async fn claim(follower: &dyn Follower, shared: &Shared) -> Result<Claimed, Faul
         return Ok(Claimed::Inactive { active });
     }
     let checkpoint = lease::checkpoint(&mut conn, follower, head.epoch).await?;
-    if let Some(refusal) = unfit(&checkpoint, &head) {
+    // Judged by a head that was read behind it: since the first one, whoever leads may have gone past that.
+    if unfit(&checkpoint, &head).is_some()
+        && let Some(refusal) = unfit(&checkpoint, &epoch::head(&mut conn).await?)
+    {
         return Ok(Claimed::Refused(refusal));
     }
     let granted = lease::acquire(&mut conn, follower, &shared.instance, shared.timing.lease).await?;

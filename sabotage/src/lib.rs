@@ -1,47 +1,107 @@
-//! Switches that take a guard away, so that the tests can show that it is needed. Only in builds made for that.
+//! Switches that take a guard away, so that the tests can show that it is needed. Only in builds made for that: in any
+//! other one, [`stands`] is a constant, and the compiler removes the question.
+//!
+//! Most guards are asked for where they stand. Those that are written in SQL are taken away by the tests' database
+//! before a test begins; which tests a missing guard must break is told in the tests.
 
-/// A guard that tests may remove.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
-    /// The comparison of read streams with their last versions.
-    VersionCheck,
-    /// The idempotency record in the transaction of the effect.
-    IdempotencyRecord,
-    /// The answer only after the commit.
-    CommitBeforeAnswer,
-    /// The lease epoch in the projector's transaction.
-    LeaseFence,
-    /// The checkpoint in the transaction of the rows.
-    CheckpointWithRows,
-    /// The refusal to read past a hole in the log.
-    Contiguity,
-    /// The parking of a partition that met a poisoned event: without it the event is skipped.
-    Parking,
-    /// The check of what NATS still holds before the publisher goes on.
-    Refill,
-    /// The expiry of holds before a command that meets their account.
-    HoldExpiry,
-    /// The lock on the tables of a read before its snapshot: without it a swap of a rebuilt model shows a gap.
-    ReaderLock,
+macro_rules! guards {
+    ($($(#[$doc:meta])* $guard:ident $name:literal;)*) => {
+        /// A guard that tests may remove.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Guard {
+            $($(#[$doc])* $guard,)*
+        }
+
+        impl Guard {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$guard),*];
+
+            /// The name by which the switch is set.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$guard => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Guard {
-    /// The name by which the switch is set.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::VersionCheck => "version-check",
-            Self::IdempotencyRecord => "idempotency-record",
-            Self::CommitBeforeAnswer => "commit-before-answer",
-            Self::LeaseFence => "lease-fence",
-            Self::CheckpointWithRows => "checkpoint-with-rows",
-            Self::Contiguity => "contiguity",
-            Self::Parking => "parking",
-            Self::Refill => "refill",
-            Self::HoldExpiry => "hold-expiry",
-            Self::ReaderLock => "reader-lock",
-        }
-    }
+guards! {
+    /// The comparison of read streams with their last versions.
+    VersionCheck "version-check";
+    /// The same comparison for a batch that writes nothing, because everything in it is refused.
+    RefusalCheck "refusal-check";
+    /// The idempotency record in the transaction of the effect.
+    IdempotencyRecord "idempotency-record";
+    /// The actor in the scope of an idempotency key.
+    KeyOfActor "key-of-actor";
+    /// The answer only after the commit.
+    CommitBeforeAnswer "commit-before-answer";
+    /// The commit only once it is on disk.
+    SynchronousCommit "synchronous-commit";
+    /// The expiry of holds before a command that meets their account.
+    HoldExpiry "hold-expiry";
+    /// What a state restored from its newest event lacks, added from the claims.
+    CompleteState "complete-state";
+    /// The refusal to read past a hole in the log.
+    Contiguity "contiguity";
+    /// The refusal of a log that goes on on another timeline, as after a restore.
+    Timeline "timeline";
+    /// The order of a page by position: without it, by time, which leaves events of one moment in any order.
+    PositionOrder "position-order";
+    /// The lease epoch in the projector's transaction.
+    LeaseFence "lease-fence";
+    /// That a checkpoint moves only from where its leader believes it to be.
+    CheckpointStands "checkpoint-stands";
+    /// The checkpoint in the transaction of the rows: without it, it is written after them.
+    CheckpointWithRows "checkpoint-with-rows";
+    /// The same: without it, the checkpoint is written before the rows.
+    CheckpointNotFirst "checkpoint-not-first";
+    /// The parking of a partition that met a poisoned event: without it the event is skipped.
+    Parking "parking";
+    /// The halt before an event of a newer build: without it the event is skipped.
+    NewerHeld "newer-held";
+    /// The comparison of a rebuilt model with the live one, before it takes its place.
+    RebuildCompare "rebuild-compare";
+    /// The lock on the tables of a read before its snapshot: without it a swap of a rebuilt model shows a gap.
+    ReaderLock "reader-lock";
+    /// The note of what was published only after NATS has acknowledged it.
+    AckBeforeNote "ack-before-note";
+    /// The check of what NATS still holds before the publisher goes on.
+    Refill "refill";
+    /// The rollback of whatever is open when a connection goes back to its pool.
+    CleanRelease "clean-release";
+    /// The permission that the routes of one operation ask for.
+    Permission "permission";
+    /// The audience of a token.
+    Audience "audience";
+    /// The limit of a body.
+    BodyLimit "body-limit";
+    /// The time that a head may take.
+    HeaderTimeout "header-timeout";
+    /// The record of a sensitive read before its answer.
+    AuditBeforeAnswer "audit-before-answer";
+    /// The refusal to answer with less than the position that the client names.
+    ReadPosition "read-position";
+    /// The limit on how long the reader of a live stream may take nothing.
+    StreamStall "stream-stall";
+    /// The end of a live stream with its token.
+    StreamExpiry "stream-expiry";
+    /// The end of what a live stream sends where the index ends, not where the log does.
+    IndexBound "index-bound";
+    /// In SQL: the lock on the head row before a batch.
+    HeadLock "head-lock";
+    /// In SQL: the same in `store.append_audit`.
+    AuditHeadLock "audit-head-lock";
+    /// In SQL: the trigger that keeps events as they are.
+    AppendOnly "append-only";
+    /// In SQL: the envelope in the hash of an event.
+    LeafField "leaf-field";
+    /// In SQL: the tenant in the key of remembered answers.
+    KeyOfTenant "key-of-tenant";
+    /// In SQL: the row security of one read table.
+    RowSecurity "row-security";
 }
 
 /// Whether `guard` stands. Always, but in a build with the feature `enabled` in which `QUIPU_SABOTAGE` names it.

@@ -134,9 +134,14 @@ pub(crate) async fn release(pool: &PgPool, lease: Lease) -> sqlx::Result<()> {
 }
 
 /// Moves the checkpoint, renews the lease and proves that it is held, in the transaction of the rows. False: undo it.
+///
+/// Nobody waits for the disk when a page is written, so a crash of the database may take the newest pages back, rows and
+/// checkpoint together. A leader that lives through it must not go on from where it was: it would pass over what is gone.
+/// So the checkpoint moves only from where the leader believes it to be.
 pub(crate) async fn advance(
     tx: &mut PgConnection,
     lease: Lease,
+    from: Checkpoint,
     to: Checkpoint,
     length: Duration,
 ) -> sqlx::Result<bool> {
@@ -147,6 +152,7 @@ pub(crate) async fn advance(
          set position = $4, recorded_at = $5, updated_at = clock_timestamp(),
              lease_until = clock_timestamp() + $6::bigint * interval '1 millisecond'
          where model = $1 and version = $2 and (lease_epoch = $3 or not $7::boolean)
+           and (position = $8 or not $9::boolean)
            and epoch = (select epoch from store.log_head)
            and not exists (select from run.active_models a where a.model = $1 and a.version <> $2)",
         lease.model,
@@ -155,7 +161,10 @@ pub(crate) async fn advance(
         to.position,
         to.recorded_at,
         milliseconds(length),
-        sabotage::stands(Guard::LeaseFence)
+        sabotage::stands(Guard::LeaseFence),
+        from.position,
+        // A deposed leader would mostly be stopped by this as well; the test of its own guard must see that one alone.
+        sabotage::stands(Guard::CheckpointStands) && sabotage::stands(Guard::LeaseFence)
     )
     .execute(tx)
     .await?;

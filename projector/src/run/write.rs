@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use sabotage::Guard;
 use futures_util::FutureExt;
 use read_models::Item;
+use sabotage::Guard;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::Instant;
 
@@ -54,8 +54,8 @@ impl Keeping for Leading<'_> {
         self.schema
     }
 
-    async fn advance(&self, tx: &mut PgConnection, _: Checkpoint, to: Checkpoint) -> sqlx::Result<bool> {
-        lease::advance(tx, self.lease, to, self.shared.timing.lease).await
+    async fn advance(&self, tx: &mut PgConnection, from: Checkpoint, to: Checkpoint) -> sqlx::Result<bool> {
+        lease::advance(tx, self.lease, from, to, self.shared.timing.lease).await
     }
 
     async fn park(&self, tx: &mut PgConnection, parks: &[Park]) -> sqlx::Result<()> {
@@ -165,6 +165,10 @@ impl<K: Keeping> Writer<'_, K> {
                 Err(other) => return Err(other),
             };
             match failure {
+                Failing::Newer { position } if !sabotage::stands(Guard::NewerHeld) => {
+                    let newer = all.iter().filter(|item| item.recorded.position == position);
+                    skipped.extend(newer.map(|item| (position, key(item))));
+                }
                 Failing::Newer { position } => {
                     held = Some(position);
                     end = page.partition_point(|entry| entry.recorded.position < position);
@@ -192,6 +196,11 @@ impl<K: Keeping> Writer<'_, K> {
         parks: &[Park],
     ) -> Result<(), Unwritten> {
         let mut tx = self.begin().await?;
+        if !sabotage::stands(Guard::CheckpointNotFirst) {
+            self.advance(&mut tx, from, to).await?;
+            tx.commit().await?;
+            tx = self.begin().await?;
+        }
         self.apply(&mut tx, items).await?;
         if !sabotage::stands(Guard::CheckpointWithRows) {
             tx.commit().await?;
