@@ -1,6 +1,6 @@
 //! The log itself: append-only, walled, hashed, read in order.
 
-use event_store::keyring::leaf;
+use event_store::leaf::leaf;
 use event_store::{Unit, log};
 use sqlx::Executor as _;
 use tests::database::{Database, cause, execute, tenant};
@@ -71,6 +71,15 @@ async fn leaves_are_what_the_standard_says_over_the_stored_text() -> Test {
     for event in &events {
         assert_eq!(leaf(event).as_slice(), event.leaf.as_slice(), "event {}", event.position);
     }
+    // Written a second time, in another language, by whoever looks for a mistake in the first.
+    let differing: i64 = sqlx::query_scalar(
+        "select count(*) from store.events e
+         where e.leaf <> store.leaf(e.tenant_id, e.tenant_seq, e.category, e.stream_id, e.version, e.type,
+                                    e.schema_version, e.event_id, e.recorded_at, e.payload::text, e.meta::text)",
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    assert_eq!(differing, 0);
     Ok(())
 }
 
@@ -206,7 +215,7 @@ async fn the_log_is_found_by_time_and_by_stream_both_ways() -> Test {
 async fn another_timeline_is_refused_until_an_operator_says_what_it_means() -> Test {
     let database = filled().await?;
     let mut conn = database.superuser().await?;
-    conn.execute("update store.log_head set timeline = 7").await?;
+    conn.execute("update store.log_identity set timeline = 7").await?;
     let error = event_store::epoch::check(&mut conn).await.expect_err("it was restored");
     assert!(error.to_string().contains("quipu epoch bump"));
     assert_eq!(event_store::epoch::accept_timeline(&mut conn, true).await?, 2);

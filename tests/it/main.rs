@@ -6,6 +6,7 @@
     reason = "a test may stop at an answer of another shape"
 )]
 
+mod abuse;
 mod audit;
 mod cli;
 mod commands;
@@ -13,6 +14,7 @@ mod contracts;
 mod demo;
 mod executor;
 mod fan_out;
+mod guards;
 mod log;
 mod measure;
 mod measure_rebuild;
@@ -24,4 +26,5 @@ mod rebuild;
 mod restore;
 mod supply;
 mod tidy;
+mod upgrade;
 mod walls;

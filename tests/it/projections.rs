@@ -327,7 +327,8 @@ async fn an_open_transaction_elsewhere_hides_nothing_and_stops_nobody() -> Test 
         accepted(&submit(&executor, t, transfer(account(1), account(2), "0.01")?).await?)?;
         let mut conn = sqlx::ConnectOptions::connect(&database.options("quipu_command")?).await?;
         conn.execute("begin").await?;
-        conn.execute("update store.log_head set position = position + 1").await?;
+        conn.execute("insert into store.log_marks select position + 1, recorded_at from store.log_head")
+            .await?;
         conn.execute("rollback").await?;
         assert_eq!(
             code(&submit(&executor, t, transfer(account(1), account(2), "99.00")?).await?),

@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("service-kit", &["domain", "sabotage"]),
     ("command-api", &["domain", "event-schemas", "event-store", "service-kit"]),
     ("projector", &["domain", "event-schemas", "event-store", "read-models", "sabotage", "service-kit"]),
-    ("query-api", &["domain", "event-schemas", "event-store", "read-models", "service-kit"]),
+    ("query-api", &["domain", "event-schemas", "event-store", "read-models", "sabotage", "service-kit"]),
 ];
 
 /// What the rules may use from elsewhere: nothing that reaches the world.

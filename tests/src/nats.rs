@@ -36,6 +36,18 @@ impl Nats {
         format!("nats://q:q@127.0.0.1:{}", self.port)
     }
 
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().and_then(Child::id)
+    }
+
     /// Kills it, as a power failure would.
     ///
     /// # Errors

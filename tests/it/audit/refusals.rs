@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event_store::{keyring::leaf, log};
+use event_store::{leaf::leaf, log};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;

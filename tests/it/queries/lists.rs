@@ -244,8 +244,8 @@ async fn what_is_not_understood_is_refused_and_never_ignored() -> Test {
     let statement = format!("{}/statement", account(1));
     let mut cases: Vec<(String, &str, u16)> = vec![
         (accounts.clone(), "status=gone", 400),
-        (accounts.clone(), "currency=XXXX", 400),
-        (accounts.clone(), "currency=eur", 400),
+        (accounts.clone(), "currency=XXXX", 422),
+        (accounts.clone(), "currency=eur", 422),
         (accounts.clone(), "sort=balance", 400),
         (accounts.clone(), "sort=", 400),
         (accounts.clone(), "name_prefix=%00", 400),

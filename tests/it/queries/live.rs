@@ -499,7 +499,7 @@ async fn a_stream_of_a_log_that_was_restored_ends_and_cannot_be_resumed() -> Tes
     let mut reader =
         Reader::open(stack.query(&books.token, STREAM).header("Quipu-Position", books.position())).await?;
     let mut conn = stack.database.superuser().await?;
-    execute(&mut conn, "update store.log_head set epoch = epoch + 1".to_owned()).await?;
+    execute(&mut conn, "update store.log_identity set epoch = epoch + 1".to_owned()).await?;
     let last = last_word(&mut reader).await?;
     assert_eq!(last.name, "epoch-changed");
     let refused = answer(resumed(&stack, &books.token, STREAM, &last.id)).await?;

@@ -1,0 +1,251 @@
+//! The one list: which guard carries which promise, and which tests must notice when it is gone.
+
+use std::fmt;
+
+use sabotage::Guard;
+
+/// A test program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Program {
+    /// Tests of the whole system.
+    Whole,
+    /// Tests inside of service-kit.
+    Kit,
+    /// Tests of service-kit over sockets.
+    Edges,
+}
+
+/// A test, by its program and its full name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Case(pub(crate) Program, pub(crate) &'static str);
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+}
+
+/// A guard that is taken away.
+pub(crate) struct Sabotage {
+    pub(crate) guard: Guard,
+    /// What does not hold without it.
+    pub(crate) promise: &'static str,
+    /// Each of them must fail.
+    pub(crate) cases: &'static [Case],
+}
+
+const fn of(guard: Guard, promise: &'static str, cases: &'static [Case]) -> Sabotage {
+    Sabotage { guard, promise, cases }
+}
+
+const fn whole(name: &'static str) -> Case {
+    Case(Program::Whole, name)
+}
+
+const fn kit(name: &'static str) -> Case {
+    Case(Program::Kit, name)
+}
+
+const fn edges(name: &'static str) -> Case {
+    Case(Program::Edges, name)
+}
+
+/// Every guard, in the order of a request's way.
+pub(crate) const SABOTAGES: &[Sabotage] = &[
+    of(
+        Guard::VersionCheck,
+        "what another process has changed is seen before an outcome is given",
+        &[whole("executor::a_refusal_of_one_process_rests_on_what_the_other_committed")],
+    ),
+    of(
+        Guard::RefusalCheck,
+        "a refusal rests on what is true when it is given",
+        &[whole("executor::a_refusal_of_one_process_rests_on_what_the_other_committed")],
+    ),
+    of(
+        Guard::HeadLock,
+        "one batch is appended at a time",
+        &[whole("executor::a_reader_misses_nothing_beside_six_writers_rollbacks_and_a_stalled_transaction")],
+    ),
+    of(
+        Guard::IdempotencyRecord,
+        "a repeated request has one effect and one answer",
+        &[whole("executor::keys_hold_after_a_restart")],
+    ),
+    of(
+        Guard::KeyOfActor,
+        "nobody gets the answer of another actor's key",
+        &[whole("guards::the_same_key_of_two_actors_is_two_keys")],
+    ),
+    of(
+        Guard::KeyOfTenant,
+        "the keys of one tenant are nothing to another",
+        &[whole("executor::sixty_four_copies_of_one_request_have_one_effect_and_one_answer")],
+    ),
+    of(
+        Guard::CommitBeforeAnswer,
+        "what is answered is committed",
+        &[whole("executor::a_killed_connection_loses_and_doubles_nothing")],
+    ),
+    of(
+        Guard::SynchronousCommit,
+        "what is answered is on disk",
+        &[whole("guards::what_is_answered_is_on_disk")],
+    ),
+    of(
+        Guard::HoldExpiry,
+        "a hold past its end binds no money",
+        &[whole("executor::a_command_that_meets_a_due_hold_records_its_expiry_first")],
+    ),
+    of(
+        Guard::CompleteState,
+        "a state restored from its newest event is whole",
+        &[whole("guards::a_process_that_never_saw_a_hold_knows_when_it_ends")],
+    ),
+    of(Guard::AppendOnly, "no event is ever changed", &[whole("log::no_role_can_change_or_remove_an_event")]),
+    of(
+        Guard::LeafField,
+        "the hash of an event covers every field of it",
+        &[whole("log::leaves_are_what_the_standard_says_over_the_stored_text")],
+    ),
+    of(
+        Guard::Contiguity,
+        "a hole in the log is an alarm",
+        &[whole("log::a_hole_is_an_alarm_and_not_waited_for")],
+    ),
+    of(
+        Guard::Timeline,
+        "after a restore nobody goes on until an operator has said what it means",
+        &[whole("log::another_timeline_is_refused_until_an_operator_says_what_it_means")],
+    ),
+    of(
+        Guard::PositionOrder,
+        "followers take events in the order of the log",
+        &[whole("projections::read_models_follow_the_log_while_it_grows")],
+    ),
+    of(
+        Guard::LeaseFence,
+        "a deposed leader writes nothing",
+        &[whole("projections::three_projectors_share_the_work_and_a_frozen_one_writes_nothing")],
+    ),
+    of(
+        Guard::CheckpointStands,
+        "what a crash of the database took back is read again",
+        &[whole("guards::a_leader_that_lives_through_a_crash_reads_again_what_it_took_back")],
+    ),
+    of(
+        Guard::CheckpointWithRows,
+        "rows and checkpoint change in one transaction",
+        &[whole("guards::neither_rows_nor_checkpoint_are_seen_before_the_other")],
+    ),
+    of(
+        Guard::CheckpointNotFirst,
+        "a checkpoint never runs ahead of its rows",
+        &[whole("guards::neither_rows_nor_checkpoint_are_seen_before_the_other")],
+    ),
+    of(
+        Guard::Parking,
+        "an event that cannot be taken parks its partition until it can",
+        &[whole("projections::a_poisoned_event_parks_its_partition_and_nothing_else")],
+    ),
+    of(
+        Guard::NewerHeld,
+        "an event of a newer build is waited for",
+        &[whole("projections::an_event_of_a_newer_build_is_held_and_not_skipped")],
+    ),
+    of(
+        Guard::RebuildCompare,
+        "a rebuilt model that differs does not go live by itself",
+        &[whole(
+            "rebuild::outcomes::what_differs_goes_live_only_when_somebody_says_so_and_comes_back_when_told",
+        )],
+    ),
+    of(
+        Guard::ReaderLock,
+        "a reader never sees a model without its rows while it is swapped",
+        &[whole("rebuild::swaps::a_snapshot_from_before_a_swap_never_reads_what_came_with_it")],
+    ),
+    of(
+        Guard::AckBeforeNote,
+        "published is what NATS has acknowledged",
+        &[whole("guards::what_nats_has_not_acknowledged_is_not_noted_as_published")],
+    ),
+    of(Guard::Refill, "what NATS lost is sent again", &[whole("fan_out::a_wiped_nats_is_filled_again")]),
+    of(
+        Guard::CleanRelease,
+        "nobody works inside a transaction that somebody else left",
+        &[whole("guards::a_begin_that_was_given_up_leaves_nothing_to_the_next_borrower")],
+    ),
+    of(
+        Guard::RowSecurity,
+        "a tenant sees its own rows",
+        &[
+            whole("log::every_table_with_a_tenant_is_walled_for_every_role"),
+            whole("walls::below_http_the_role_of_the_query_api_sees_one_tenant_and_changes_nothing"),
+        ],
+    ),
+    of(
+        Guard::Permission,
+        "every operation asks for its permission",
+        &[whole("commands::commands_are_only_for_those_who_may")],
+    ),
+    of(Guard::Audience, "a token for others is none for us", &[kit("token::tests::no_forgery_is_accepted")]),
+    of(Guard::BodyLimit, "a body has a limit", &[edges("bodies_have_a_limit_and_a_time")]),
+    of(
+        Guard::HeaderTimeout,
+        "a head has a time",
+        &[edges("a_client_that_says_nothing_is_closed"), edges("a_head_that_drips_is_closed")],
+    ),
+    of(
+        Guard::AuditBeforeAnswer,
+        "a sensitive read is recorded before it is answered",
+        &[
+            whole("audit::a_sensitive_read_is_recorded_before_its_answer_whatever_that_is"),
+            whole("audit::what_cannot_be_recorded_is_not_read"),
+        ],
+    ),
+    of(
+        Guard::AuditHeadLock,
+        "entries of the trail are appended one at a time too",
+        &[whole("audit::refusals::processes_append_to_one_day_at_once_without_gaps")],
+    ),
+    of(
+        Guard::ReadPosition,
+        "a read is never older than the position that it names",
+        &[whole(
+            "queries::positions::positions_that_cannot_be_served_are_refused_and_nothing_older_is_answered",
+        )],
+    ),
+    of(
+        Guard::StreamStall,
+        "a live stream whose reader takes nothing ends",
+        &[whole("queries::live::a_reader_that_takes_nothing_is_dropped_and_told_where_to_go_on")],
+    ),
+    of(
+        Guard::StreamExpiry,
+        "a live stream ends with its token",
+        &[whole("queries::live::a_stream_ends_with_the_token")],
+    ),
+    of(
+        Guard::IndexBound,
+        "a live stream passes nothing over",
+        &[whole(
+            "queries::live::nothing_is_lost_or_repeated_over_a_thousand_reconnects_while_two_tenants_write",
+        )],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guard_has_one_line_and_a_test() {
+        for guard in Guard::ALL {
+            let lines: Vec<_> = SABOTAGES.iter().filter(|it| it.guard == *guard).collect();
+            assert!(matches!(lines.as_slice(), [one] if !one.cases.is_empty()), "{}", guard.name());
+        }
+        let names: std::collections::BTreeSet<_> = Guard::ALL.iter().map(|it| it.name()).collect();
+        assert_eq!(names.len(), Guard::ALL.len());
+    }
+}
