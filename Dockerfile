@@ -10,9 +10,12 @@ WORKDIR /build
 COPY . .
 # The queries are checked against .sqlx; no database is needed.
 ENV SQLX_OFFLINE=true
+# An image is built once and started often, and nobody looks into it with a profiler.
+ENV CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_STRIP=symbols
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --workspace --bins --locked \
+    cargo build --release --locked --bins \
+        --package quipu --package command-api --package query-api --package projector \
     && mkdir /programs \
     && cp target/release/quipu target/release/command-api target/release/query-api target/release/projector /programs/
 
