@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use event_store::epoch;
 use projector::rebuild::{Control, Options, Rebuilder};
 use projector::{Projector, ProjectorOptions, State};
@@ -74,6 +75,12 @@ async fn last_message(nats: &Nats) -> anyhow::Result<String> {
     Ok(nats.messages().await?.pop().map(|it| it.position).unwrap_or_default())
 }
 
+async fn published(projector: &Projector, nats: &Nats, position: &str) -> Test {
+    let is_last = || async { Ok(last_message(nats).await.is_ok_and(|it| it == position)) };
+    let last = until(PATIENCE, is_last).await;
+    last.with_context(|| format!("{position} is not the last message: {:?}", projector.status()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
     let (server, nats) = (Postgres::start().await?, Nats::start().await?);
@@ -89,7 +96,7 @@ async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
     let kept = posted(&stack, &owner, "kept").await?;
     server.mark("the middle").await?;
     let lost = posted(&stack, &owner, "lost").await?;
-    until(PATIENCE, || async { Ok(last_message(&nats).await.is_ok_and(|it| it == lost)) }).await?;
+    published(&projector, &nats, &lost).await?;
     before.cancel();
     projector.stopped().await;
 
@@ -136,7 +143,7 @@ async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
     assert!(said.contains("of epoch 1, the log of epoch 2"), "{said}");
 
     // Consumers are told before anything of the new epoch comes.
-    until(PATIENCE, || async { Ok(last_message(&nats).await.is_ok_and(|it| it == anew)) }).await?;
+    published(&projector, &nats, &anew).await?;
     let messages = nats.messages().await?;
     let marker = messages.iter().position(|it| it.subject.ends_with(".platform.log.epoch-changed"));
     let marker = marker.expect("a marker");

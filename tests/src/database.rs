@@ -1,7 +1,7 @@
 //! A database for one test, made from a migrated template, and the roles of the product on it.
 
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use domain::ids::{ActorId, TenantId};
@@ -15,6 +15,8 @@ use uuid::Uuid;
 /// The password of every role in the test cluster, which nobody else can reach.
 const PASSWORD: &str = "for-tests-only";
 const TEMPLATE: &str = "quipu_template";
+/// Of the names of tests' databases on the harness's server.
+const PREFIX: &str = "test_";
 const ROLES: [&str; 6] =
     ["quipu_owner", "quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform"];
 
@@ -45,7 +47,11 @@ const UNGUARDED: [(Guard, &str); 5] = [
 
 static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
 
-/// A migrated database of its own. It is dropped with the cluster.
+/// Databases that no test needs any more. Whoever makes the next one removes them, so that disk use does not grow with
+/// the number of tests.
+static DONE_WITH: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A migrated database of its own, removed some time after its test.
 pub struct Database {
     server: PgConnectOptions,
     name: String,
@@ -108,8 +114,12 @@ impl Database {
     /// If the server of the harness cannot be used.
     pub async fn fresh() -> anyhow::Result<Self> {
         TEMPLATE_READY.get_or_try_init(make_template).await?;
-        let name = format!("test_{}", Uuid::now_v7().simple());
+        let name = format!("{PREFIX}{}", Uuid::now_v7().simple());
         let mut conn = server()?.connect().await?;
+        let done_with = std::mem::take(&mut *DONE_WITH.lock().unwrap_or_else(PoisonError::into_inner));
+        for name in done_with {
+            execute(&mut conn, format!("drop database {name} with (force)")).await?;
+        }
         // Copying a template tolerates no other copy at the same moment.
         conn.execute("select pg_advisory_lock(7312)").await?;
         execute(&mut conn, format!("create database {name} template {TEMPLATE} owner quipu_owner")).await?;
@@ -134,7 +144,7 @@ impl Database {
     /// If the server of the harness cannot be used.
     pub async fn empty() -> anyhow::Result<Self> {
         TEMPLATE_READY.get_or_try_init(make_template).await?;
-        let name = format!("test_{}", Uuid::now_v7().simple());
+        let name = format!("{PREFIX}{}", Uuid::now_v7().simple());
         let mut conn = server()?.connect().await?;
         execute(&mut conn, format!("create database {name} owner quipu_owner")).await?;
         conn.close().await?;
@@ -199,6 +209,15 @@ impl Database {
     /// See [`Database::options`].
     pub fn executor_options(&self) -> anyhow::Result<ExecutorOptions> {
         Ok(ExecutorOptions::new(self.options("quipu_command")?, master_key()?))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.name.starts_with(PREFIX) {
+            let name = std::mem::take(&mut self.name);
+            DONE_WITH.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        }
     }
 }
 

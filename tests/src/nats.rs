@@ -94,11 +94,10 @@ impl Nats {
     /// If it does not start.
     pub async fn back(&mut self) -> anyhow::Result<()> {
         let program = std::env::var("QUIPU_TEST_NATS_BIN").context("run the tests with ./dev test")?;
+        let config = self.store.path().join("nats.conf");
+        std::fs::write(&config, self.config())?;
         let mut command = Command::new(program);
-        command
-            .args(["-js", "-a", "127.0.0.1", "--user", "q", "--pass", "q", "-p"])
-            .arg(self.port.to_string());
-        command.arg("-sd").arg(self.folder()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         self.server = Some(command.spawn()?);
         crate::until(Duration::from_secs(10), || async { Ok(self.client().await.is_ok()) }).await
     }
@@ -137,6 +136,17 @@ impl Nats {
             })
             .try_collect()
             .await
+    }
+
+    /// The limit of storage is there because without it a server takes three quarters of what is free on the disk, and
+    /// then refuses our stream where little is.
+    fn config(&self) -> String {
+        format!(
+            "listen: \"127.0.0.1:{}\"\nauthorization {{ user: q, password: q }}\n\
+             jetstream {{ store_dir: {:?}, max_file_store: 4GB }}\n",
+            self.port,
+            self.folder()
+        )
     }
 
     fn folder(&self) -> std::path::PathBuf {
