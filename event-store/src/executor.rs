@@ -1,11 +1,12 @@
 //! How commands run: drain what has queued, judge it in order and in memory, append it in one statement and one
-//! transaction, answer after the commit.
+//! transaction, answer after the commit. While one batch is on its way to the log, the next one is judged on top of it.
 //!
 //! **Every outcome is judged at the head.** The append locks the head row first. If it stands where this process wrote
 //! last, its states are exact and nothing is compared; if it has moved, the streams that the batch read are compared
 //! with their last versions. If one has changed, the batch is judged again while this process holds the head, which
 //! cannot fail twice. A refusal is an outcome like any other. So histories are strictly serializable over any number
-//! of processes, and no caller sees a conflict that a retry could solve.
+//! of processes, and no caller sees a conflict that a retry could solve. What was judged on top of a batch that did not
+//! land is forgotten and judged anew.
 //!
 //! | path | round trips |
 //! |---|---|
@@ -14,6 +15,7 @@
 //! | another process interfered, or a key was repeated | 1 + lock, answers, load, append, commit |
 
 mod append;
+mod batch;
 mod core;
 mod load;
 mod metrics;
@@ -102,6 +104,8 @@ pub(crate) enum Failure {
     Constraint(String),
     /// The server did not answer or is in no condition to; whether the batch landed is not known.
     Lost,
+    /// A state is needed that is not in memory, while the connection is busy.
+    NotInMemory,
     /// The database refused for another reason.
     Database(sqlx::Error),
 }
@@ -113,6 +117,7 @@ impl std::fmt::Display for Failure {
             Self::Stale => f.write_str("a stream has moved"),
             Self::Constraint(name) => write!(f, "constraint {name}"),
             Self::Lost => f.write_str("the server did not answer"),
+            Self::NotInMemory => f.write_str("a state is not in memory"),
             Self::Database(error) => error.fmt(f),
         }
     }

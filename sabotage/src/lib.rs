@@ -32,6 +32,8 @@ guards! {
     VersionCheck "version-check";
     /// The same comparison for a batch that writes nothing, because everything in it is refused.
     RefusalCheck "refusal-check";
+    /// The second judgement of what was judged on top of a batch that did not land.
+    JudgedAnew "judged-anew";
     /// The idempotency record in the transaction of the effect.
     IdempotencyRecord "idempotency-record";
     /// The actor in the scope of an idempotency key.

@@ -1,5 +1,7 @@
 //! The promises of the write path, each with a race that a missing guard loses.
 
+mod ahead;
+
 use std::time::Duration;
 
 use chrono::Utc;

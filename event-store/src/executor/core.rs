@@ -8,15 +8,16 @@ use chrono::{DateTime, Utc};
 use domain::Refusal;
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
+use futures_util::FutureExt as _;
 use sabotage::Guard;
 use sqlx::{Executor as _, PgConnection};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use super::append::Landed;
-use super::plan::{Plan, Planned, Trust};
-use super::states::StateCache;
+use super::append::{Basis, Guards, Landed};
+use super::plan::{Draft, Lookup, Plan, Planned, Trust};
+use super::states::{Overlay, StateCache};
 use super::{Failure, SubmitError};
 use crate::epoch::Head;
 use crate::idempotency::StoredAnswer;
@@ -101,43 +102,61 @@ impl Core {
         self.cache.stand_at(head.position);
     }
 
-    /// Judges on what is known, and appends if it still holds.
-    pub(crate) async fn optimistic(
+    /// A draft of the next batch, on what is known now.
+    pub(crate) fn draft(&mut self) -> Draft {
+        let trust = if self.wary > 0 { Trust::Looked } else { Trust::Known };
+        self.wary = self.wary.saturating_sub(1);
+        Draft::new(self.now(), self.epoch, self.cache.known_to(), trust)
+    }
+
+    /// Whether states in memory are believed as they are, so that a batch may be judged before the one before it has
+    /// landed.
+    pub(crate) fn trusts_memory(&self) -> bool {
+        self.wary == 0 && sabotage::stands(Guard::CommitBeforeAnswer)
+    }
+
+    /// Judges further units, with a look into the log for what is not known.
+    pub(crate) async fn judge(
         &mut self,
         master: &MasterKey,
         conn: &mut PgConnection,
+        draft: &mut Draft,
         units: &[&Unit],
-    ) -> Attempt {
-        let unsent = |failure| (failure, None);
-        self.ensure_keys(master, conn, units).await.map_err(unsent)?;
-        let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
-        let trust = if self.wary > 0 { Trust::Looked } else { Trust::Known };
-        self.wary = self.wary.saturating_sub(1);
-        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, trust);
-        plan_all(&mut plan, conn, units).instrument(deciding()).await.map_err(unsent)?;
-        if !sabotage::stands(Guard::CommitBeforeAnswer) {
-            let outcomes = answers(&plan.units, after, epoch);
-            let at_once = Duration::ZERO;
-            return Ok(Attempted { outcomes, base: after, head: after, waited: at_once, append: at_once });
+    ) -> Result<(), Failure> {
+        self.ensure_keys(master, conn, units).await?;
+        let nothing_under_way = Overlay::default();
+        let mut plan = Plan::new(draft, &mut self.cache, &nothing_under_way, &self.keys);
+        plan_all(&mut plan, &mut Lookup::Database(conn), units).instrument(deciding()).await
+    }
+
+    /// Judges one more unit on top of a batch that is on its way, from memory alone. False if that does not suffice; the
+    /// unit must be judged later.
+    pub(crate) fn judge_ahead(&mut self, draft: &mut Draft, under_way: &Overlay, unit: &Unit) -> bool {
+        let actor = unit.cause.actor.uuid();
+        if unit.cause.origin.is_some() && self.keys.get(unit.tenant, actor).is_none() {
+            return false;
         }
-        store_keys(&mut plan, &self.new_keys);
-        let served = served(units);
-        let (basis, guards) = plan.basis(epoch);
-        let sent = Instant::now();
-        let written = plan.append.execute(conn, &served, &basis, &guards);
-        match in_time(written).instrument(appending()).await {
-            Ok(landed) => {
-                let events = plan.append.events();
-                let units = plan.commit(landed.base);
-                Ok(Attempted { append: sent.elapsed(), ..self.landed(landed, events, &units) })
-            }
-            Err(failure) => {
-                if matches!(failure, Failure::Stale) {
-                    self.wary = WARY_BATCHES;
-                }
-                Err((failure, Some(InDoubt::of(served, &plan, after))))
-            }
-        }
+        let mut plan = Plan::new(draft, &mut self.cache, under_way, &self.keys);
+        let judged = plan_all(&mut plan, &mut Lookup::Nowhere, &[unit]).now_or_never();
+        matches!(judged, Some(Ok(())))
+    }
+
+    /// What the append of a draft rests on. The subject keys that it uses for the first time are stored with it.
+    pub(crate) fn rest(&self, draft: &mut Draft) -> (Basis, Guards) {
+        store_keys(draft, &self.new_keys);
+        draft.basis(&self.cache, self.last_recorded)
+    }
+
+    /// A batch that was judged in advance has landed.
+    pub(crate) fn land(&mut self, draft: Draft, landed: Landed, append: Duration) -> Attempted {
+        let events = draft.append.events();
+        let units = draft.commit(&mut self.cache, landed.base);
+        Attempted { append, ..self.landed(landed, events, &units) }
+    }
+
+    /// A batch did not land since another process had written what it read: for some time, states are looked at first.
+    pub(crate) fn grow_wary(&mut self) {
+        self.wary = WARY_BATCHES;
     }
 
     /// Judges and appends while holding the head, so that nothing can change in between.
@@ -239,29 +258,32 @@ impl Core {
         units: &[&Unit],
         refusal: Option<&Refusal>,
     ) -> Result<(Landed, i32, Vec<Planned>, InDoubt), Failure> {
-        let (now, epoch, after) = (self.now(), self.epoch, self.cache.known_to());
-        let mut plan = Plan::new(&mut self.cache, &self.keys, now, after, Trust::Nothing);
+        let (now, after) = (self.now(), self.cache.known_to());
+        let mut draft = Draft::new(now, self.epoch, after, Trust::Nothing);
+        let nothing_under_way = Overlay::default();
+        let mut plan = Plan::new(&mut draft, &mut self.cache, &nothing_under_way, &self.keys);
         match refusal {
             Some(refusal) => units.iter().for_each(|unit| plan.refuse(unit, refusal)),
-            None => plan_all(&mut plan, conn, units).instrument(deciding()).await?,
+            None => {
+                plan_all(&mut plan, &mut Lookup::Database(conn), units).instrument(deciding()).await?;
+            }
         }
-        store_keys(&mut plan, &self.new_keys);
-        let (basis, guards) = plan.basis(epoch);
-        let landed = match in_time(plan.append.execute(conn, served, &basis, &guards)).await {
+        let (basis, guards) = self.rest(&mut draft);
+        let landed = match in_time(draft.append.execute(conn, served, &basis, &guards)).await {
             Ok(landed) => landed,
             Err(Failure::Constraint(name))
                 if name == "claims_pkey" && refusal.is_none() && units.len() == 1 =>
             {
                 in_time(execute(conn, "rollback to savepoint unit")).await?;
-                let taken = in_time(async { Ok(plan.append.taken(conn).await?) }).await?;
+                let taken = in_time(async { Ok(draft.append.taken(conn).await?) }).await?;
                 let Some(taken) = taken else { return Err(Failure::Constraint(name)) };
                 return Box::pin(self.append_held(conn, served, units, Some(&taken))).await;
             }
             Err(failure) => return Err(failure),
         };
-        let in_doubt = InDoubt::of(served.to_vec(), &plan, after);
-        let events = plan.append.events();
-        let planned = plan.commit(landed.base);
+        let in_doubt = InDoubt::of(served.to_vec(), &draft, after);
+        let events = draft.append.events();
+        let planned = draft.commit(&mut self.cache, landed.base);
         self.last_recorded = self.last_recorded.max(landed.recorded_at);
         self.new_keys.clear();
         Ok((landed, events, planned, in_doubt))
@@ -410,9 +432,9 @@ impl Core {
 }
 
 impl InDoubt {
-    fn of(served: Vec<Uuid>, plan: &Plan<'_>, after: i64) -> Self {
-        let append = &plan.append;
-        Self { served, event_id: append.event_ids.first().copied(), after, units: plan.units.clone() }
+    pub(crate) fn of(served: Vec<Uuid>, draft: &Draft, after: i64) -> Self {
+        let first = draft.append.event_ids.first().copied();
+        Self { served, event_id: first, after, units: draft.units.clone() }
     }
 }
 
@@ -420,21 +442,21 @@ fn deciding() -> Span {
     tracing::info_span!(target: TRACES, "decide")
 }
 
-fn appending() -> Span {
+pub(crate) fn appending() -> Span {
     tracing::info_span!(target: TRACES, "append")
 }
 
-async fn plan_all(plan: &mut Plan<'_>, conn: &mut PgConnection, units: &[&Unit]) -> Result<(), Failure> {
-    in_time(plan.prepare(conn, units)).await?;
+async fn plan_all(plan: &mut Plan<'_>, lookup: &mut Lookup<'_>, units: &[&Unit]) -> Result<(), Failure> {
+    in_time(plan.prepare(lookup, units)).await?;
     for unit in units {
-        in_time(plan.add(conn, unit)).await?;
+        in_time(plan.add(lookup, unit)).await?;
     }
     Ok(())
 }
 
-fn store_keys(plan: &mut Plan<'_>, keys: &HashMap<(TenantId, Uuid), Vec<u8>>) {
+fn store_keys(draft: &mut Draft, keys: &HashMap<(TenantId, Uuid), Vec<u8>>) {
     for ((tenant, subject), wrapped) in keys {
-        plan.append.subject_key(*tenant, *subject, wrapped.clone());
+        draft.append.subject_key(*tenant, *subject, wrapped.clone());
     }
 }
 
@@ -532,7 +554,7 @@ pub(crate) fn answers(units: &[Planned], base: i64, epoch: i32) -> Outcomes {
 }
 
 /// The tenants of units, each once.
-fn served(units: &[&Unit]) -> Vec<Uuid> {
+pub(crate) fn served(units: &[&Unit]) -> Vec<Uuid> {
     let mut tenants: Vec<Uuid> = units.iter().map(|unit| unit.tenant.uuid()).collect();
     tenants.sort_unstable();
     tenants.dedup();

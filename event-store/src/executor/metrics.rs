@@ -26,6 +26,7 @@ pub struct ExecutorMetrics {
     pub(super) queue_length: Gauge,
     append: Histogram,
     head_lock_wait: Histogram,
+    pub(super) judged_ahead: Counter,
     attempts: Family<[(&'static str, &'static str); 1], Counter>,
     commands: Family<[(&'static str, &'static str); 2], Counter>,
 }
@@ -38,6 +39,7 @@ impl Default for ExecutorMetrics {
             queue_length: Gauge::default(),
             append: seconds(),
             head_lock_wait: seconds(),
+            judged_ahead: Counter::default(),
             attempts: Family::default(),
             commands: Family::default(),
         }
@@ -73,6 +75,11 @@ impl ExecutorMetrics {
             self.head_lock_wait.clone(),
         );
         registry.register(
+            "quipu_executor_units_judged_ahead",
+            "Units that were judged while the batch before them was on its way to the log",
+            self.judged_ahead.clone(),
+        );
+        registry.register(
             "quipu_append_outcomes",
             "Attempts to append a batch, by what became of them",
             self.attempts.clone(),
@@ -102,7 +109,7 @@ impl ExecutorMetrics {
             Err((Failure::Stale, _)) => "stale",
             Err((Failure::Constraint(_), _)) => "constraint",
             Err((Failure::Lost, _)) => "lost",
-            Err((Failure::Database(_), _)) => "fault",
+            Err((Failure::Database(_) | Failure::NotInMemory, _)) => "fault",
         };
         self.attempts.get_or_create(&[("outcome", outcome)]).inc();
     }

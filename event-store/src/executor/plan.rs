@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::append::{Append, Basis, Guards};
 use super::load::{self, Unreadable};
-use super::states::{Layers, Overlay, StateCache, empty, fold};
+use super::states::{Entry, Layers, Overlay, StateCache, empty, fold};
 use super::{Failure, SubmitError};
 use crate::idempotency::{IdempotencyKey, StoredAnswer};
 use crate::keyring::{KeyCache, Place};
@@ -49,16 +49,16 @@ pub(crate) enum Trust {
     Nothing,
 }
 
-/// A batch under judgement. Everything in it is speculative until [`Plan::commit`].
-pub(crate) struct Plan<'a> {
-    cache: &'a mut StateCache,
-    keys: &'a KeyCache,
-    now: DateTime<Utc>,
+/// A batch as far as it has been judged. Everything in it is speculative until [`Draft::commit`].
+pub(crate) struct Draft {
+    pub(crate) now: DateTime<Utc>,
+    /// The history that it belongs to.
+    pub(crate) epoch: i32,
     /// Where the log stood when the states were brought up to date.
     exact_at: i64,
     /// Whether states that are not exact there are brought up to date first.
-    trust: Trust,
-    overlay: Overlay,
+    pub(crate) trust: Trust,
+    pub(crate) overlay: Overlay,
     /// The streams that were read, each with its version and where that was known, before this batch.
     read: HashMap<StreamRef, (i64, i64)>,
     unreadable: Unreadable,
@@ -66,6 +66,73 @@ pub(crate) struct Plan<'a> {
     valid_until: Option<DateTime<Utc>>,
     pub(crate) append: Append,
     pub(crate) units: Vec<Planned>,
+}
+
+impl Draft {
+    pub(crate) fn new(now: DateTime<Utc>, epoch: i32, exact_at: i64, trust: Trust) -> Self {
+        Self {
+            now,
+            epoch,
+            exact_at,
+            trust,
+            overlay: Overlay::default(),
+            read: HashMap::new(),
+            unreadable: Unreadable::new(),
+            answered: HashMap::new(),
+            valid_until: None,
+            append: Append::default(),
+            units: Vec::new(),
+        }
+    }
+
+    /// On what the append rests. `decided_at` is the newest time that the judgement knew of: its own, or that at which
+    /// the batch landed on top of which it was made.
+    pub(crate) fn basis(&self, cache: &StateCache, decided_at: DateTime<Utc>) -> (Basis, Guards) {
+        let mut guards = Guards::default();
+        for (stream, (version, _)) in &self.read {
+            guards.push(stream, *version);
+        }
+        let exact = self.read.iter().map(|(stream, (version, exact_at))| match cache.find(stream) {
+            Some(entry) if entry.version == *version => entry.exact_at.max(*exact_at),
+            _ => *exact_at,
+        });
+        let read_to = if self.trust == Trust::Nothing { self.exact_at } else { cache.read_to(exact) };
+        let decided_at = self.now.max(decided_at);
+        (Basis { read_to, epoch: self.epoch, decided_at, valid_until: self.valid_until }, guards)
+    }
+
+    /// The batch has landed: what was speculative is so.
+    pub(crate) fn commit(self, cache: &mut StateCache, base: i64) -> Vec<Planned> {
+        let last = base + i64::from(self.append.events());
+        let untouched = self.read.into_keys().filter(|it| !self.overlay.contains_key(it));
+        for stream in untouched {
+            if let Some(entry) = cache.find(&stream).cloned() {
+                cache.insert(stream, Entry { exact_at: last, ..entry });
+            }
+        }
+        for (stream, entry) in self.overlay {
+            cache.insert(stream, Entry { exact_at: last, ..entry });
+        }
+        cache.wrote(base, last);
+        self.units
+    }
+}
+
+/// Where a judgement finds states that are not in memory.
+pub(crate) enum Lookup<'c> {
+    /// There, on a connection that is free.
+    Database(&'c mut PgConnection),
+    /// Nowhere: the connection is busy with the batch before.
+    Nowhere,
+}
+
+/// A draft under judgement.
+pub(crate) struct Plan<'a> {
+    draft: &'a mut Draft,
+    cache: &'a mut StateCache,
+    /// What the batch before leaves, while it is on its way to the log.
+    under_way: &'a Overlay,
+    keys: &'a KeyCache,
 }
 
 /// The states of one unit and what it wants to write.
@@ -79,30 +146,16 @@ struct Staged {
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(
+        draft: &'a mut Draft,
         cache: &'a mut StateCache,
+        under_way: &'a Overlay,
         keys: &'a KeyCache,
-        now: DateTime<Utc>,
-        exact_at: i64,
-        trust: Trust,
     ) -> Self {
-        Self {
-            cache,
-            keys,
-            now,
-            exact_at,
-            trust,
-            overlay: Overlay::default(),
-            read: HashMap::new(),
-            unreadable: Unreadable::new(),
-            answered: HashMap::new(),
-            valid_until: None,
-            append: Append::default(),
-            units: Vec::new(),
-        }
+        Self { draft, cache, under_way, keys }
     }
 
     /// Brings the streams that the units want up to date, each round with one query for all.
-    pub(crate) async fn prepare(&mut self, conn: &mut PgConnection, units: &[&Unit]) -> Result<(), Failure> {
+    pub(crate) async fn prepare(&mut self, lookup: &mut Lookup<'_>, units: &[&Unit]) -> Result<(), Failure> {
         for _ in 0..ROUNDS_MAX {
             let mut wanted = Vec::new();
             let mut seen = HashSet::new();
@@ -112,8 +165,8 @@ impl<'a> Plan<'a> {
                         continue;
                     }
                     // Holding the head nothing is taken on trust.
-                    if self.trust != Trust::Nothing && unit.minted.contains(&stream.stream) {
-                        self.cache.insert(stream, empty(stream.stream, self.exact_at));
+                    if self.draft.trust != Trust::Nothing && unit.minted.contains(&stream.stream) {
+                        self.cache.insert(stream, empty(stream.stream, self.draft.exact_at));
                     } else {
                         wanted.push(stream);
                     }
@@ -122,17 +175,27 @@ impl<'a> Plan<'a> {
             if wanted.is_empty() {
                 break;
             }
-            load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
+            self.load(lookup, &wanted).await?;
         }
         Ok(())
     }
 
-    /// Judges one more unit.
-    pub(crate) async fn add(&mut self, conn: &mut PgConnection, unit: &Unit) -> Result<(), Failure> {
+    async fn load(&mut self, lookup: &mut Lookup<'_>, wanted: &[StreamRef]) -> Result<(), Failure> {
+        match lookup {
+            Lookup::Database(conn) => {
+                let Draft { unreadable, exact_at, .. } = &mut *self.draft;
+                load::load(conn, self.cache, unreadable, wanted, *exact_at).await
+            }
+            Lookup::Nowhere => Err(Failure::NotInMemory),
+        }
+    }
+
+    /// Judges one more unit. If that fails, the draft is as it was, but for what had fallen due.
+    pub(crate) async fn add(&mut self, lookup: &mut Lookup<'_>, unit: &Unit) -> Result<(), Failure> {
         if let Some(key) = &unit.key
-            && let Some((earlier, fingerprint)) = self.answered.get(&(unit.tenant, key.scope))
+            && let Some((earlier, fingerprint)) = self.draft.answered.get(&(unit.tenant, key.scope))
         {
-            self.units.push(if *fingerprint == key.fingerprint {
+            self.draft.units.push(if *fingerprint == key.fingerprint {
                 Planned::SameAs { unit: *earlier }
             } else {
                 Planned::Failed(SubmitError::KeyReused)
@@ -141,11 +204,11 @@ impl<'a> Plan<'a> {
         }
         let mut at_hand = false;
         for decision in &unit.decisions {
-            at_hand = self.record_overdue(conn, unit, decision.as_ref()).await?;
+            at_hand = self.record_overdue(lookup, unit, decision.as_ref()).await?;
         }
         // Between the last look and the judgement of the first command nothing happens, if there is but one.
-        let planned = self.judge(conn, unit, at_hand && unit.decisions.len() == 1).await?;
-        self.units.push(planned);
+        let planned = self.judge(lookup, unit, at_hand && unit.decisions.len() == 1).await?;
+        self.draft.units.push(planned);
         Ok(())
     }
 
@@ -153,67 +216,43 @@ impl<'a> Plan<'a> {
     pub(crate) fn refuse(&mut self, unit: &Unit, refusal: &Refusal) {
         let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
         let planned = self.settle(unit, results);
-        self.units.push(planned);
-    }
-
-    /// On what the append of this plan rests.
-    pub(crate) fn basis(&self, epoch: i32) -> (Basis, Guards) {
-        let mut guards = Guards::default();
-        for (stream, (version, _)) in &self.read {
-            guards.push(stream, *version);
-        }
-        let exact = self.read.values().map(|(_, exact_at)| *exact_at);
-        let read_to = if self.trust == Trust::Nothing { self.exact_at } else { self.cache.read_to(exact) };
-        (Basis { read_to, epoch, decided_at: self.now, valid_until: self.valid_until }, guards)
-    }
-
-    /// The batch has landed: what was speculative is so.
-    pub(crate) fn commit(self, base: i64) -> Vec<Planned> {
-        let last = base + i64::from(self.append.events());
-        let untouched = self.read.into_keys().filter(|it| !self.overlay.contains_key(it));
-        for stream in untouched {
-            if let Some(entry) = self.cache.find(&stream).cloned() {
-                self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
-            }
-        }
-        for (stream, entry) in self.overlay {
-            self.cache.insert(stream, super::states::Entry { exact_at: last, ..entry });
-        }
-        self.cache.wrote(base, last);
-        self.units
+        self.draft.units.push(planned);
     }
 
     fn layers<'b>(&'b self, tenant: TenantId, unit: &'b Overlay) -> Layers<'b> {
-        Layers { tenant, unit, batch: &self.overlay, cache: self.cache }
+        Layers { tenant, unit, batch: &self.draft.overlay, under_way: self.under_way, cache: self.cache }
     }
 
     fn needs(&self, unit: &Unit, overlay: &Overlay) -> Vec<StreamRef> {
         let layers = self.layers(unit.tenant, overlay);
-        let view = View::new(unit.tenant, self.now, &layers);
+        let view = View::new(unit.tenant, self.draft.now, &layers);
         let refs = |stream| StreamRef { tenant: unit.tenant, stream };
         let expected = unit.expected.map(|(stream, _)| refs(stream));
         unit.decisions.iter().flat_map(|it| it.needs(&view)).map(refs).chain(expected).collect()
     }
 
     fn is_wanted(&self, stream: &StreamRef) -> bool {
-        if self.unreadable.contains(stream) || self.overlay.contains_key(stream) {
+        let is_newer = self.draft.overlay.contains_key(stream) || self.under_way.contains_key(stream);
+        if is_newer || self.draft.unreadable.contains(stream) {
             return false;
         }
-        self.cache.find(stream).is_none_or(|entry| self.trust != Trust::Known && !self.cache.is_exact(entry))
+        self.cache
+            .find(stream)
+            .is_none_or(|entry| self.draft.trust != Trust::Known && !self.cache.is_exact(entry))
     }
 
     /// Makes sure that a decision sees every stream that it needs now, after what the batch has done so far. `false` if
     /// it keeps naming more: it could not be guarded, so it must not be judged.
     async fn ensure(
         &mut self,
-        conn: &mut PgConnection,
+        lookup: &mut Lookup<'_>,
         tenant: TenantId,
         decision: &dyn Decision,
         unit: &Overlay,
     ) -> Result<bool, Failure> {
         for _ in 0..=ROUNDS_MAX {
             let layers = self.layers(tenant, unit);
-            let needs = decision.needs(&View::new(tenant, self.now, &layers));
+            let needs = decision.needs(&View::new(tenant, self.draft.now, &layers));
             let needs: Vec<_> = needs.into_iter().map(|stream| StreamRef { tenant, stream }).collect();
             let wanted: Vec<_> =
                 needs.iter().filter(|it| !unit.contains_key(it) && self.is_wanted(it)).copied().collect();
@@ -224,7 +263,7 @@ impl<'a> Plan<'a> {
                 }
                 return Ok(true);
             }
-            load::load(conn, self.cache, &mut self.unreadable, &wanted, self.exact_at).await?;
+            self.load(lookup, &wanted).await?;
         }
         Ok(false)
     }
@@ -232,8 +271,8 @@ impl<'a> Plan<'a> {
     /// Notes what a stream was read as. The first time counts: were the state loaded again at a later version, the
     /// comparison must fail.
     fn note_read(&mut self, stream: StreamRef) {
-        if let Some(entry) = self.cache.find(&stream) {
-            self.read.entry(stream).or_insert((entry.version, entry.exact_at));
+        if let Some(entry) = self.under_way.get(&stream).or_else(|| self.cache.find(&stream)) {
+            self.draft.read.entry(stream).or_insert((entry.version, entry.exact_at));
         }
     }
 
@@ -241,7 +280,7 @@ impl<'a> Plan<'a> {
     /// command needs is at hand afterwards, and noted as read.
     async fn record_overdue(
         &mut self,
-        conn: &mut PgConnection,
+        lookup: &mut Lookup<'_>,
         unit: &Unit,
         decision: &dyn Decision,
     ) -> Result<bool, Failure> {
@@ -249,23 +288,23 @@ impl<'a> Plan<'a> {
             return Ok(false);
         }
         for _ in 0..OVERDUE_ROUNDS_MAX {
-            let at_hand = self.ensure(conn, unit.tenant, decision, &Overlay::default()).await?;
+            let at_hand = self.ensure(lookup, unit.tenant, decision, &Overlay::default()).await?;
             let due = {
                 let nothing = Overlay::default();
                 let layers = self.layers(unit.tenant, &nothing);
-                decision.overdue(&View::new(unit.tenant, self.now, &layers))
+                decision.overdue(&View::new(unit.tenant, self.draft.now, &layers))
             };
             if due.is_empty() {
                 return Ok(at_hand);
             }
-            let before = self.append.events();
+            let before = self.draft.append.events();
             for decision in due {
                 let mut cause = Cause::system(unit.cause.correlation);
                 cause.trace.clone_from(&unit.cause.trace);
                 let unit = Unit { decisions: vec![decision], ..Unit::empty(unit.tenant, cause) };
-                self.judge(conn, &unit, false).await?;
+                self.judge(lookup, &unit, false).await?;
             }
-            if self.append.events() == before {
+            if self.draft.append.events() == before {
                 break;
             }
         }
@@ -276,14 +315,14 @@ impl<'a> Plan<'a> {
     /// batch is touched, so that a unit without an outcome leaves nothing behind.
     async fn judge(
         &mut self,
-        conn: &mut PgConnection,
+        lookup: &mut Lookup<'_>,
         unit: &Unit,
         mut at_hand: bool,
     ) -> Result<Planned, Failure> {
         let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
         for decision in &unit.decisions {
-            at_hand = at_hand || self.ensure(conn, unit.tenant, decision.as_ref(), &staged.overlay).await?;
+            at_hand = at_hand || self.ensure(lookup, unit.tenant, decision.as_ref(), &staged.overlay).await?;
             if !std::mem::take(&mut at_hand) {
                 return Ok(Planned::Failed(SubmitError::Internal));
             }
@@ -297,7 +336,7 @@ impl<'a> Plan<'a> {
                 return Ok(self.settle(unit, not_applied(results, unit.decisions.len())));
             }
         }
-        if let Some(refusal) = self.append.refusal_of(unit.tenant, &staged.claims) {
+        if let Some(refusal) = self.draft.append.refusal_of(unit.tenant, &staged.claims) {
             let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
             return Ok(self.settle(unit, results));
         }
@@ -319,7 +358,7 @@ impl<'a> Plan<'a> {
         }
         let verdict = self.check_expected(unit).and_then(|()| {
             let layers = self.layers(unit.tenant, &staged.overlay);
-            let view = View::new(unit.tenant, self.now, &layers);
+            let view = View::new(unit.tenant, self.draft.now, &layers);
             // A defect in one rule must not end the one task that writes for everybody.
             match catch_unwind(AssertUnwindSafe(|| decision.decide(&view))) {
                 Ok(judged) => judged.map(Some),
@@ -336,18 +375,18 @@ impl<'a> Plan<'a> {
     }
 
     fn is_unreadable(&self, tenant: TenantId, decision: &dyn Decision, unit: &Overlay) -> bool {
-        if self.unreadable.is_empty() {
+        if self.draft.unreadable.is_empty() {
             return false;
         }
         let layers = self.layers(tenant, unit);
-        let needs = decision.needs(&View::new(tenant, self.now, &layers));
-        needs.into_iter().any(|stream| self.unreadable.contains(&StreamRef { tenant, stream }))
+        let needs = decision.needs(&View::new(tenant, self.draft.now, &layers));
+        needs.into_iter().any(|stream| self.draft.unreadable.contains(&StreamRef { tenant, stream }))
     }
 
     fn check_expected(&mut self, unit: &Unit) -> Result<(), Refusal> {
         let Some((stream, expected)) = unit.expected else { return Ok(()) };
         self.note_read(StreamRef { tenant: unit.tenant, stream });
-        let actual = self.layers(unit.tenant, &self.overlay).entry(stream).map_or(0, |it| it.version);
+        let actual = self.layers(unit.tenant, &self.draft.overlay).entry(stream).map_or(0, |it| it.version);
         if actual == expected {
             return Ok(());
         }
@@ -390,13 +429,13 @@ impl<'a> Plan<'a> {
             written.push((event_id, event_schemas::encode(&event).ok()?, meta, links));
         }
         for (event_id, encoded, meta, links) in written {
-            self.append.event(unit.tenant, event_id, encoded, meta, &links);
+            self.draft.append.event(unit.tenant, event_id, encoded, meta, &links);
         }
         for (claim, stream) in staged.claims {
-            self.append.claim(unit.tenant, claim, stream);
+            self.draft.append.claim(unit.tenant, claim, stream);
         }
-        self.overlay.extend(staged.overlay);
-        self.valid_until = earlier(self.valid_until, staged.valid_until);
+        self.draft.overlay.extend(staged.overlay);
+        self.draft.valid_until = earlier(self.draft.valid_until, staged.valid_until);
         Some(())
     }
 
@@ -428,14 +467,14 @@ impl<'a> Plan<'a> {
             && (is_final(&results) || results.iter().any(Result::is_ok))
             && let Ok(body) = serde_json::to_string(&StoredAnswer::new(&results))
         {
-            self.append.answer(unit.tenant, key, body);
+            self.draft.append.answer(unit.tenant, key, body);
             self.remember(unit.tenant, key);
         }
-        Planned::Judged { results, last_event: self.append.events() }
+        Planned::Judged { results, last_event: self.draft.append.events() }
     }
 
     fn remember(&mut self, tenant: TenantId, key: &IdempotencyKey) {
-        self.answered.insert((tenant, key.scope), (self.units.len(), key.fingerprint));
+        self.draft.answered.insert((tenant, key.scope), (self.draft.units.len(), key.fingerprint));
     }
 }
 

@@ -30,15 +30,23 @@ impl Queue {
         Self { receiver, lanes: VecDeque::new(), waiting: 0, capacity }
     }
 
-    /// Waits for a job, then takes whatever else has queued, at most `commands_max` commands (but at least one job).
-    /// There is no timer: while one batch commits, the next one queues. But whoever can be heard at once is heard first:
-    /// the callers of the last batch send their next commands at the same moment, and a batch of a few costs as much as
-    /// one of many. `None` once everybody has gone.
-    pub(crate) async fn next_batch(&mut self, commands_max: usize) -> Option<Vec<Job>> {
+    /// Waits for a job, then takes whatever else has queued, as [`Queue::take`] does. There is no timer: while one batch
+    /// commits, the next one queues. But whoever can be heard at once is heard first: the callers of the last batch send
+    /// their next commands at the same moment, and a batch of a few costs as much as one of many. `None` once everybody
+    /// has gone. Nothing is lost if the wait is given up.
+    pub(crate) async fn next(&mut self, commands_max: usize) -> Option<Vec<Job>> {
         if self.waiting == 0 {
             let job = self.receiver.recv().await?;
             self.sort_in(job);
             tokio::task::yield_now().await;
+        }
+        Some(self.take(commands_max))
+    }
+
+    /// Takes what has queued, at most `commands_max` commands; but at least one job, if any waits and any is wanted.
+    pub(crate) fn take(&mut self, commands_max: usize) -> Vec<Job> {
+        if commands_max == 0 {
+            return Vec::new();
         }
         while self.waiting < self.capacity
             && let Ok(job) = self.receiver.try_recv()
@@ -62,7 +70,7 @@ impl Queue {
                 self.lanes.push_back((tenant, lane));
             }
         }
-        Some(batch)
+        batch
     }
 
     fn sort_in(&mut self, job: Job) {

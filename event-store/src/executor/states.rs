@@ -109,13 +109,18 @@ pub(crate) struct Layers<'a> {
     pub(crate) tenant: TenantId,
     pub(crate) unit: &'a Overlay,
     pub(crate) batch: &'a Overlay,
+    /// What the batch before leaves, while it is on its way to the log.
+    pub(crate) under_way: &'a Overlay,
     pub(crate) cache: &'a StateCache,
 }
 
 impl Layers<'_> {
     pub(crate) fn entry(&self, stream: StreamId) -> Option<&Entry> {
         let stream = StreamRef { tenant: self.tenant, stream };
-        self.unit.get(&stream).or_else(|| self.batch.get(&stream)).or_else(|| self.cache.find(&stream))
+        [self.unit, self.batch, self.under_way]
+            .into_iter()
+            .find_map(|layer| layer.get(&stream))
+            .or_else(|| self.cache.find(&stream))
     }
 }
 

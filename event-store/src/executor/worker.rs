@@ -1,23 +1,31 @@
 //! The one task of a process that appends through the first door.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sabotage::Guard;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
-use super::core::{ANSWER_TIMEOUT, Attempted, Core, InDoubt, Outcomes, answers, execute, in_time};
+use super::batch::Batch;
+use super::core::{
+    ANSWER_TIMEOUT, Attempt, Attempted, Core, InDoubt, Outcomes, answers, appending, execute, in_time, served,
+};
 use super::queue::{Job, Queue};
+use super::states::Overlay;
 use super::{ExecutorOptions, Failure, SubmitError};
 use crate::connect;
 use crate::epoch;
 use crate::trace::{self, TRACES};
-use crate::unit::Unit;
 
 /// How long after it was queued a command may still be tried, or its outcome looked for. Shorter than a request may
 /// take, so that nothing is begun for a caller who was told already that there is no outcome.
 const TRIED_WITHIN: Duration = Duration::from_secs(9);
+
+/// How many commands are judged ahead before it is looked whether the batch before has landed.
+const AHEAD_AT_ONCE: usize = 32;
 
 /// Pause between two attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -42,27 +50,30 @@ impl Worker {
     }
 
     pub(crate) async fn run(mut self, mut queue: Queue) {
-        while let Some(jobs) = queue.next_batch(self.options.batch_max).await {
-            let taken = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
-            self.options.metrics.queue_length.dec_by(taken);
-            let (jobs, late): (Vec<Job>, Vec<Job>) = jobs
-                .into_iter()
-                .partition(|job| job.queued_at.elapsed() <= self.options.wait_max && !job.answer.is_closed());
-            for job in late {
-                let count = job.units.len();
-                self.options.metrics.unjudged(&job.units, &SubmitError::Overloaded);
-                drop(job.answer.send(vec![Err(SubmitError::Overloaded); count]));
-            }
-            let Some(first) = jobs.iter().map(|job| job.queued_at).min() else { continue };
-            let units: Vec<&Unit> = jobs.iter().flat_map(|job| &job.units).collect();
-            self.options.metrics.batch(&units, first.elapsed());
-            let span = tracing::info_span!(target: TRACES, "batch", units = units.len());
-            let requests = units.iter().map(|unit| (unit.cause.trace.as_deref(), unit.cause.span.as_deref()));
-            trace::link(&span, requests);
-            let outcomes = self.run_units(&units, first + TRIED_WITHIN).instrument(span).await;
-            self.options.metrics.outcomes(&units, &outcomes);
+        let mut next = Batch::default();
+        loop {
+            let mut batch = std::mem::take(&mut next);
+            let jobs = if batch.is_empty() {
+                let Some(jobs) = queue.next(self.options.batch_max).await else { break };
+                jobs
+            } else {
+                if batch.is_unjudged() {
+                    batch = Batch::of(self.accept(batch.into_jobs()));
+                }
+                queue.take(self.options.batch_max.saturating_sub(batch.commands()))
+            };
+            batch.push(self.accept(jobs));
+            let Some(first) = batch.queued_first() else { continue };
+            self.options.metrics.batch(&batch.units(), first.elapsed());
+            let span = tracing::info_span!(target: TRACES, "batch", units = batch.units().len());
+            trace::link(
+                &span,
+                batch.units().iter().map(|it| (it.cause.trace.as_deref(), it.cause.span.as_deref())),
+            );
+            let outcomes = self.write(&mut batch, &mut next, &mut queue).instrument(span).await;
+            self.options.metrics.outcomes(&batch.units(), &outcomes);
             let mut outcomes = outcomes.into_iter();
-            for job in jobs {
+            for job in batch.into_jobs() {
                 let answer = outcomes.by_ref().take(job.units.len()).collect();
                 // A caller that has gone does not undo what was decided.
                 drop(job.answer.send(answer));
@@ -74,18 +85,38 @@ impl Worker {
         }
     }
 
-    async fn run_units(&mut self, units: &[&Unit], deadline: Instant) -> Outcomes {
+    /// Lets go of what has waited too long, and of what nobody waits for any more.
+    fn accept(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let metrics = &self.options.metrics;
+        let (jobs, late): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| job.queued_at.elapsed() <= self.options.wait_max && !job.answer.is_closed());
+        for job in late {
+            let count = job.units.len();
+            metrics.unjudged(&job.units, &SubmitError::Overloaded);
+            drop(job.answer.send(vec![Err(SubmitError::Overloaded); count]));
+        }
+        jobs
+    }
+
+    /// Brings a batch to its outcomes. Meanwhile `next` is taken from the queue and judged, as far as that goes.
+    async fn write(&mut self, batch: &mut Batch, next: &mut Batch, queue: &mut Queue) -> Outcomes {
+        let count = batch.units().len();
+        let deadline = batch.queued_first().unwrap_or_else(Instant::now) + TRIED_WITHIN;
         let mut locked = false;
         loop {
             let Some(mut conn) = self.connection(deadline).await else {
-                return vec![Err(SubmitError::Unavailable); units.len()];
+                return vec![Err(SubmitError::Unavailable); count];
             };
             let attempt = if locked {
-                self.core.under_lock(&self.options.master, &mut conn, units).await
+                self.core.under_lock(&self.options.master, &mut conn, &batch.units()).await
             } else {
-                self.core.optimistic(&self.options.master, &mut conn, units).await
+                self.optimistic(&mut conn, batch, next, queue).await
             };
             self.options.metrics.attempt(&attempt);
+            if attempt.is_err() {
+                next.forget_judgement();
+            }
             match attempt {
                 Ok(Attempted { outcomes, base, head, .. }) => {
                     self.conn = Some(conn);
@@ -100,7 +131,7 @@ impl Worker {
                     tracing::warn!("the connection that writes was lost");
                     self.core.cache.clear();
                     if let Some(in_doubt) = in_doubt
-                        && let Some(outcomes) = self.resolve(deadline, &in_doubt, units.len()).await
+                        && let Some(outcomes) = self.resolve(deadline, &in_doubt, count).await
                     {
                         return outcomes;
                     }
@@ -109,7 +140,7 @@ impl Worker {
                 Err((Failure::Database(error), _)) if locked => {
                     tracing::error!(error = &error as &dyn std::error::Error, "a batch of commands failed");
                     self.core.cache.clear();
-                    return vec![Err(SubmitError::Internal); units.len()];
+                    return vec![Err(SubmitError::Internal); count];
                 }
                 Err((failure, _)) => {
                     if let Failure::Database(error) = &failure {
@@ -125,7 +156,71 @@ impl Worker {
                 }
             }
             if Instant::now() >= deadline {
-                return vec![Err(SubmitError::Unavailable); units.len()];
+                return vec![Err(SubmitError::Unavailable); count];
+            }
+        }
+    }
+
+    /// Judges on what is known, as far as that was not done in advance, and appends if it still holds.
+    async fn optimistic(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch,
+        next: &mut Batch,
+        queue: &mut Queue,
+    ) -> Attempt {
+        let (mut draft, judged) = batch.take_draft().unwrap_or_else(|| (self.core.draft(), 0));
+        let units = batch.units();
+        self.options.metrics.judged_ahead.inc_by(u64::try_from(judged).unwrap_or(0));
+        let rest = units.get(judged..).unwrap_or_default();
+        self.core
+            .judge(&self.options.master, conn, &mut draft, rest)
+            .await
+            .map_err(|failure| (failure, None))?;
+        let after = self.core.cache.known_to();
+        if !sabotage::stands(Guard::CommitBeforeAnswer) {
+            let outcomes = answers(&draft.units, after, self.core.epoch);
+            let at_once = Duration::ZERO;
+            return Ok(Attempted { outcomes, base: after, head: after, waited: at_once, append: at_once });
+        }
+        let served = served(&units);
+        let (basis, guards) = self.core.rest(&mut draft);
+        let sent = Instant::now();
+        let written = in_time(draft.append.execute(conn, &served, &basis, &guards)).instrument(appending());
+        match self.judging_ahead(written, &draft.overlay, next, queue).await {
+            Ok(landed) => Ok(self.core.land(draft, landed, sent.elapsed())),
+            Err(failure) => {
+                if matches!(failure, Failure::Stale) {
+                    self.core.grow_wary();
+                }
+                Err((failure, Some(InDoubt::of(served, &draft, after))))
+            }
+        }
+    }
+
+    /// Waits for a batch to be written. Meanwhile takes the next one, and judges it on top of this one: judging and
+    /// writing take about as long as each other, on different processors.
+    async fn judging_ahead<T>(
+        &mut self,
+        written: impl Future<Output = T>,
+        under_way: &Overlay,
+        next: &mut Batch,
+        queue: &mut Queue,
+    ) -> T {
+        let mut written = pin!(written);
+        let mut goes_on = self.core.trusts_memory();
+        loop {
+            let room = self.options.batch_max.saturating_sub(next.commands()).min(AHEAD_AT_ONCE);
+            tokio::select! {
+                biased;
+                result = &mut written => return result,
+                jobs = queue.next(room), if goes_on && room > 0 => match jobs {
+                    Some(jobs) => {
+                        next.push(self.accept(jobs));
+                        goes_on = next.judge_ahead(&mut self.core, under_way);
+                    }
+                    None => goes_on = false,
+                }
             }
         }
     }

@@ -68,6 +68,11 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         &[whole("executor::a_reader_misses_nothing_beside_six_writers_rollbacks_and_a_stalled_transaction")],
     ),
     of(
+        Guard::JudgedAnew,
+        "an outcome rests on batches that landed, and on no other",
+        &[whole("executor::ahead::what_was_judged_on_top_of_a_batch_that_failed_is_judged_anew")],
+    ),
+    of(
         Guard::IdempotencyRecord,
         "a repeated request has one effect and one answer",
         &[whole("executor::keys_hold_after_a_restart")],

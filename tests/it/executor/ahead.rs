@@ -1,0 +1,97 @@
+//! Batches that are judged on top of one that is still on its way to the log.
+
+use domain::ledger::transfer::stream;
+use event_store::{Executor, ExecutorMetrics, ExecutorOptions, Receipt, Unit};
+use futures_util::future::{join_all, try_join_all};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tests::database::{Database, cause, tenant};
+use tests::ledger::{account, accepted, key, set_up, transfer};
+
+use super::{Test, check_log, check_money, count};
+
+const CALLERS: usize = 48;
+const ROUNDS: usize = 30;
+
+/// A transfer with an id that was made for it, as the API makes them: nobody looks for it in the log.
+fn one_euro(from: u128, to: u128, name: &str) -> anyhow::Result<Unit> {
+    let command = transfer(account(from), account(to), "1.00")?;
+    let minted = stream(command.transfer_id);
+    Ok(Unit::new(tenant(1), cause(), command).minting(minted).with_key(key(name, name)?))
+}
+
+fn metric(metrics: &ExecutorMetrics, name: &str) -> anyhow::Result<u64> {
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.map_or(Ok(0), str::parse)?)
+}
+
+/// Sends transfers, and after every third of them sends it again: the database finds the key, so that the batch fails
+/// after the next one was judged on top of what it would have done.
+async fn call_and_repeat(executor: &Executor, caller: usize) -> anyhow::Result<Vec<Receipt>> {
+    let mut receipts = Vec::with_capacity(ROUNDS);
+    for round in 0..ROUNDS {
+        let (from, to) = (1 + ((caller + round) % 3) as u128, 1 + ((caller + round + 1) % 3) as u128);
+        let name = format!("{caller}-{round}");
+        let receipt = executor.submit(one_euro(from, to, &name)?).await?;
+        accepted(&receipt)?;
+        if round % 3 == 0 {
+            let again = executor.submit(one_euro(from, to, &name)?).await?;
+            anyhow::ensure!(again.replayed, "the key is known");
+            anyhow::ensure!((again.position, &again.results) == (receipt.position, &receipt.results));
+        }
+        receipts.push(receipt);
+    }
+    Ok(receipts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_judged_on_top_of_a_batch_that_failed_is_judged_anew() -> Test {
+    let database = Database::fresh().await?;
+    let metrics = ExecutorMetrics::default();
+    let options = ExecutorOptions { metrics: metrics.clone(), ..database.executor_options()? };
+    let executor = Executor::start(options).0;
+    set_up(&executor, tenant(1), 3, "1000.00").await?;
+    let posted = count(&database, "ledger.transfer-posted").await?;
+    let calls = (0..CALLERS).map(|caller| {
+        let executor = executor.clone();
+        tokio::spawn(async move { call_and_repeat(&executor, caller).await })
+    });
+    for receipts in try_join_all(calls).await? {
+        assert_eq!(receipts?.len(), ROUNDS);
+    }
+    assert_eq!(count(&database, "ledger.transfer-posted").await? - posted, (CALLERS * ROUNDS) as i64);
+    check_log(&database).await?;
+    check_money(&database).await?;
+    let (ahead, failed) = (
+        metric(&metrics, "quipu_executor_units_judged_ahead_total")?,
+        metric(&metrics, "quipu_append_outcomes_total{outcome=\"constraint\"}")?,
+    );
+    assert!(ahead > 100 && failed > 20, "{ahead} units judged ahead, {failed} batches failed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn funds_that_a_batch_on_its_way_spends_are_not_there_for_the_next() -> Test {
+    let database = Database::fresh().await?;
+    let executor = database.executor()?;
+    set_up(&executor, tenant(1), 2, "500.00").await?;
+    let calls = (0..2_000).map(|n| {
+        let executor = executor.clone();
+        tokio::spawn(async move { anyhow::Ok(executor.submit(one_euro(1, 2, &n.to_string())?).await?) })
+    });
+    let mut done = 0;
+    for receipt in join_all(calls).await {
+        let receipt = receipt??;
+        match tests::ledger::code(&receipt) {
+            None => done += 1,
+            Some(code) => assert_eq!(code, "ledger.insufficient-funds"),
+        }
+    }
+    assert_eq!(done, 500, "what was there, and no more");
+    check_log(&database).await?;
+    check_money(&database).await
+}
