@@ -1,13 +1,12 @@
 //! What arrives on NATS, whatever happens to it: every event, in order, once after deduplication.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event_store::Unit;
-use futures_util::StreamExt as _;
 use projector::{Projector, ProjectorOptions};
 use service_kit::config::NatsConfig;
 use tests::database::{Database, cause, tenant};
-use tests::ledger::{accepted, account, set_up, submit, transfer};
+use tests::ledger::{accepted, account, set_up, transfer};
 use tests::nats::{Message, Nats};
 use tests::until;
 use tokio_util::sync::CancellationToken;
@@ -146,42 +145,6 @@ async fn two_publishers_publish_once() -> Test {
             .await?;
     }
     complete(&database, &nats).await?;
-    shutdown.cancel();
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn measure_commit_to_publish_when_idle() -> Test {
-    use std::io::Write as _;
-    let (database, nats) = (Database::fresh().await?, Nats::start().await?);
-    let client = nats.client().await?;
-    let hint = client.clone();
-    let (wake, mut woken) = tokio::sync::mpsc::unbounded_channel::<()>();
-    let (executor, _task) = event_store::Executor::start_observed(database.executor_options()?, move |_| {
-        wake.send(()).unwrap_or(())
-    });
-    tokio::spawn(async move {
-        while woken.recv().await.is_some() {
-            drop(hint.publish("quipu.wake", Vec::new().into()).await);
-            drop(hint.flush().await);
-        }
-    });
-    set_up(&executor, tenant(1), 2, "100.00").await?;
-    let shutdown = CancellationToken::new();
-    let _projector = start(&database, &nats, &shutdown).await?;
-    complete(&database, &nats).await?;
-    let mut messages = client.subscribe("quipu.*.*.*.*").await?;
-    client.flush().await?;
-    let mut taken = Vec::new();
-    for _ in 0..100 {
-        accepted(&submit(&executor, tenant(1), transfer(account(1), account(2), "0.01")?).await?)?;
-        let committed = Instant::now();
-        messages.next().await;
-        taken.push(committed.elapsed());
-    }
-    taken.sort();
-    writeln!(std::io::stderr(), "answer to message: median {:?}, 99th {:?}", taken[50], taken[99])?;
     shutdown.cancel();
     Ok(())
 }

@@ -17,7 +17,6 @@ mod fan_out;
 mod guards;
 mod log;
 mod measure;
-mod measure_rebuild;
 mod openapi;
 mod operations;
 mod projections;

@@ -1,56 +1,17 @@
-//! Figures, not promises: run with `./dev test --release -- --ignored --nocapture measure`.
+//! Figures that `./dev bench` has no scenario for: run with `./dev test --release -- --ignored --nocapture measure`.
 
 use std::io::Write as _;
 use std::time::Instant;
 
 use event_store::{Unit, log};
-use futures_util::future::join_all;
 use sqlx::Executor as _;
 use tests::database::{Database, cause, tenant};
-use tests::ledger::{accepted, account, key, set_up, submit, transfer};
+use tests::ledger::{accepted, account, set_up, submit, transfer};
 
 type Test = anyhow::Result<()>;
 
 fn say(line: std::fmt::Arguments<'_>) -> Test {
     Ok(writeln!(std::io::stderr(), "{line}")?)
-}
-
-async fn transfers(database: &Database, callers: usize, each: usize, accounts: u128) -> anyhow::Result<u128> {
-    let executor = database.executor()?;
-    let t = tenant(1);
-    let begun = Instant::now();
-    let work = (0..callers).map(|caller| {
-        let executor = executor.clone();
-        tokio::spawn(async move {
-            for n in 0..each {
-                let from = 1 + (caller * each + n) as u128 * 7919 % accounts;
-                let unit = Unit::new(t, cause(), transfer(account(from), account(0), "0.01")?);
-                let unit = unit.with_key(key(&format!("{caller}-{n}-{accounts}"), "r")?);
-                accepted(&executor.submit(unit).await?)?;
-            }
-            anyhow::Ok(())
-        })
-    });
-    for done in join_all(work).await {
-        done??;
-    }
-    Ok((callers * each) as u128 * 1000 / begun.elapsed().as_millis().max(1))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn measure_transfers_in_process_beside_single_inserts() -> Test {
-    let database = Database::fresh().await?;
-    let executor = database.executor()?;
-    set_up(&executor, tenant(1), 1000, "100000.00").await?;
-    for round in 1..=3 {
-        let uniform = transfers(&database, 64, 400, 1000).await?;
-        let hot = transfers(&database, 64, 400, 1).await?;
-        say(format_args!(
-            "round {round}: {uniform} transfers/s over 1000 accounts, {hot}/s from one account"
-        ))?;
-    }
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
