@@ -9,7 +9,6 @@ use domain::Refusal;
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
 use futures_util::FutureExt as _;
-use sabotage::Guard;
 use sqlx::{Executor as _, PgConnection};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
@@ -102,7 +101,7 @@ impl Core {
         self.cache.stand_at(head.position);
     }
 
-    /// A draft of the next batch, on what is known now.
+    /// A draft of a batch, on what is known now.
     pub(crate) fn draft(&mut self) -> Draft {
         let trust = if self.wary > 0 { Trust::Looked } else { Trust::Known };
         self.wary = self.wary.saturating_sub(1);
@@ -112,7 +111,7 @@ impl Core {
     /// Whether states in memory are believed as they are, so that a batch may be judged before the one before it has
     /// landed.
     pub(crate) fn trusts_memory(&self) -> bool {
-        self.wary == 0 && sabotage::stands(Guard::CommitBeforeAnswer)
+        self.wary == 0
     }
 
     /// Judges further units, with a look into the log for what is not known.
@@ -124,6 +123,7 @@ impl Core {
         units: &[&Unit],
     ) -> Result<(), Failure> {
         self.ensure_keys(master, conn, units).await?;
+        draft.judge_at(self.now());
         let nothing_under_way = Overlay::default();
         let mut plan = Plan::new(draft, &mut self.cache, &nothing_under_way, &self.keys);
         plan_all(&mut plan, &mut Lookup::Database(conn), units).instrument(deciding()).await
@@ -131,23 +131,24 @@ impl Core {
 
     /// Judges one more unit on top of a batch that is on its way, from memory alone. False if that does not suffice; the
     /// unit must be judged later.
-    pub(crate) fn judge_ahead(&mut self, draft: &mut Draft, under_way: &Overlay, unit: &Unit) -> bool {
+    pub(crate) fn judge_ahead(&mut self, draft: &mut Draft, under_way: &Draft, unit: &Unit) -> bool {
         let actor = unit.cause.actor.uuid();
         if unit.cause.origin.is_some() && self.keys.get(unit.tenant, actor).is_none() {
             return false;
         }
-        let mut plan = Plan::new(draft, &mut self.cache, under_way, &self.keys);
+        draft.judge_at(self.now().max(under_way.now()));
+        let mut plan = Plan::new(draft, &mut self.cache, &under_way.overlay, &self.keys);
         let judged = plan_all(&mut plan, &mut Lookup::Nowhere, &[unit]).now_or_never();
         matches!(judged, Some(Ok(())))
     }
 
     /// What the append of a draft rests on. The subject keys that it uses for the first time are stored with it.
-    pub(crate) fn rest(&self, draft: &mut Draft) -> (Basis, Guards) {
+    pub(crate) fn basis(&self, draft: &mut Draft) -> (Basis, Guards) {
         store_keys(draft, &self.new_keys);
-        draft.basis(&self.cache, self.last_recorded)
+        draft.basis(&self.cache)
     }
 
-    /// A batch that was judged in advance has landed.
+    /// A batch that was judged without holding the head has landed.
     pub(crate) fn land(&mut self, draft: Draft, landed: Landed, append: Duration) -> Attempted {
         let events = draft.append.events();
         let units = draft.commit(&mut self.cache, landed.base);
@@ -268,7 +269,7 @@ impl Core {
                 plan_all(&mut plan, &mut Lookup::Database(conn), units).instrument(deciding()).await?;
             }
         }
-        let (basis, guards) = self.rest(&mut draft);
+        let (basis, guards) = self.basis(&mut draft);
         let landed = match in_time(draft.append.execute(conn, served, &basis, &guards)).await {
             Ok(landed) => landed,
             Err(Failure::Constraint(name))
@@ -438,7 +439,7 @@ impl InDoubt {
     }
 }
 
-fn deciding() -> Span {
+pub(crate) fn deciding() -> Span {
     tracing::info_span!(target: TRACES, "decide")
 }
 

@@ -51,13 +51,17 @@ pub(crate) enum Trust {
 
 /// A batch as far as it has been judged. Everything in it is speculative until [`Draft::commit`].
 pub(crate) struct Draft {
-    pub(crate) now: DateTime<Utc>,
+    /// The time at which units are judged; later for those that joined later.
+    now: DateTime<Utc>,
+    /// The oldest time that a judgement rests on: what others recorded after it may have to be known first.
+    decided_at: DateTime<Utc>,
     /// The history that it belongs to.
-    pub(crate) epoch: i32,
-    /// Where the log stood when the states were brought up to date.
+    epoch: i32,
+    /// Where the log stood when the states were brought up to date. If it was begun while the batch before was on its
+    /// way: where it stood before that.
     exact_at: i64,
     /// Whether states that are not exact there are brought up to date first.
-    pub(crate) trust: Trust,
+    trust: Trust,
     pub(crate) overlay: Overlay,
     /// The streams that were read, each with its version and where that was known, before this batch.
     read: HashMap<StreamRef, (i64, i64)>,
@@ -72,6 +76,7 @@ impl Draft {
     pub(crate) fn new(now: DateTime<Utc>, epoch: i32, exact_at: i64, trust: Trust) -> Self {
         Self {
             now,
+            decided_at: now,
             epoch,
             exact_at,
             trust,
@@ -85,9 +90,27 @@ impl Draft {
         }
     }
 
-    /// On what the append rests. `decided_at` is the newest time that the judgement knew of: its own, or that at which
-    /// the batch landed on top of which it was made.
-    pub(crate) fn basis(&self, cache: &StateCache, decided_at: DateTime<Utc>) -> (Basis, Guards) {
+    /// The time of what is judged from here on. It never falls.
+    pub(crate) fn judge_at(&mut self, now: DateTime<Utc>) {
+        self.now = self.now.max(now);
+        if self.units.is_empty() && self.append.events() == 0 {
+            self.decided_at = self.now;
+        }
+    }
+
+    /// The time at which units are judged.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// The batch on top of which this one was judged has landed: everything up to it was known.
+    pub(crate) fn knows_up_to(&mut self, recorded_at: DateTime<Utc>) {
+        self.decided_at = self.decided_at.max(recorded_at);
+        self.now = self.now.max(recorded_at);
+    }
+
+    /// On what the append rests.
+    pub(crate) fn basis(&self, cache: &StateCache) -> (Basis, Guards) {
         let mut guards = Guards::default();
         for (stream, (version, _)) in &self.read {
             guards.push(stream, *version);
@@ -97,8 +120,8 @@ impl Draft {
             _ => *exact_at,
         });
         let read_to = if self.trust == Trust::Nothing { self.exact_at } else { cache.read_to(exact) };
-        let decided_at = self.now.max(decided_at);
-        (Basis { read_to, epoch: self.epoch, decided_at, valid_until: self.valid_until }, guards)
+        let Self { epoch, decided_at, valid_until, .. } = *self;
+        (Basis { read_to, epoch, decided_at, valid_until }, guards)
     }
 
     /// The batch has landed: what was speculative is so.
@@ -254,13 +277,12 @@ impl<'a> Plan<'a> {
             let layers = self.layers(tenant, unit);
             let needs = decision.needs(&View::new(tenant, self.draft.now, &layers));
             let needs: Vec<_> = needs.into_iter().map(|stream| StreamRef { tenant, stream }).collect();
+            // To keep one state may mean to forget others, so all are kept before it is seen which are there.
+            needs.iter().for_each(|stream| self.cache.touch(stream));
             let wanted: Vec<_> =
                 needs.iter().filter(|it| !unit.contains_key(it) && self.is_wanted(it)).copied().collect();
             if wanted.is_empty() {
-                for stream in needs {
-                    self.cache.touch(&stream);
-                    self.note_read(stream);
-                }
+                needs.into_iter().for_each(|stream| self.note_read(stream));
                 return Ok(true);
             }
             self.load(lookup, &wanted).await?;

@@ -1,6 +1,7 @@
 //! What waits for the executor: bounded, in the order of arrival within a tenant, round-robin between tenants.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use domain::ids::TenantId;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +16,26 @@ pub(crate) struct Job {
     pub(crate) units: Vec<Unit>,
     pub(crate) queued_at: Instant,
     pub(crate) answer: oneshot::Sender<Vec<Result<Receipt, SubmitError>>>,
+}
+
+impl Job {
+    pub(crate) fn commands(&self) -> usize {
+        self.units.iter().map(|unit| unit.decisions.len()).sum()
+    }
+
+    /// Whether its caller has waited too long, or has gone.
+    pub(crate) fn is_overdue(&self, wait_max: Duration) -> bool {
+        self.queued_at.elapsed() > wait_max || self.answer.is_closed()
+    }
+}
+
+/// How much is taken from the queue at a time, in commands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portion {
+    /// Further submissions are taken only within this.
+    pub(crate) at_once: usize,
+    /// A single submission may be larger than that, but not than this.
+    pub(crate) single: usize,
 }
 
 /// The receiving end, sorted by tenant.
@@ -34,43 +55,41 @@ impl Queue {
     /// commits, the next one queues. But whoever can be heard at once is heard first: the callers of the last batch send
     /// their next commands at the same moment, and a batch of a few costs as much as one of many. `None` once everybody
     /// has gone. Nothing is lost if the wait is given up.
-    pub(crate) async fn next(&mut self, commands_max: usize) -> Option<Vec<Job>> {
+    pub(crate) async fn next(&mut self, portion: Portion) -> Option<Vec<Job>> {
         if self.waiting == 0 {
             let job = self.receiver.recv().await?;
             self.sort_in(job);
             tokio::task::yield_now().await;
         }
-        Some(self.take(commands_max))
+        Some(self.take(portion))
     }
 
-    /// Takes what has queued, at most `commands_max` commands; but at least one job, if any waits and any is wanted.
-    pub(crate) fn take(&mut self, commands_max: usize) -> Vec<Job> {
-        if commands_max == 0 {
-            return Vec::new();
-        }
+    /// Takes what has queued, but not more than a portion. Nothing, if what comes first is larger than that.
+    pub(crate) fn take(&mut self, portion: Portion) -> Vec<Job> {
         while self.waiting < self.capacity
             && let Ok(job) = self.receiver.try_recv()
         {
             self.sort_in(job);
         }
-        let mut batch = Vec::new();
+        let mut taken = Vec::new();
         let mut commands = 0;
         while let Some((tenant, mut lane)) = self.lanes.pop_front() {
-            let size = lane.front().map_or(0, |job| job.units.iter().map(|unit| unit.decisions.len()).sum());
-            if commands > 0 && commands + size > commands_max {
+            let size = lane.front().map_or(0, Job::commands);
+            let limit = if taken.is_empty() { portion.single } else { portion.at_once };
+            if commands + size > limit {
                 self.lanes.push_front((tenant, lane));
                 break;
             }
             if let Some(job) = lane.pop_front() {
                 self.waiting -= 1;
                 commands += size;
-                batch.push(job);
+                taken.push(job);
             }
             if !lane.is_empty() {
                 self.lanes.push_back((tenant, lane));
             }
         }
-        batch
+        taken
     }
 
     fn sort_in(&mut self, job: Job) {

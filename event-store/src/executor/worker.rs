@@ -13,8 +13,8 @@ use super::batch::Batch;
 use super::core::{
     ANSWER_TIMEOUT, Attempt, Attempted, Core, InDoubt, Outcomes, answers, appending, execute, in_time, served,
 };
-use super::queue::{Job, Queue};
-use super::states::Overlay;
+use super::plan::Draft;
+use super::queue::{Job, Portion, Queue};
 use super::{ExecutorOptions, Failure, SubmitError};
 use crate::connect;
 use crate::epoch;
@@ -52,15 +52,17 @@ impl Worker {
     pub(crate) async fn run(mut self, mut queue: Queue) {
         let mut next = Batch::default();
         loop {
-            let mut batch = std::mem::take(&mut next);
+            let mut batch = self.still_wanted(std::mem::take(&mut next));
+            let room = self.options.batch_max.saturating_sub(batch.commands());
             let jobs = if batch.is_empty() {
-                let Some(jobs) = queue.next(self.options.batch_max).await else { break };
+                let Some(jobs) = queue.next(Portion { at_once: room, single: usize::MAX }).await else {
+                    break;
+                };
                 jobs
             } else {
-                if batch.is_unjudged() {
-                    batch = Batch::of(self.accept(batch.into_jobs()));
-                }
-                queue.take(self.options.batch_max.saturating_sub(batch.commands()))
+                // The callers who have just been answered are heard first, as in `Queue::next`.
+                tokio::task::yield_now().await;
+                queue.take(Portion { at_once: room, single: room })
             };
             batch.push(self.accept(jobs));
             let Some(first) = batch.queued_first() else { continue };
@@ -85,12 +87,26 @@ impl Worker {
         }
     }
 
-    /// Lets go of what has waited too long, and of what nobody waits for any more.
+    /// Takes jobs over from the queue, but for those that nobody waits for any more.
     fn accept(&self, jobs: Vec<Job>) -> Vec<Job> {
+        self.options.metrics.queue_length.dec_by(i64::try_from(jobs.len()).unwrap_or(i64::MAX));
+        self.let_go(jobs)
+    }
+
+    /// A batch without what grew too old in it while the one before it was written. What is left is judged anew.
+    fn still_wanted(&self, batch: Batch) -> Batch {
+        if batch.is_overdue(self.options.wait_max) {
+            Batch::of(self.let_go(batch.into_jobs()))
+        } else {
+            batch
+        }
+    }
+
+    /// Refuses what has waited too long, and drops what nobody waits for any more.
+    fn let_go(&self, jobs: Vec<Job>) -> Vec<Job> {
         let metrics = &self.options.metrics;
-        let (jobs, late): (Vec<Job>, Vec<Job>) = jobs
-            .into_iter()
-            .partition(|job| job.queued_at.elapsed() <= self.options.wait_max && !job.answer.is_closed());
+        let (late, jobs): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.is_overdue(self.options.wait_max));
         for job in late {
             let count = job.units.len();
             metrics.unjudged(&job.units, &SubmitError::Overloaded);
@@ -104,7 +120,11 @@ impl Worker {
         let count = batch.units().len();
         let deadline = batch.queued_first().unwrap_or_else(Instant::now) + TRIED_WITHIN;
         let mut locked = false;
-        loop {
+        while Instant::now() < deadline {
+            if self.conn.is_none() {
+                // What was known may be out of date by the time that there is another one.
+                batch.forget_judgement();
+            }
             let Some(mut conn) = self.connection(deadline).await else {
                 return vec![Err(SubmitError::Unavailable); count];
             };
@@ -155,10 +175,8 @@ impl Worker {
                     locked = true;
                 }
             }
-            if Instant::now() >= deadline {
-                return vec![Err(SubmitError::Unavailable); count];
-            }
         }
+        vec![Err(SubmitError::Unavailable); count]
     }
 
     /// Judges on what is known, as far as that was not done in advance, and appends if it still holds.
@@ -172,9 +190,9 @@ impl Worker {
         let (mut draft, judged) = batch.take_draft().unwrap_or_else(|| (self.core.draft(), 0));
         let units = batch.units();
         self.options.metrics.judged_ahead.inc_by(u64::try_from(judged).unwrap_or(0));
-        let rest = units.get(judged..).unwrap_or_default();
+        let unjudged = units.get(judged..).unwrap_or_default();
         self.core
-            .judge(&self.options.master, conn, &mut draft, rest)
+            .judge(&self.options.master, conn, &mut draft, unjudged)
             .await
             .map_err(|failure| (failure, None))?;
         let after = self.core.cache.known_to();
@@ -184,11 +202,14 @@ impl Worker {
             return Ok(Attempted { outcomes, base: after, head: after, waited: at_once, append: at_once });
         }
         let served = served(&units);
-        let (basis, guards) = self.core.rest(&mut draft);
+        let (basis, guards) = self.core.basis(&mut draft);
         let sent = Instant::now();
         let written = in_time(draft.append.execute(conn, &served, &basis, &guards)).instrument(appending());
-        match self.judging_ahead(written, &draft.overlay, next, queue).await {
-            Ok(landed) => Ok(self.core.land(draft, landed, sent.elapsed())),
+        match self.judging_ahead(written, &draft, next, queue).await {
+            Ok(landed) => {
+                next.knows_up_to(landed.recorded_at);
+                Ok(self.core.land(draft, landed, sent.elapsed()))
+            }
             Err(failure) => {
                 if matches!(failure, Failure::Stale) {
                     self.core.grow_wary();
@@ -203,23 +224,24 @@ impl Worker {
     async fn judging_ahead<T>(
         &mut self,
         written: impl Future<Output = T>,
-        under_way: &Overlay,
+        under_way: &Draft,
         next: &mut Batch,
         queue: &mut Queue,
     ) -> T {
         let mut written = pin!(written);
         let mut goes_on = self.core.trusts_memory();
         loop {
-            let room = self.options.batch_max.saturating_sub(next.commands()).min(AHEAD_AT_ONCE);
+            let room = self.options.batch_max.saturating_sub(next.commands());
+            let portion = Portion { at_once: AHEAD_AT_ONCE.min(room), single: room };
             tokio::select! {
                 biased;
                 result = &mut written => return result,
-                jobs = queue.next(room), if goes_on && room > 0 => match jobs {
-                    Some(jobs) => {
-                        next.push(self.accept(jobs));
-                        goes_on = next.judge_ahead(&mut self.core, under_way);
-                    }
-                    None => goes_on = false,
+                jobs = queue.next(portion), if goes_on => {
+                    let jobs = jobs.unwrap_or_default();
+                    // Everybody has gone, or what comes first needs a batch of its own.
+                    goes_on = !jobs.is_empty();
+                    next.push(self.accept(jobs));
+                    goes_on = goes_on && next.judge_ahead(&mut self.core, under_way);
                 }
             }
         }

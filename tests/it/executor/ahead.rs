@@ -1,14 +1,23 @@
 //! Batches that are judged on top of one that is still on its way to the log.
 
+use std::time::Duration;
+
+use chrono::Utc;
+use domain::ledger::PostTransfer;
 use domain::ledger::transfer::stream;
 use event_store::{Executor, ExecutorMetrics, ExecutorOptions, Receipt, Unit};
 use futures_util::future::{join_all, try_join_all};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use sqlx::Executor as _;
 use tests::database::{Database, cause, tenant};
-use tests::ledger::{account, accepted, key, set_up, transfer};
+use tests::ledger::{accepted, account, key, set_up, submit, transfer};
+use tests::until;
 
 use super::{Test, check_log, check_money, count};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+const QUEUE: &str = "quipu_executor_queue_length";
 
 const CALLERS: usize = 48;
 const ROUNDS: usize = 30;
@@ -71,7 +80,53 @@ async fn what_was_judged_on_top_of_a_batch_that_failed_is_judged_anew() -> Test 
         metric(&metrics, "quipu_append_outcomes_total{outcome=\"constraint\"}")?,
     );
     assert!(ahead > 100 && failed > 20, "{ahead} units judged ahead, {failed} batches failed");
+    assert_eq!(metric(&metrics, QUEUE)?, 0, "nothing waits any more");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_joins_a_batch_later_is_judged_at_a_later_time() -> Test {
+    let database = Database::fresh().await?;
+    let metrics = ExecutorMetrics::default();
+    let options = ExecutorOptions { metrics: metrics.clone(), ..database.executor_options()? };
+    let executor = Executor::start(options).0;
+    set_up(&executor, tenant(1), 2, "100.00").await?;
+    let mut holder = database.superuser().await?;
+    holder.execute("begin; select store.lock_head()").await?;
+    let send = |unit: Unit| {
+        let executor = executor.clone();
+        tokio::spawn(async move { executor.submit(unit).await })
+    };
+    let taken = || until(PATIENCE, || async { Ok(metric(&metrics, QUEUE)? == 0) });
+    let on_its_way = send(one_euro(1, 2, "on its way")?);
+    taken().await?;
+    let first_of_the_next = send(one_euro(1, 2, "first of the next")?);
+    taken().await?;
+    let command =
+        PostTransfer { effective_at: Some(Utc::now()), ..transfer(account(1), account(2), "1.00")? };
+    let minted = stream(command.transfer_id);
+    let joined = send(Unit::new(tenant(1), cause(), command).minting(minted));
+    taken().await?;
+    holder.execute("commit").await?;
+    for receipt in [on_its_way, first_of_the_next, joined] {
+        accepted(&receipt.await??)?;
+    }
+    assert_eq!(metric(&metrics, "quipu_executor_units_judged_ahead_total")?, 2);
+    check_log(&database).await
+}
+
+#[tokio::test]
+async fn a_memory_that_is_too_small_costs_time_and_nothing_else() -> Test {
+    let database = Database::fresh().await?;
+    // As many as one transfer needs.
+    let executor = Executor::start(ExecutorOptions { states_max: 3, ..database.executor_options()? }).0;
+    set_up(&executor, tenant(1), 6, "100.00").await?;
+    for n in 0..60 {
+        let (from, to) = (1 + n * 5 % 6, 1 + (n * 5 + 1 + n % 5) % 6);
+        accepted(&submit(&executor, tenant(1), transfer(account(from), account(to), "0.10")?).await?)?;
+    }
+    check_log(&database).await?;
+    check_money(&database).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
