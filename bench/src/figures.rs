@@ -94,6 +94,11 @@ impl Times {
         self.0.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// How many they are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// Takes those of another in.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);

@@ -63,7 +63,8 @@ pub(crate) enum Spread {
 }
 
 impl Spread {
-    fn pair(self, random: &mut fastrand::Rng) -> (u32, u32) {
+    /// Who pays whom.
+    pub(crate) fn pair(self, random: &mut fastrand::Rng) -> (u32, u32) {
         match self {
             Self::Uniform(count) => {
                 let from = random.u32(1..=count);

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::Utc;
 use domain::ids::{ActorId, TenantId, TokenId};
+use event_store::{Executor, ExecutorOptions, MasterKey};
 use rustix::process::{Pid, Signal, kill_process};
 use service_kit::config::{KeyConfig, TokenConfig};
 use service_kit::token::{Claims, Role, Signer, Verifier, generate_keys};
@@ -77,6 +79,13 @@ impl Product {
     /// A verifier of the tokens that were signed here.
     pub(crate) fn verifier(&self) -> anyhow::Result<Verifier> {
         Ok(Verifier::load(&KeyConfig::at(self.folder.path().join("keys")), &TokenConfig::default())?)
+    }
+
+    /// An executor in this process, with the keys that a command API has.
+    pub(crate) fn executor(&self) -> anyhow::Result<Executor> {
+        let master = MasterKey::new(&KeyConfig::at(self.folder.path().join("keys")).master_key()?)?;
+        let options = ExecutorOptions::new(self.database.options("quipu_command")?, Arc::new(master));
+        Ok(Executor::start(options).0)
     }
 
     async fn figure(&self, query: &'static str) -> anyhow::Result<i64> {

@@ -4,6 +4,7 @@ mod connections;
 mod edges;
 mod fan_out;
 mod growth;
+mod peers;
 mod processes;
 mod slow_disk;
 mod snapshot;
@@ -52,6 +53,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "writes",
         question: "transfers over HTTP beside bare inserts and the classic transfer: single, hot, batches, at half load",
         measure: |setting| Box::pin(writes::measure(setting)),
+    },
+    Scenario {
+        name: "peers",
+        question: "transfers and appends of cala-ledger, postgres-es and disintegrate-postgres beside ours",
+        measure: |setting| Box::pin(peers::measure(setting)),
     },
     Scenario {
         name: "connections",
