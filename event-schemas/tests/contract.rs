@@ -22,6 +22,8 @@ mod compatibility;
 mod edges;
 #[path = "contract/envelope.rs"]
 mod envelope;
+#[path = "contract/shapes.rs"]
+mod shapes;
 #[path = "contract/story.rs"]
 mod story;
 #[path = "contract/toy.rs"]

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::stack::Stack;
+use crate::tools;
 
 /// The program, told where a test's stack is and as whom to ask.
 pub struct Cli {
@@ -72,6 +73,7 @@ impl Cli {
         let mut command = Command::new(program()?);
         command
             .env_clear()
+            .envs(tools::counts())
             .env("QUIPU_DIR", self.file("stack"))
             .env("QUIPU_QUERY_URL", &self.query_url)
             .env("QUIPU_TOKEN_FILE", self.file("token"))

@@ -1,7 +1,16 @@
 //! Programs of others that check our work, where they are installed.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+
+/// Where programs of a build for `./dev coverage` write down what they did: the one variable that also those are given that
+/// get nothing else of ours. Without it they would write into the folder that they are in.
+#[must_use]
+pub fn counts() -> Option<(&'static str, OsString)> {
+    const NAME: &str = "LLVM_PROFILE_FILE";
+    std::env::var_os(NAME).map(|path| (NAME, path))
+}
 
 /// Runs a program and answers with what it says; `None`, with a note, if it is not installed.
 ///

@@ -1,5 +1,7 @@
 //! A tenant's book: up to when nothing can become effective any more. One stream a tenant; every posting reads it.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,14 +109,12 @@ impl Decision for ClosePeriod {
         if through >= view.now.trunc_subsecs(6) {
             return Err(LedgerError::PeriodNotOver { through }.into());
         }
-        match seen(view) {
-            Some(closed_through) if closed_through == through => {
-                return Ok(Verdict::already(stream(view.tenant)));
+        if let Some(closed_through) = seen(view) {
+            match closed_through.cmp(&through) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(Verdict::already(stream(view.tenant))),
+                Ordering::Greater => return Err(LedgerError::PeriodClosedLater { closed_through }.into()),
             }
-            Some(closed_through) if closed_through > through => {
-                return Err(LedgerError::PeriodClosedLater { closed_through }.into());
-            }
-            _ => {}
         }
         let event = LedgerEvent::PeriodClosed(PeriodClosed { tenant_id: view.tenant, through });
         Ok(Verdict::done(stream(view.tenant), event))

@@ -367,3 +367,6 @@ impl DomainError for LedgerError {
         self.all_details()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,15 +122,6 @@ impl Money {
         Self::exact(self.amount - other.amount, self.currency)
     }
 
-    /// Whether it is more than `other`.
-    ///
-    /// # Errors
-    /// [`MoneyError::CurrencyMismatch`].
-    pub fn exceeds(self, other: Self) -> Result<bool, MoneyError> {
-        self.same_currency(other)?;
-        Ok(self.amount > other.amount)
-    }
-
     /// Divides it by `weights` without losing a unit: the parts add up to the whole, and each is within one smallest
     /// unit of its exact share. What is left over goes to the largest remainders, the earlier part first among equals.
     ///

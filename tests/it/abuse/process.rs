@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tempfile::NamedTempFile;
 use tests::stack::{Stack, nats_url};
-use tests::until;
+use tests::{tools, until};
 use tokio::process::{Child, Command};
 
 use super::wire::Wire;
@@ -65,7 +65,7 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let (address, metrics) = (free_address()?, free_address()?);
         let log = NamedTempFile::new()?;
-        command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default()).envs(tools::counts());
         command.env("QUIPU_LISTEN", address.to_string()).env("QUIPU_METRICS_LISTEN", metrics.to_string());
         command.env("DATABASE_URL", stack.database.url(role)?).env("QUIPU_KEY_DIR", stack.keys.path());
         command.env("QUIPU_RATE_PER_ADDRESS", "0").env("QUIPU_RATE_PER_PRINCIPAL", "0");

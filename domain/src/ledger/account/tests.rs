@@ -40,6 +40,8 @@ fn limits_that_a_new_account_would_break_are_refused_second() {
     ] {
         given_nothing().having(open(1)).when(wrong).then_refused_for(LedgerError::LimitsExcludeZero);
     }
+    let nothing = OpenAccount { min_balance: limit("0"), max_balance: limit("0"), ..open(1) };
+    let _ = given_nothing().when(nothing).then_accepted();
 }
 
 #[test]
@@ -113,6 +115,29 @@ fn freezes_add_up_until_they_are_lifted() {
 }
 
 #[test]
+fn freezes_and_thaws_carry_the_account_whole() {
+    let (verdict, world) = funded().when(freeze(1, Frozen::Debits)).then_accepted();
+    let [Event::Ledger(LedgerEvent::AccountFrozen(AccountFrozen { after, .. }))] = &verdict.events[..] else {
+        panic!("{:?}", verdict.events)
+    };
+    assert_eq!((after.version, after.frozen), (3, Frozen::Debits));
+    assert_eq!(world.version(stream(account_id(1))), 3);
+    let (verdict, _) = funded().having(freeze(1, Frozen::Both)).when(unfreeze(1)).then_accepted();
+    let [Event::Ledger(LedgerEvent::AccountUnfrozen(AccountUnfrozen { after, .. }))] = &verdict.events[..]
+    else {
+        panic!("{:?}", verdict.events)
+    };
+    assert_eq!((after.version, after.frozen), (4, Frozen::None));
+}
+
+#[test]
+fn sides_are_called_the_same_in_rows_and_in_json() {
+    for side in [Side::Debit, Side::Credit] {
+        assert_eq!(serde_json::to_value(side).unwrap(), side.as_str());
+    }
+}
+
+#[test]
 fn an_account_with_money_on_it_cannot_be_closed() {
     let refusal = funded().when(close(1)).then_refused("ledger.account-not-empty");
     assert_eq!(refusal.details["balance"], "100.00");
@@ -172,7 +197,13 @@ fn an_account_restored_from_its_newest_event_lacks_only_its_holds() {
 
 #[test]
 fn an_event_of_another_account_changes_nothing() {
-    let world = funded().having(set_aside(1, 60, 1, 2, "5")).world();
+    let world = funded()
+        .having(set_aside(1, 60, 1, 2, "5"))
+        .having(freeze(2, Frozen::Debits))
+        .having(unfreeze(2))
+        .having(open(3))
+        .having(close(3))
+        .world();
     let mut account = Account::Absent;
     for event in world.log() {
         account.evolve(account_id(9).uuid(), event);

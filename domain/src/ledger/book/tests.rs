@@ -19,7 +19,12 @@ fn only_what_is_over_can_be_closed() {
 
 #[test]
 fn books_have_a_beginning() {
-    given_nothing().at(at(100)).when(close(-10_000_000_000)).then_refused("ledger.too-early");
+    let first = ClosePeriod { through: EARLIEST };
+    let _ = given_nothing().at(at(100)).when(first).then_accepted();
+    let moment = EARLIEST - chrono::TimeDelta::microseconds(1);
+    let refused = LedgerError::TooEarly { moment, earliest: EARLIEST };
+    given_nothing().at(at(100)).when(ClosePeriod { through: moment }).then_refused_for(refused);
+    assert_eq!(EARLIEST.to_rfc3339(), "1900-01-01T00:00:00+00:00");
 }
 
 #[test]

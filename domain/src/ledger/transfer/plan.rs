@@ -74,18 +74,18 @@ pub(super) fn parts(
     if amount.currency() != expected {
         return Err(LedgerError::PartCurrency { expected, given: amount.currency() });
     }
-    let whole: Decimal =
-        legs.iter().filter(|leg| leg.side == Side::Debit).map(|leg| leg.amount.amount()).sum();
+    let weights = |side: Side| -> Vec<Decimal> {
+        legs.iter().filter(|leg| leg.side == side).map(|leg| leg.amount.amount()).collect()
+    };
+    let (debits, credits) = (weights(Side::Debit), weights(Side::Credit));
+    // In one currency the sides balance, so either is the whole.
+    let whole: Decimal = debits.iter().sum();
     let available = Balance::checked(whole).unwrap_or(Balance::ZERO);
     if amount.amount() > whole {
         return Err(exceeds(amount, available));
     }
-    let divided = |side: Side| {
-        let weights: Vec<_> =
-            legs.iter().filter(|leg| leg.side == side).map(|leg| leg.amount.amount()).collect();
-        amount.split(&weights).map_err(|_| exceeds(amount, available))
-    };
-    let (mut debits, mut credits) = (divided(Side::Debit)?.into_iter(), divided(Side::Credit)?.into_iter());
+    let divided = |weights: &[Decimal]| amount.split(weights).map_err(|_| exceeds(amount, available));
+    let (mut debits, mut credits) = (divided(&debits)?.into_iter(), divided(&credits)?.into_iter());
     Ok(legs
         .iter()
         .filter_map(|leg| match leg.side {

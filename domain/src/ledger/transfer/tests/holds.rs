@@ -1,10 +1,11 @@
 //! Holds end once: posted, voided or expired.
 
+use crate::decision::{Decision, View};
 use crate::event::Event;
 use crate::ledger::sample::*;
 use crate::ledger::*;
 use crate::money::Limit;
-use crate::spec::{Given, World};
+use crate::spec::{Given, TENANT, World};
 
 /// 60.00 from account 1 to account 2, until second 160.
 fn held() -> Given {
@@ -63,11 +64,10 @@ fn a_hold_whose_time_is_over_is_recorded_as_expired_before_it_is_refused() {
 
 #[test]
 fn a_hold_whose_time_is_over_is_refused_though_nothing_was_recorded() {
-    use crate::decision::{Decision, View};
     let world = held().world();
-    let refusal = capture(1, None).decide(&View::new(crate::spec::TENANT, at(160), &world)).unwrap_err();
+    let refusal = capture(1, None).decide(&View::new(TENANT, at(160), &world)).unwrap_err();
     assert_eq!(refusal, LedgerError::HoldExpired { transfer_id: transfer_id(1), expired_at: at(160) }.into());
-    let refusal = void(1).decide(&View::new(crate::spec::TENANT, at(160), &world)).unwrap_err();
+    let refusal = void(1).decide(&View::new(TENANT, at(160), &world)).unwrap_err();
     assert_eq!(refusal.code, "ledger.hold-expired");
 }
 
@@ -123,6 +123,23 @@ fn a_posted_hold_moves_the_money_and_gives_up_its_claims() {
     assert_eq!(totals(&world, 2), ["0.00", "60.00", "0.00", "0.00"]);
     assert!(world.claimed(&account::hold_scope(account_id(1))).is_empty());
     assert!(world.claimed(&account::hold_scope(account_id(2))).is_empty());
+}
+
+#[test]
+fn the_whole_of_a_hold_can_be_asked_for_by_its_amount() {
+    let (_, world) = held().when(capture(1, Some(usd("60")))).then_accepted();
+    assert_eq!(totals(&world, 1), ["60.00", "100.00", "0.00", "0.00"]);
+    assert_eq!(totals(&world, 2), ["0.00", "60.00", "0.00", "0.00"]);
+}
+
+#[test]
+fn a_hold_is_overdue_from_its_end_on_and_not_before() {
+    let world = held().world();
+    let overdue =
+        |decision: &dyn Decision, second| decision.overdue(&View::new(TENANT, at(second), &world)).len();
+    for decision in [&capture(1, None) as &dyn Decision, &void(1)] {
+        assert_eq!((overdue(decision, 159), overdue(decision, 160)), (0, 1), "{}", decision.name());
+    }
 }
 
 #[test]
