@@ -174,13 +174,15 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// When the event at the newest position was recorded, and the events before it, the oldest first.
+    /// When the events of the ledger were recorded, the oldest first. That somebody looks is an event too, of the audit.
     ///
     /// # Errors
     /// If they cannot be read.
     pub async fn recordings(&self) -> anyhow::Result<Vec<String>> {
         let events = self.all("/v1/events?order=oldest", 200).await?;
-        Ok(events.iter().filter_map(|it| it["recorded_at"].as_str()).map(ToOwned::to_owned).collect())
+        let of_ledger =
+            events.iter().filter(|it| it["type"].as_str().is_some_and(|it| it.starts_with("ledger.")));
+        Ok(of_ledger.filter_map(|it| it["recorded_at"].as_str()).map(ToOwned::to_owned).collect())
     }
 }
 
