@@ -143,6 +143,17 @@ fn a_hold_is_overdue_from_its_end_on_and_not_before() {
 }
 
 #[test]
+fn whoever_meets_a_hold_past_its_end_asks_for_it_and_for_its_accounts() {
+    let world = held().world();
+    let close = CloseAccount { account_id: account_id(1) };
+    let needs = |second| close.needs(&View::new(TENANT, at(second), &world));
+    let own = account::stream(account_id(1));
+    assert_eq!(needs(159), [own]);
+    let of_hold = [transfer::stream(transfer_id(1)), own, account::stream(account_id(2))];
+    assert_eq!(needs(160), [&[own], &of_hold[..]].concat());
+}
+
+#[test]
 fn a_hold_posted_in_part_frees_the_rest() {
     let (_, world) = held().when(capture(1, Some(usd("25")))).then_accepted();
     assert_eq!(totals(&world, 1), ["25.00", "100.00", "0.00", "0.00"]);
