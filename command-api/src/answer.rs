@@ -134,7 +134,7 @@ impl App {
         minted: HashSet<StreamId>,
         decisions: Vec<Box<dyn Decision>>,
     ) -> Result<Response, Problem> {
-        let unit = Unit { key, linkage, minted, decisions, ..Unit::empty(caller.tenant, cause(caller)) };
+        let unit = Unit { key, linkage, minted, ..Unit::of(caller.tenant, cause(caller), decisions) };
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let results: Vec<ItemResult> = receipt.results.into_iter().map(item_result).collect();
         let refusals = refusals(&results);

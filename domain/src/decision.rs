@@ -27,6 +27,11 @@ pub trait Decision: Send + Sync {
     /// stream named by another's state can be wanted as well. Every stream that its events touch is among them.
     fn needs(&self, view: &View<'_>) -> Vec<StreamId>;
 
+    /// The persons about whom its events say something private, so that their keys are at hand when it is written.
+    fn subjects(&self) -> Vec<Uuid> {
+        Vec::new()
+    }
+
     /// What has fallen due on the states it read and must be recorded first, each in a unit of its own.
     fn overdue(&self, _view: &View<'_>) -> Vec<Box<dyn Decision>> {
         Vec::new()

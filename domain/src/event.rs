@@ -6,6 +6,7 @@ use crate::audit::AuditEvent;
 use crate::identity::IdentityEvent;
 use crate::ledger::LedgerEvent;
 use crate::organisation::OrganisationEvent;
+use crate::private::Private;
 use crate::stream::StreamId;
 
 /// Something that happened. One variant a context; each context's enum names its own events.
@@ -31,6 +32,16 @@ impl Event {
             Self::Identity(event) => event.streams(),
             Self::Ledger(event) => event.streams(),
             Self::Audit(event) => event.streams(),
+        }
+    }
+
+    /// What is private in it, with the path in the event: what the store seals before it writes the event. The ledger and
+    /// the audit trail say nothing in private.
+    pub fn privates(&mut self) -> Vec<(&'static str, &mut Private)> {
+        match self {
+            Self::Organisation(event) => event.privates(),
+            Self::Identity(event) => event.privates(),
+            Self::Ledger(_) | Self::Audit(_) => Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod access_token;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::private::Private;
 use crate::stream::StreamId;
 pub use access_token::{AccessToken, AccessTokenError, AccessTokenMinted, CODES, MintAccessToken, Role};
 
@@ -23,6 +24,13 @@ impl IdentityEvent {
     pub fn name(&self) -> &'static str {
         match self {
             Self::AccessTokenMinted(_) => "identity.access-token-minted",
+        }
+    }
+
+    /// What is private in it, with the path in the event.
+    pub fn privates(&mut self) -> Vec<(&'static str, &mut Private)> {
+        match self {
+            Self::AccessTokenMinted(_) => Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ pub mod tenant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::private::Private;
 use crate::stream::StreamId;
 pub use tenant::{CODES, CreateTenant, PARSE_CODES, Slug, Tenant, TenantCreated, TenantError};
 
@@ -23,6 +24,13 @@ impl OrganisationEvent {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TenantCreated(_) => "organisation.tenant-created",
+        }
+    }
+
+    /// What is private in it, with the path in the event.
+    pub fn privates(&mut self) -> Vec<(&'static str, &mut Private)> {
+        match self {
+            Self::TenantCreated(_) => Vec::new(),
         }
     }
 

@@ -13,24 +13,25 @@
 //! | states known | 1 |
 //! | states loaded | 2, 3 if they name further streams |
 //! | another process interfered, or a key was repeated | 1 + lock, answers, load, append, commit |
+//!
+//! Secrets, which no event may carry, land through the same door: a unit names the changes of the vault that belong to
+//! its events, and they are made by the statement that appends them.
 
 mod append;
 mod batch;
 mod core;
-mod load;
+pub(crate) mod load;
 mod metrics;
 mod plan;
 mod queue;
-mod states;
-mod transact;
+pub(crate) mod states;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::TenantId;
-use sqlx::PgConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -143,12 +144,11 @@ fn is_passing(code: &str) -> bool {
 
 /// The way to append: hands units to the one task that judges them. Clones share it.
 #[derive(Clone)]
-pub struct Executor(Arc<Doors>);
+pub struct Executor(Arc<Door>);
 
 /// Shared by all clones: a server clones its state several times a request.
-struct Doors {
+struct Door {
     sender: mpsc::Sender<Job>,
-    second_door: PgPool,
     options: Arc<ExecutorOptions>,
 }
 
@@ -170,9 +170,8 @@ impl Executor {
         let options = Arc::new(options);
         let queue = Queue::new(receiver, options.queue_max);
         let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed));
-        let second_door = transact::pool(&options);
         let task = tokio::spawn(worker.run(queue));
-        (Self(Arc::new(Doors { sender, second_door, options })), task)
+        (Self(Arc::new(Door { sender, options })), task)
     }
 
     /// Whether the task has ended, so that nothing can be submitted any more.
@@ -208,40 +207,4 @@ impl Executor {
         metrics.unjudged(&job.units, &error);
         vec![Err(error); count]
     }
-
-    /// The second door, for commands that also write rows of their own: `work` runs first, in the transaction that
-    /// then appends the unit. A refusal undoes both and is not remembered under the key.
-    ///
-    /// # Errors
-    /// [`SubmitError`], or what `work` returned; in both cases nothing happened, but for
-    /// [`SubmitError::Unavailable`], after which that is not known.
-    pub async fn transact<T, E>(
-        &self,
-        unit: Unit,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<Transacted<T>, TransactError<E>> {
-        transact::transact(&self.0.options, &self.0.second_door, unit, work).await
-    }
-}
-
-/// The outcome of the second door.
-#[derive(Debug)]
-pub enum Transacted<T> {
-    /// Both happened.
-    Done(T, Receipt),
-    /// The rules refused the unit; the work was undone.
-    Refused(Receipt),
-    /// The key was used before: the first answer, and the work was undone.
-    Replayed(Receipt),
-}
-
-/// Why the second door stayed shut.
-#[derive(Debug, thiserror::Error)]
-pub enum TransactError<E> {
-    /// The command's own work failed; nothing happened.
-    #[error("the command's own statements failed")]
-    Work(E),
-    /// The unit has no outcome.
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
 }

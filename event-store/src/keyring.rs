@@ -11,10 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use domain::StreamId;
 use domain::ids::TenantId;
+use domain::private::{Private, Sealed};
 use secrecy::{ExposeSecret, SecretSlice};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize as _;
 use uuid::Uuid;
+
+mod derived;
+
+pub use derived::{Cell, IndexOf, PEPPER_VERSION};
 
 /// A failure of sealing or opening. Says nothing more on purpose.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +34,11 @@ pub enum KeyError {
     Unsealable,
 }
 
-/// The key that wraps all others. Two keys are derived from it, for two purposes.
+/// The key that wraps all others. A key is derived from it for each purpose.
 pub struct MasterKey {
     wrapping: RandomizedNonceKey,
     fingerprints: hmac::Key,
+    derived: derived::Derived,
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -59,6 +64,7 @@ impl MasterKey {
             wrapping: RandomizedNonceKey::new(&AES_256_GCM, wrapping.as_ref())
                 .map_err(|_| KeyError::MasterKey)?,
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()),
+            derived: derived::Derived::of(&root)?,
         })
     }
 
@@ -117,6 +123,9 @@ pub struct SubjectKey {
     key: RandomizedNonceKey,
 }
 
+/// Where in an event the origin of its request is sealed.
+pub const ORIGIN_PATH: &str = "meta.origin";
+
 /// Where a sealed value stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
@@ -142,51 +151,38 @@ impl Place<'_> {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    subject: Uuid,
-    key: u32,
-    nonce: String,
-    data: String,
-}
-
 impl SubjectKey {
     fn new(subject: Uuid, key: &[u8]) -> Result<Self, KeyError> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| KeyError::Unopenable)?;
         Ok(Self { subject, key })
     }
 
-    /// Seals `plain` for one place: `{"$private":{subject,key,nonce,data}}`.
+    /// Seals `plain` for one place.
     ///
     /// # Errors
     /// [`KeyError::Unsealable`] if the library refuses.
-    pub fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Value, KeyError> {
+    pub fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Sealed, KeyError> {
         let mut data = plain.to_vec();
         let nonce = self
             .key
             .seal_in_place_append_tag(Aad::from(place.bytes()), &mut data)
             .map_err(|_| KeyError::Unsealable)?;
-        let sealed = Sealed {
+        Ok(Sealed {
             subject: self.subject,
             key: 1,
             nonce: BASE64.encode(nonce.as_ref()),
             data: BASE64.encode(data),
-        };
-        Ok(json!({ "$private": sealed }))
+        })
     }
 
     /// Opens what [`SubjectKey::seal`] made for the same place.
     ///
     /// # Errors
     /// [`KeyError::Unopenable`] for anything else.
-    pub fn open(&self, place: &Place<'_>, sealed: &Value) -> Result<Vec<u8>, KeyError> {
-        let sealed: Sealed = sealed
-            .get("$private")
-            .and_then(|it| serde_json::from_value(it.clone()).ok())
-            .ok_or(KeyError::Unopenable)?;
-        let nonce = BASE64.decode(sealed.nonce).map_err(|_| KeyError::Unopenable)?;
+    pub fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Vec<u8>, KeyError> {
+        let nonce = BASE64.decode(&sealed.nonce).map_err(|_| KeyError::Unopenable)?;
         let nonce = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| KeyError::Unopenable)?;
-        let mut data = BASE64.decode(sealed.data).map_err(|_| KeyError::Unopenable)?;
+        let mut data = BASE64.decode(&sealed.data).map_err(|_| KeyError::Unopenable)?;
         let plain = self
             .key
             .open_in_place(nonce, Aad::from(place.bytes()), &mut data)
@@ -195,21 +191,38 @@ impl SubjectKey {
     }
 }
 
-/// Subject keys that were opened lately, at most [`CACHED_KEYS_MAX`].
+/// The sealed text in a member of `meta` or of a payload; `None` for what has not its form.
+#[must_use]
+pub fn sealed_in(value: &serde_json::Value) -> Option<Sealed> {
+    match Private::deserialize(value) {
+        Ok(Private::Sealed(sealed)) => Some(sealed),
+        _ => None,
+    }
+}
+
+/// What is known of a subject's key.
+pub(crate) enum Known {
+    /// This is it.
+    Key(SubjectKey),
+    /// The person was erased, and gets no other.
+    Erased,
+}
+
+/// What was lately learnt of the keys of subjects, at most [`CACHED_KEYS_MAX`] of them.
 #[derive(Default)]
 pub(crate) struct KeyCache {
-    keys: HashMap<(TenantId, Uuid), SubjectKey>,
+    keys: HashMap<(TenantId, Uuid), Known>,
 }
 
 const CACHED_KEYS_MAX: usize = 10_000;
 
 impl KeyCache {
-    pub(crate) fn get(&self, tenant: TenantId, subject: Uuid) -> Option<&SubjectKey> {
+    pub(crate) fn find(&self, tenant: TenantId, subject: Uuid) -> Option<&Known> {
         self.keys.get(&(tenant, subject))
     }
 
-    pub(crate) fn insert(&mut self, tenant: TenantId, subject: Uuid, key: SubjectKey) {
-        self.keys.insert((tenant, subject), key);
+    pub(crate) fn insert(&mut self, tenant: TenantId, subject: Uuid, known: Known) {
+        self.keys.insert((tenant, subject), known);
     }
 
     /// Whether so many more keep the cache within its bound. Whoever adds keys asks first, and clears it if not.

@@ -9,7 +9,9 @@
 //! | a stream that is not known | +1 a batch | [`executor`] |
 //! | another process interfered | +5 a batch | [`executor`], under the head lock |
 //! | reading the log | 1 a page | [`log`] |
+//! | who may act, where nothing is appended | 0 | [`access`] |
 
+pub mod access;
 pub mod connect;
 pub mod epoch;
 pub mod executor;
@@ -22,8 +24,9 @@ pub mod recorded;
 pub mod stream_ref;
 pub mod trace;
 pub mod unit;
+pub mod vault;
 
-pub use executor::{Executor, ExecutorMetrics, ExecutorOptions, SubmitError, TransactError, Transacted};
+pub use executor::{Executor, ExecutorMetrics, ExecutorOptions, SubmitError};
 pub use idempotency::IdempotencyKey;
 pub use keyring::MasterKey;
 pub use migrate::migrate;

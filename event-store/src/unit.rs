@@ -8,6 +8,7 @@ use event_schemas::envelope::{LogPosition, Origin};
 use uuid::Uuid;
 
 use crate::idempotency::IdempotencyKey;
+use crate::vault::VaultChange;
 
 /// Who asks, from where and because of what.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub enum Linkage {
 
 /// Commands with one transaction and one remembered answer.
 pub struct Unit {
-    /// Whose streams it reads and writes.
+    /// Whose caller asks, and under whom the answer is remembered.
     pub tenant: TenantId,
     /// Who asks.
     pub cause: Cause,
@@ -69,14 +70,35 @@ pub struct Unit {
     /// How the commands stand to each other.
     pub linkage: Linkage,
     /// The commands, judged in order, each on the state that those before it left.
-    pub decisions: Vec<Box<dyn Decision>>,
+    pub decisions: Vec<Placed>,
+    /// What changes with them in the tables of secrets, if they append anything.
+    pub vault: Vec<VaultChange>,
+}
+
+/// A command, and whose streams it is about.
+pub struct Placed {
+    /// Whose streams it reads and writes.
+    pub tenant: TenantId,
+    /// The command.
+    pub decision: Box<dyn Decision>,
 }
 
 impl Unit {
     /// A unit of one command.
     #[must_use]
     pub fn new(tenant: TenantId, cause: Cause, decision: impl Decision + 'static) -> Self {
-        Self { decisions: vec![Box::new(decision)], ..Self::empty(tenant, cause) }
+        Self::empty(tenant, cause).and(tenant, decision)
+    }
+
+    /// A unit of commands about one tenant's streams.
+    #[must_use]
+    pub fn of(
+        tenant: TenantId,
+        cause: Cause,
+        decisions: impl IntoIterator<Item = Box<dyn Decision>>,
+    ) -> Self {
+        let decisions = decisions.into_iter().map(|decision| Placed { tenant, decision }).collect();
+        Self { decisions, ..Self::empty(tenant, cause) }
     }
 
     /// A unit without commands, to be filled.
@@ -90,7 +112,36 @@ impl Unit {
             minted: HashSet::new(),
             linkage: Linkage::AllOrNone,
             decisions: Vec::new(),
+            vault: Vec::new(),
         }
+    }
+
+    /// Adds a command, which may be about another tenant's streams: all happens in one transaction.
+    #[must_use]
+    pub fn and(mut self, tenant: TenantId, decision: impl Decision + 'static) -> Self {
+        self.decisions.push(Placed { tenant, decision: Box::new(decision) });
+        self
+    }
+
+    /// Changes tables of secrets in the same transaction, provided that the commands append something.
+    #[must_use]
+    pub fn with_vault(mut self, changes: impl IntoIterator<Item = VaultChange>) -> Self {
+        self.vault.extend(changes);
+        self
+    }
+
+    /// The tenants that it touches, in no order and perhaps repeated.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        std::iter::once(self.tenant).chain(self.decisions.iter().map(|it| it.tenant))
+    }
+
+    /// The persons whose keys it is written with: who asks, in each tenant's log if it is said from where, and whom the
+    /// commands say something private about.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = (TenantId, Uuid)> {
+        let actor = self.cause.origin.as_ref().map(|_| self.cause.actor.uuid());
+        self.decisions.iter().flat_map(move |it| {
+            actor.into_iter().chain(it.decision.subjects()).map(|subject| (it.tenant, subject))
+        })
     }
 
     /// Remembers the answer under `key`.
@@ -133,13 +184,24 @@ pub const NOT_APPLIED: &str = "batch.not-applied";
 /// The code of a unit whose expected version is not the stream's.
 pub const VERSION_MISMATCH: &str = "precondition.version-mismatch";
 
+/// The code of commands that would record something about a person who was erased.
+pub const PERSON_ERASED: &str = "identity.person-erased";
+
 /// The reference of the refusals that the store itself gives; that of a version is of the edge.
-pub const CODES: &[CodeDoc] = &[CodeDoc::new(
-    ErrorKind::Conflict,
-    NOT_APPLIED,
-    "nothing was done, since another item of the same atomic batch was refused",
-    "look at the item that `item` in `details` names, mend it, and send the batch under a fresh key",
-)];
+pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(
+        ErrorKind::Conflict,
+        NOT_APPLIED,
+        "nothing was done, since another item of the same atomic batch was refused",
+        "look at the item that `item` in `details` names, mend it, and send the batch under a fresh key",
+    ),
+    CodeDoc::new(
+        ErrorKind::Conflict,
+        PERSON_ERASED,
+        "the person was erased, and nothing more can be recorded about them",
+        "register the person anew under another identifier, if they wish to come back",
+    ),
+];
 
 /// A command that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

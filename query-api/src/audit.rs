@@ -11,10 +11,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use domain::Event;
 use domain::audit::{AuditEvent, day};
 use domain::ids::{ActorId, TenantId};
+use domain::private::Private;
 use event_schemas::catalog;
 use event_schemas::envelope::{LogPosition, Meta, Origin};
 use event_store::MasterKey;
-use event_store::keyring::{KeyError, Place, SubjectKey};
+use event_store::keyring::{KeyError, ORIGIN_PATH, Place, SubjectKey};
 use read_models::TenantTx;
 use read_models::audit_trail::TrailRow;
 use serde::Serialize;
@@ -24,8 +25,6 @@ use service_kit::telemetry;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use crate::events::ORIGIN_PATH;
 
 /// How often another process may be quicker to make the key of a person.
 const KEY_RACES_MAX: usize = 3;
@@ -152,7 +151,7 @@ impl ThroughFunction {
         let mut outcome = String::new();
         for _ in 0..KEY_RACES_MAX {
             let sealer = match &author.caller {
-                Some(caller) => Some(self.sealer(author.tenant, caller.actor).await?),
+                Some(caller) => self.sealer(author.tenant, caller.actor).await?,
                 None => None,
             };
             let place = Place { tenant: author.tenant, stream, event_id, path: ORIGIN_PATH };
@@ -190,22 +189,25 @@ impl ThroughFunction {
         Err(AppendError::Refused(outcome))
     }
 
-    async fn sealer(&self, tenant: TenantId, actor: ActorId) -> Result<Sealer, AppendError> {
+    /// The key of who acts; none if the person was erased, so that their doings are told without a place.
+    async fn sealer(&self, tenant: TenantId, actor: ActorId) -> Result<Option<Sealer>, AppendError> {
         let subject = actor.uuid();
         let mut tx = TenantTx::begin(&self.pool, tenant, &[]).await?;
-        let wrapped = sqlx::query_scalar!(
-            "select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2",
+        let row = sqlx::query!(
+            r#"select (select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2) as wrapped,
+                      exists (select from keys.erased_subjects where tenant_id = $1 and subject_id = $2) as "erased!""#,
             tenant.uuid(),
             subject
         )
-        .fetch_optional(tx.conn())
+        .fetch_one(tx.conn())
         .await?;
         tx.end().await?;
-        Ok(match wrapped {
-            Some(wrapped) => Sealer { key: self.master.unwrap(tenant, subject, &wrapped)?, made: None },
+        Ok(match row.wrapped {
+            _ if row.erased => None,
+            Some(wrapped) => Some(Sealer { key: self.master.unwrap(tenant, subject, &wrapped)?, made: None }),
             None => {
                 let (key, wrapped) = self.master.make(tenant, subject)?;
-                Sealer { key, made: Some(wrapped) }
+                Some(Sealer { key, made: Some(wrapped) })
             }
         })
     }
@@ -213,7 +215,7 @@ impl ThroughFunction {
 
 /// The envelope of an entry, its origin sealed.
 fn meta(author: &Author, sealer: Option<&Sealer>, place: &Place<'_>) -> Result<Meta, AppendError> {
-    let (Some(caller), Some(sealer)) = (&author.caller, sealer) else {
+    let Some(caller) = &author.caller else {
         return Ok(Meta {
             actor: ActorId::SYSTEM,
             token: None,
@@ -225,6 +227,13 @@ fn meta(author: &Author, sealer: Option<&Sealer>, place: &Place<'_>) -> Result<M
         });
     };
     let origin = Origin { ip: Some(caller.ip.to_string()), user_agent: caller.user_agent.clone() };
+    let sealed = match sealer {
+        Some(sealer) => {
+            let sealed = sealer.key.seal(place, &serde_json::to_vec(&origin)?)?;
+            Some(serde_json::to_value(Private::Sealed(sealed))?)
+        }
+        None => None,
+    };
     Ok(Meta {
         actor: caller.actor,
         token: Some(caller.token_id),
@@ -232,7 +241,7 @@ fn meta(author: &Author, sealer: Option<&Sealer>, place: &Place<'_>) -> Result<M
         causation: None,
         trace: Some(caller.trace_id.to_string()),
         span: telemetry::current_span_id(),
-        origin: Some(sealer.key.seal(place, &serde_json::to_vec(&origin)?)?),
+        origin: sealed,
     })
 }
 

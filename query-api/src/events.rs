@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 use event_schemas::envelope::{LogPosition, Meta, Origin};
-use event_store::keyring::{Place, SubjectKey};
+use event_store::keyring::{ORIGIN_PATH, Place, SubjectKey, sealed_in};
 use event_store::{MasterKey, Recorded, log};
 use read_models::TenantTx;
 use serde::Serialize;
@@ -17,9 +17,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-
-/// Where in an event the origin is sealed; part of what the seal is bound to.
-pub(crate) const ORIGIN_PATH: &str = "meta.origin";
 
 /// An event of the log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,8 +112,7 @@ pub(crate) async fn shown(
 }
 
 fn subject_of(meta: &Meta) -> Option<Uuid> {
-    let subject = meta.origin.as_ref()?.get("$private")?.get("subject")?.as_str()?;
-    Uuid::parse_str(subject).ok()
+    meta.origin.as_ref().and_then(sealed_in).map(|it| it.subject)
 }
 
 /// The keys of the persons who acted. They are read for each answer anew, so an erased person is erased at once.
@@ -159,9 +155,9 @@ fn unwrapped(
 fn opened(mut meta: Meta, event: &Recorded, keys: &HashMap<Uuid, SubjectKey>) -> Meta {
     let place =
         Place { tenant: event.tenant, stream: event.stream, event_id: event.event_id, path: ORIGIN_PATH };
-    let key = subject_of(&meta).and_then(|it| keys.get(&it));
-    meta.origin = meta.origin.take().map(|sealed| {
-        let plain = key.and_then(|key| key.open(&place, &sealed).ok());
+    meta.origin = meta.origin.take().map(|value| {
+        let sealed = sealed_in(&value);
+        let plain = sealed.and_then(|it| keys.get(&it.subject)?.open(&place, &it).ok());
         let origin = plain.and_then(|it| serde_json::from_slice::<Origin>(&it).ok());
         origin.and_then(|it| serde_json::to_value(it).ok()).unwrap_or(Value::Null)
     });

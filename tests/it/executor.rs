@@ -1,6 +1,7 @@
 //! The promises of the write path, each with a race that a missing guard loses.
 
 mod ahead;
+mod several_tenants;
 
 use std::time::Duration;
 
@@ -274,7 +275,7 @@ async fn linked_commands_all_happen_or_none() -> Test {
         ])
     };
     let unit =
-        |linkage, last| anyhow::Ok(Unit { linkage, decisions: decisions(last)?, ..Unit::empty(t, cause()) });
+        |linkage, last| anyhow::Ok(Unit { linkage, ..Unit::of(t, cause(), decisions(last)?) });
     let refused = executor.submit(unit(Linkage::AllOrNone, "0.01")?).await?;
     let codes: Vec<_> =
         refused.results.iter().map(|it| it.as_ref().err().map(|it| it.code.as_ref())).collect();
@@ -528,7 +529,7 @@ async fn a_batch_that_meets_an_unreadable_stream_leaves_nothing_behind() -> Test
         Box::new(transfer(account(1), account(3), "1.00")?),
     ];
     let unit =
-        Unit { key: Some(key("b", "r")?), linkage: Linkage::Each, decisions, ..Unit::empty(t, cause()) };
+        Unit { key: Some(key("b", "r")?), linkage: Linkage::Each, ..Unit::of(t, cause(), decisions) };
     assert_eq!(executor.submit(unit).await, Err(SubmitError::NewerEvent));
     assert_eq!(count(&database, "ledger.transfer-posted").await?, 3, "its first item did not happen either");
     Ok(())
@@ -583,34 +584,4 @@ async fn two_copies_of_a_key_beside_a_taken_value_get_one_answer() -> Test {
     assert_eq!(outcomes[1].results, outcomes[2].results);
     assert!(outcomes[2].replayed);
     check_log(&database).await
-}
-
-#[tokio::test]
-async fn the_second_door_writes_both_or_neither() -> Test {
-    let database = Database::fresh().await?;
-    let executor = database.executor()?;
-    let t = tenant(1);
-    set_up(&executor, t, 2, "10.00").await?;
-    let mut superuser = database.superuser().await?;
-    superuser
-        .execute(
-            "create table keys.secrets (id int primary key); grant insert on keys.secrets to quipu_command",
-        )
-        .await?;
-    let attempt = async |id: i32, amount: &str| {
-        let unit = Unit::new(t, cause(), transfer(account(1), account(2), amount)?);
-        let work = async |conn: &mut sqlx::PgConnection| {
-            sqlx::query("insert into keys.secrets values ($1)").bind(id).execute(conn).await
-        };
-        anyhow::Ok(executor.transact(unit, work).await?)
-    };
-    assert!(matches!(attempt(1, "4.00").await?, event_store::Transacted::Done(_, _)));
-    assert!(matches!(attempt(2, "400.00").await?, event_store::Transacted::Refused(_)));
-    let secrets: Vec<i32> =
-        sqlx::query_scalar("select id from keys.secrets").fetch_all(&mut superuser).await?;
-    assert_eq!(secrets, [1]);
-    // The first door goes on, although the head moved without it.
-    accepted(&submit(&executor, t, transfer(account(1), account(2), "6.00")?).await?)?;
-    check_log(&database).await?;
-    check_money(&database).await
 }

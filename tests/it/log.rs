@@ -1,10 +1,11 @@
 //! The log itself: append-only, walled, hashed, read in order.
 
+use domain::money::Limit;
 use event_store::leaf::leaf;
 use event_store::{Unit, log};
 use sqlx::Executor as _;
 use tests::database::{Database, cause, execute, tenant};
-use tests::ledger::{accepted, account, set_up, submit, transfer};
+use tests::ledger::{accepted, account, open, set_up, submit, transfer};
 
 type Test = anyhow::Result<()>;
 
@@ -174,11 +175,37 @@ async fn where_a_request_came_from_is_sealed() -> Test {
         event_id: event.event_id,
         path,
     };
-    let sealed = event.meta()?.origin.expect("the request had an origin");
+    let origin = event.meta()?.origin.expect("the request had an origin");
+    let sealed = event_store::keyring::sealed_in(&origin).expect("it is sealed");
     let opened = key.open(&place("meta.origin"), &sealed)?;
     assert_eq!(String::from_utf8(opened)?, r#"{"ip":"192.0.2.7","user_agent":"a test"}"#);
     assert!(key.open(&place("elsewhere"), &sealed).is_err(), "a sealed value cannot be moved");
     assert!(master.unwrap(tenant(2), subject, &wrapped).is_err(), "nor can a key");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_event_of_an_erased_actor_makes_a_new_key() -> Test {
+    let database = Database::fresh().await?;
+    set_up(&database.executor()?, tenant(1), 1, "10.00").await?;
+    let mut conn = database.superuser().await?;
+    conn.execute(
+        "insert into keys.erased_subjects select tenant_id, subject_id, now(), gen_random_uuid() from keys.subject_keys;
+         delete from keys.subject_keys",
+    )
+    .await?;
+    // A process that knows no key yet, like any other after its caches were dropped.
+    set_up(&database.executor()?, tenant(1), 2, "10.00").await.expect_err("account 1 is there");
+    let executor = database.executor()?;
+    accepted(&submit(&executor, tenant(1), open(account(7), Limit::zero())?).await?)?;
+    let events = log::after(&mut conn, 0, 100).await?;
+    let newest = events.last().expect("there are events");
+    assert_eq!((newest.event_type.as_str(), newest.meta()?.origin), ("ledger.account-opened", None));
+    let keys: i64 = sqlx::query_scalar("select count(*) from keys.subject_keys").fetch_one(&mut conn).await?;
+    assert_eq!(keys, 0);
+    conn.execute("insert into keys.subject_keys select tenant_id, subject_id, 'x', now() from keys.erased_subjects")
+        .await
+        .expect_err("nobody may bring the key back");
     Ok(())
 }
 

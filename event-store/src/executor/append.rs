@@ -14,6 +14,7 @@ use super::Failure;
 use crate::idempotency::IdempotencyKey;
 use crate::leaf::{LeafFields, LeafParts};
 use crate::stream_ref::StreamRef;
+use crate::vault::VaultChange;
 
 /// What a batch writes. Columns of one group have the same length.
 #[derive(Default)]
@@ -44,6 +45,7 @@ pub(crate) struct Append {
     key_tenants: Vec<Uuid>,
     key_subjects: Vec<Uuid>,
     key_wrapped: Vec<Vec<u8>>,
+    vault: Vec<VaultChange>,
 }
 
 struct ClaimRow {
@@ -150,19 +152,18 @@ impl Append {
     }
 
     /// The refusal of the first of a unit's claims that an earlier unit of the batch, or itself, has taken.
-    pub(crate) fn refusal_of(&self, tenant: TenantId, claims: &[(Claim, StreamId)]) -> Option<Refusal> {
-        let tenant = tenant.uuid();
+    pub(crate) fn refusal_of(&self, claims: &[(TenantId, Claim, StreamId)]) -> Option<Refusal> {
         let mut own = std::collections::HashSet::new();
-        claims.iter().find_map(|(claim, _)| match claim {
+        claims.iter().find_map(|(tenant, claim, _)| match claim {
             Claim::Take { scope, value, taken } => {
                 let held = self
                     .claims
                     .iter()
-                    .any(|it| it.tenant == tenant && it.scope == *scope && it.value == *value);
-                (held || !own.insert((scope, value))).then(|| taken.clone())
+                    .any(|it| it.tenant == tenant.uuid() && it.scope == *scope && it.value == *value);
+                (held || !own.insert((tenant, scope, value))).then(|| taken.clone())
             }
             Claim::Release { scope, value } => {
-                own.remove(&(scope, value));
+                own.remove(&(tenant, scope, value));
                 None
             }
         })
@@ -201,6 +202,11 @@ impl Append {
             }
         }
         Ok(None)
+    }
+
+    /// Changes tables of secrets together with the events.
+    pub(crate) fn change_vault(&mut self, changes: &[VaultChange]) {
+        self.vault.extend_from_slice(changes);
     }
 
     /// Stores a new subject key.
@@ -242,6 +248,16 @@ impl Append {
         (slots.collect(), counts)
     }
 
+    /// The changes of the vault as the database takes them; `None`, mostly, if there are none.
+    fn vault_changes(&self) -> Result<Option<String>, Failure> {
+        if self.vault.is_empty() {
+            return Ok(None);
+        }
+        serde_json::to_string(&self.vault)
+            .map(Some)
+            .map_err(|error| Failure::Database(sqlx::Error::Encode(error.into())))
+    }
+
     /// Writes the batch, all of it or nothing. `served` is sorted.
     pub(crate) async fn execute(
         &self,
@@ -264,8 +280,11 @@ impl Append {
         let guarded =
             sabotage::stands(Guard::VersionCheck) && (sabotage::stands(Guard::RefusalCheck) || !refused_all);
         let guards = if guarded { guards } else { &unguarded };
+        let vault = self.vault_changes()?;
         let row = sqlx::query!(
-            r#"select outcome as "outcome!", base as "base!", recorded as "recorded!", waited_us as "waited_us!"
+            r#"select outcome as "outcome!", base as "base!", recorded as "recorded!", waited_us as "waited_us!",
+                      case when outcome = 'appended' and $45::text is not null
+                          then vault.apply($45::text::jsonb)::text end as changed
                from store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
                                  $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
                                  $37, $38, $39, $40, $41, $42, $43, $44)"#,
@@ -313,6 +332,7 @@ impl Append {
             &self.key_tenants,
             &self.key_subjects,
             &self.key_wrapped,
+            vault,
         )
         .fetch_one(conn)
         .await?;

@@ -20,7 +20,7 @@ use super::states::{Overlay, StateCache};
 use super::{Failure, SubmitError};
 use crate::epoch::Head;
 use crate::idempotency::StoredAnswer;
-use crate::keyring::{KeyCache, MasterKey};
+use crate::keyring::{KeyCache, Known, MasterKey};
 use crate::trace::TRACES;
 use crate::unit::{Receipt, Unit};
 
@@ -53,13 +53,6 @@ pub(crate) struct InDoubt {
     pub(crate) event_id: Option<Uuid>,
     pub(crate) after: i64,
     pub(crate) units: Vec<Planned>,
-}
-
-/// The outcome of one unit in a transaction that has not ended yet.
-pub(crate) enum Held {
-    Judged(Receipt),
-    Replayed(Receipt),
-    Failed(SubmitError),
 }
 
 /// An attempt that failed; with what may have landed all the same.
@@ -132,8 +125,7 @@ impl Core {
     /// Judges one more unit on top of a batch that is on its way, from memory alone. False if that does not suffice; the
     /// unit must be judged later.
     pub(crate) fn judge_ahead(&mut self, draft: &mut Draft, under_way: &Draft, unit: &Unit) -> bool {
-        let actor = unit.cause.actor.uuid();
-        if unit.cause.origin.is_some() && self.keys.get(unit.tenant, actor).is_none() {
+        if unit.subjects().any(|(tenant, subject)| self.keys.find(tenant, subject).is_none()) {
             return false;
         }
         draft.judge_at(self.now().max(under_way.now()));
@@ -233,22 +225,6 @@ impl Core {
             .collect();
         in_doubt.units = attempted.outcomes.iter().cloned().map(Planned::Settled).collect();
         Ok((attempted, in_doubt))
-    }
-
-    /// Judges and appends one unit in a transaction that somebody else began and will end.
-    pub(crate) async fn hold_one(
-        &mut self,
-        master: &MasterKey,
-        conn: &mut PgConnection,
-        unit: &Unit,
-    ) -> Result<Held, Failure> {
-        let (attempted, _) = self.held(master, conn, &[unit]).await?;
-        Ok(match attempted.outcomes.into_iter().next() {
-            Some(Ok(receipt)) if receipt.replayed => Held::Replayed(receipt),
-            Some(Ok(receipt)) => Held::Judged(receipt),
-            Some(Err(error)) => Held::Failed(error),
-            None => Held::Failed(SubmitError::Internal),
-        })
     }
 
     /// Judges units on exact states and appends them as one batch.
@@ -374,38 +350,52 @@ impl Core {
         self.new_keys.clear();
     }
 
-    /// Makes sure that the key of every caller whose origin is sealed is at hand, making those that do not exist.
+    /// Makes sure that it is known of every person whom the units say something private about which key they have, making
+    /// those that do not exist.
     async fn ensure_keys(
         &mut self,
         master: &MasterKey,
         conn: &mut PgConnection,
         units: &[&Unit],
     ) -> Result<(), Failure> {
-        let mut wanted: Vec<(TenantId, Uuid)> = units
-            .iter()
-            .filter(|unit| unit.cause.origin.is_some())
-            .map(|unit| (unit.tenant, unit.cause.actor.uuid()))
-            .collect();
+        let mut wanted: Vec<(TenantId, Uuid)> = units.iter().flat_map(|unit| unit.subjects()).collect();
         wanted.sort_unstable();
         wanted.dedup();
         // Room for all of this batch, so that none of its keys is forgotten before it is used.
         if !self.keys.has_room_for(wanted.len()) {
             self.forget_keys();
         }
-        let missing: Vec<(TenantId, Uuid)> = wanted
-            .into_iter()
-            .filter(|(tenant, subject)| self.keys.get(*tenant, *subject).is_none())
-            .collect();
-        if missing.is_empty() {
+        wanted.retain(|(tenant, subject)| self.keys.find(*tenant, *subject).is_none());
+        if wanted.is_empty() {
             return Ok(());
         }
-        let tenants: Vec<Uuid> = missing.iter().map(|(tenant, _)| tenant.uuid()).collect();
-        let subjects: Vec<Uuid> = missing.iter().map(|(_, subject)| *subject).collect();
+        self.load_keys(master, conn, &served(units), &wanted).await?;
+        for (tenant, subject) in wanted {
+            if self.keys.find(tenant, subject).is_none()
+                && let Ok((key, wrapped)) = master.make(tenant, subject)
+            {
+                self.keys.insert(tenant, subject, Known::Key(key));
+                self.new_keys.insert((tenant, subject), wrapped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads which keys persons have, or that they were erased.
+    async fn load_keys(
+        &mut self,
+        master: &MasterKey,
+        conn: &mut PgConnection,
+        served: &[Uuid],
+        wanted: &[(TenantId, Uuid)],
+    ) -> Result<(), Failure> {
+        let tenants: Vec<Uuid> = wanted.iter().map(|(tenant, _)| tenant.uuid()).collect();
+        let subjects: Vec<Uuid> = wanted.iter().map(|(_, subject)| *subject).collect();
         let rows = in_time(async {
             Ok(sqlx::query!(
-                r#"select tenant_id as "tenant_id!", subject_id as "subject_id!", wrapped as "wrapped!"
-                   from store.subject_keys($1, $2, $3)"#,
-                &served(units),
+                r#"select tenant_id as "tenant_id!", subject_id as "subject_id!", wrapped, erased as "erased!"
+                   from store.keys_of($1, $2, $3)"#,
+                served,
                 &tenants,
                 &subjects
             )
@@ -415,17 +405,15 @@ impl Core {
         .await?;
         for row in rows {
             let tenant = TenantId::new(row.tenant_id);
-            match master.unwrap(tenant, row.subject_id, &row.wrapped) {
-                Ok(key) => self.keys.insert(tenant, row.subject_id, key),
+            let known = match row.wrapped {
+                Some(wrapped) if !row.erased => {
+                    master.unwrap(tenant, row.subject_id, &wrapped).map(Known::Key)
+                }
+                _ => Ok(Known::Erased),
+            };
+            match known {
+                Ok(known) => self.keys.insert(tenant, row.subject_id, known),
                 Err(error) => tracing::error!(%error, "a subject key does not open with this master key"),
-            }
-        }
-        for (tenant, subject) in missing {
-            if self.keys.get(tenant, subject).is_none()
-                && let Ok((key, wrapped)) = master.make(tenant, subject)
-            {
-                self.keys.insert(tenant, subject, key);
-                self.new_keys.insert((tenant, subject), wrapped);
             }
         }
         Ok(())
@@ -556,7 +544,8 @@ pub(crate) fn answers(units: &[Planned], base: i64, epoch: i32) -> Outcomes {
 
 /// The tenants of units, each once.
 pub(crate) fn served(units: &[&Unit]) -> Vec<Uuid> {
-    let mut tenants: Vec<Uuid> = units.iter().map(|unit| unit.tenant.uuid()).collect();
+    let mut tenants: Vec<Uuid> =
+        units.iter().flat_map(|unit| unit.tenants()).map(TenantId::uuid).collect();
     tenants.sort_unstable();
     tenants.dedup();
     tenants

@@ -116,7 +116,7 @@ impl ExecutorMetrics {
 
     pub(super) fn outcomes(&self, units: &[&Unit], outcomes: &Outcomes) {
         for (unit, outcome) in units.iter().zip(outcomes) {
-            for (n, decision) in unit.decisions.iter().enumerate() {
+            for (n, placed) in unit.decisions.iter().enumerate() {
                 let outcome = match outcome {
                     Ok(receipt) if receipt.replayed => "replayed",
                     Ok(receipt) => match receipt.results.get(n) {
@@ -126,15 +126,15 @@ impl ExecutorMetrics {
                     },
                     Err(error) => word(error),
                 };
-                self.command(decision.as_ref(), outcome);
+                self.command(placed.decision.as_ref(), outcome);
             }
         }
     }
 
     /// Counts the commands of units that were not judged.
     pub(super) fn unjudged(&self, units: &[Unit], error: &SubmitError) {
-        for decision in units.iter().flat_map(|unit| &unit.decisions) {
-            self.command(decision.as_ref(), word(error));
+        for placed in units.iter().flat_map(|unit| &unit.decisions) {
+            self.command(placed.decision.as_ref(), word(error));
         }
     }
 

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chrono::{DateTime, Utc};
 use domain::decision::ROUNDS_MAX;
 use domain::ids::TenantId;
-use domain::{Claim, Decision, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
+use domain::private::Private;
+use domain::{Claim, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
 use event_schemas::envelope::Meta;
 use sabotage::Guard;
 use sqlx::PgConnection;
@@ -17,9 +18,11 @@ use super::load::{self, Unreadable};
 use super::states::{Entry, Layers, Overlay, StateCache, empty, fold};
 use super::{Failure, SubmitError};
 use crate::idempotency::{IdempotencyKey, StoredAnswer};
-use crate::keyring::{KeyCache, Place};
+use crate::keyring::{KeyCache, Known, ORIGIN_PATH, Place};
 use crate::stream_ref::StreamRef;
-use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Receipt, Unit, VERSION_MISMATCH};
+use crate::unit::{
+    Cause, Done, Linkage, NOT_APPLIED, PERSON_ERASED, Placed, Receipt, Unit, VERSION_MISMATCH,
+};
 
 /// How often what has fallen due is looked for before one command. Each time a bounded number is recorded; what is left
 /// keeps its funds until the process manager comes to it.
@@ -162,8 +165,8 @@ pub(crate) struct Plan<'a> {
 #[derive(Default)]
 struct Staged {
     overlay: Overlay,
-    events: Vec<(Event, Vec<(StreamId, i64)>)>,
-    claims: Vec<(Claim, StreamId)>,
+    events: Vec<(TenantId, Event, Vec<(StreamId, i64)>)>,
+    claims: Vec<(TenantId, Claim, StreamId)>,
     valid_until: Option<DateTime<Utc>>,
 }
 
@@ -226,8 +229,8 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         let mut at_hand = false;
-        for decision in &unit.decisions {
-            at_hand = self.record_overdue(lookup, unit, decision.as_ref()).await?;
+        for placed in &unit.decisions {
+            at_hand = self.record_overdue(lookup, unit, placed).await?;
         }
         // Between the last look and the judgement of the first command nothing happens, if there is but one.
         let planned = self.judge(lookup, unit, at_hand && unit.decisions.len() == 1).await?;
@@ -247,11 +250,15 @@ impl<'a> Plan<'a> {
     }
 
     fn needs(&self, unit: &Unit, overlay: &Overlay) -> Vec<StreamRef> {
-        let layers = self.layers(unit.tenant, overlay);
-        let view = View::new(unit.tenant, self.draft.now, &layers);
-        let refs = |stream| StreamRef { tenant: unit.tenant, stream };
-        let expected = unit.expected.map(|(stream, _)| refs(stream));
-        unit.decisions.iter().flat_map(|it| it.needs(&view)).map(refs).chain(expected).collect()
+        let expected = unit.expected.map(|(stream, _)| StreamRef { tenant: unit.tenant, stream });
+        unit.decisions.iter().flat_map(|it| self.needs_of(it, overlay)).chain(expected).collect()
+    }
+
+    fn needs_of(&self, placed: &Placed, overlay: &Overlay) -> Vec<StreamRef> {
+        let tenant = placed.tenant;
+        let layers = self.layers(tenant, overlay);
+        let needs = placed.decision.needs(&View::new(tenant, self.draft.now, &layers));
+        needs.into_iter().map(|stream| StreamRef { tenant, stream }).collect()
     }
 
     fn is_wanted(&self, stream: &StreamRef) -> bool {
@@ -269,14 +276,11 @@ impl<'a> Plan<'a> {
     async fn ensure(
         &mut self,
         lookup: &mut Lookup<'_>,
-        tenant: TenantId,
-        decision: &dyn Decision,
+        placed: &Placed,
         unit: &Overlay,
     ) -> Result<bool, Failure> {
         for _ in 0..=ROUNDS_MAX {
-            let layers = self.layers(tenant, unit);
-            let needs = decision.needs(&View::new(tenant, self.draft.now, &layers));
-            let needs: Vec<_> = needs.into_iter().map(|stream| StreamRef { tenant, stream }).collect();
+            let needs = self.needs_of(placed, unit);
             // To keep one state may mean to forget others, so all are kept before it is seen which are there.
             needs.iter().for_each(|stream| self.cache.touch(stream));
             let wanted: Vec<_> =
@@ -304,17 +308,18 @@ impl<'a> Plan<'a> {
         &mut self,
         lookup: &mut Lookup<'_>,
         unit: &Unit,
-        decision: &dyn Decision,
+        placed: &Placed,
     ) -> Result<bool, Failure> {
         if !sabotage::stands(Guard::HoldExpiry) {
             return Ok(false);
         }
+        let tenant = placed.tenant;
         for _ in 0..OVERDUE_ROUNDS_MAX {
-            let at_hand = self.ensure(lookup, unit.tenant, decision, &Overlay::default()).await?;
+            let at_hand = self.ensure(lookup, placed, &Overlay::default()).await?;
             let due = {
                 let nothing = Overlay::default();
-                let layers = self.layers(unit.tenant, &nothing);
-                decision.overdue(&View::new(unit.tenant, self.draft.now, &layers))
+                let layers = self.layers(tenant, &nothing);
+                placed.decision.overdue(&View::new(tenant, self.draft.now, &layers))
             };
             if due.is_empty() {
                 return Ok(at_hand);
@@ -323,7 +328,7 @@ impl<'a> Plan<'a> {
             for decision in due {
                 let mut cause = Cause::system(unit.cause.correlation);
                 cause.trace.clone_from(&unit.cause.trace);
-                let unit = Unit { decisions: vec![decision], ..Unit::empty(unit.tenant, cause) };
+                let unit = Unit::of(tenant, cause, [decision]);
                 self.judge(lookup, &unit, false).await?;
             }
             if self.draft.append.events() == before {
@@ -343,12 +348,12 @@ impl<'a> Plan<'a> {
     ) -> Result<Planned, Failure> {
         let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
-        for decision in &unit.decisions {
-            at_hand = at_hand || self.ensure(lookup, unit.tenant, decision.as_ref(), &staged.overlay).await?;
+        for placed in &unit.decisions {
+            at_hand = at_hand || self.ensure(lookup, placed, &staged.overlay).await?;
             if !std::mem::take(&mut at_hand) {
                 return Ok(Planned::Failed(SubmitError::Internal));
             }
-            let result = match self.stage(unit, decision.as_ref(), &mut staged) {
+            let result = match self.stage(unit, placed, &mut staged) {
                 Ok(result) => result,
                 Err(error) => return Ok(Planned::Failed(error)),
             };
@@ -358,7 +363,7 @@ impl<'a> Plan<'a> {
                 return Ok(self.settle(unit, not_applied(results, unit.decisions.len())));
             }
         }
-        if let Some(refusal) = self.draft.append.refusal_of(unit.tenant, &staged.claims) {
+        if let Some(refusal) = self.draft.append.refusal_of(&staged.claims) {
             let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
             return Ok(self.settle(unit, results));
         }
@@ -372,37 +377,48 @@ impl<'a> Plan<'a> {
     fn stage(
         &mut self,
         unit: &Unit,
-        decision: &dyn Decision,
+        placed: &Placed,
         staged: &mut Staged,
     ) -> Result<Result<Done, Refusal>, SubmitError> {
-        if self.is_unreadable(unit.tenant, decision, &staged.overlay) {
+        if self.is_unreadable(placed, &staged.overlay) {
             return Err(SubmitError::NewerEvent);
         }
-        let verdict = self.check_expected(unit).and_then(|()| {
-            let layers = self.layers(unit.tenant, &staged.overlay);
-            let view = View::new(unit.tenant, self.draft.now, &layers);
+        let known = self.check_expected(unit).and_then(|()| self.check_subjects(placed));
+        let verdict = known.and_then(|()| {
+            let layers = self.layers(placed.tenant, &staged.overlay);
+            let view = View::new(placed.tenant, self.draft.now, &layers);
             // A defect in one rule must not end the one task that writes for everybody.
-            match catch_unwind(AssertUnwindSafe(|| decision.decide(&view))) {
+            match catch_unwind(AssertUnwindSafe(|| placed.decision.decide(&view))) {
                 Ok(judged) => judged.map(Some),
                 Err(_) => Ok(None),
             }
         });
         match verdict {
             Ok(Some(verdict)) => {
-                self.fold_in(unit.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal)
+                self.fold_in(placed.tenant, staged, verdict).map(Ok).ok_or(SubmitError::Internal)
             }
             Ok(None) => Err(SubmitError::Internal),
             Err(refusal) => Ok(Err(refusal)),
         }
     }
 
-    fn is_unreadable(&self, tenant: TenantId, decision: &dyn Decision, unit: &Overlay) -> bool {
-        if self.draft.unreadable.is_empty() {
-            return false;
+    fn is_unreadable(&self, placed: &Placed, unit: &Overlay) -> bool {
+        !self.draft.unreadable.is_empty()
+            && self.needs_of(placed, unit).iter().any(|it| self.draft.unreadable.contains(it))
+    }
+
+    /// Nothing private can be said about a person who was erased.
+    fn check_subjects(&self, placed: &Placed) -> Result<(), Refusal> {
+        let erased = |subject| matches!(self.keys.find(placed.tenant, subject), Some(Known::Erased));
+        if !placed.decision.subjects().into_iter().any(erased) {
+            return Ok(());
         }
-        let layers = self.layers(tenant, unit);
-        let needs = decision.needs(&View::new(tenant, self.draft.now, &layers));
-        needs.into_iter().any(|stream| self.draft.unreadable.contains(&StreamRef { tenant, stream }))
+        Err(Refusal {
+            code: PERSON_ERASED.into(),
+            kind: ErrorKind::Conflict,
+            message: "the person was erased, and nothing more is recorded about them".to_owned(),
+            details: [].into(),
+        })
     }
 
     fn check_expected(&mut self, unit: &Unit) -> Result<(), Refusal> {
@@ -432,9 +448,9 @@ impl<'a> Plan<'a> {
                 links.push((stream, entry.version));
                 staged.overlay.insert(StreamRef { tenant, stream }, entry);
             }
-            staged.events.push((event, links));
+            staged.events.push((tenant, event, links));
         }
-        staged.claims.extend(verdict.claims.into_iter().map(|claim| (claim, verdict.primary)));
+        staged.claims.extend(verdict.claims.into_iter().map(|claim| (tenant, claim, verdict.primary)));
         staged.valid_until = earlier(staged.valid_until, verdict.valid_until);
         let version = self.layers(tenant, &staged.overlay).entry(verdict.primary)?.version;
         Some(Done { stream: verdict.primary, version, outcome: verdict.outcome })
@@ -444,32 +460,56 @@ impl<'a> Plan<'a> {
     /// the build.
     fn write(&mut self, unit: &Unit, staged: Staged) -> Option<()> {
         let mut written = Vec::with_capacity(staged.events.len());
-        for (event, links) in staged.events {
-            let event_id = Uuid::now_v7();
+        for (tenant, mut event, links) in staged.events {
             let (own, _) = links.first()?;
-            let meta = self.meta(unit, *own, event_id)?;
-            written.push((event_id, event_schemas::encode(&event).ok()?, meta, links));
+            let place = Place { tenant, stream: *own, event_id: Uuid::now_v7(), path: ORIGIN_PATH };
+            self.seal(&mut event, &place)?;
+            let encoded = event_schemas::encode(&event)
+                .inspect_err(|error| tracing::error!(%error, "an event cannot be encoded"))
+                .ok()?;
+            written.push((tenant, place.event_id, encoded, self.meta(unit, &place)?, links));
         }
-        for (event_id, encoded, meta, links) in written {
-            self.draft.append.event(unit.tenant, event_id, encoded, meta, &links);
+        if !written.is_empty() {
+            self.draft.append.change_vault(&unit.vault);
         }
-        for (claim, stream) in staged.claims {
-            self.draft.append.claim(unit.tenant, claim, stream);
+        for (tenant, event_id, encoded, meta, links) in written {
+            self.draft.append.event(tenant, event_id, encoded, meta, &links);
+        }
+        for (tenant, claim, stream) in staged.claims {
+            self.draft.append.claim(tenant, claim, stream);
         }
         self.draft.overlay.extend(staged.overlay);
         self.draft.valid_until = earlier(self.draft.valid_until, staged.valid_until);
         Some(())
     }
 
-    fn meta(&self, unit: &Unit, stream: StreamId, event_id: Uuid) -> Option<String> {
+    /// Seals what an event says in private. `None` if it cannot be: its subject is not among those that its command
+    /// named, or the text is not in the clear.
+    fn seal(&self, event: &mut Event, place: &Place<'_>) -> Option<()> {
+        for (path, private) in event.privates() {
+            let key = match self.keys.find(place.tenant, private.subject()) {
+                Some(Known::Key(key)) => key,
+                Some(Known::Erased) | None => {
+                    tracing::error!(path, "a private field has no key");
+                    return None;
+                }
+            };
+            let sealed = key.seal(&Place { path, ..*place }, private.reveal()?.as_bytes()).ok()?;
+            *private = Private::Sealed(sealed);
+        }
+        Some(())
+    }
+
+    /// Who, from where and why. What an erased person does is said without a place.
+    fn meta(&self, unit: &Unit, place: &Place<'_>) -> Option<String> {
         let cause = &unit.cause;
-        let origin = match &cause.origin {
-            Some(origin) => {
-                let key = self.keys.get(unit.tenant, cause.actor.uuid())?;
-                let place = Place { tenant: unit.tenant, stream, event_id, path: "meta.origin" };
-                Some(key.seal(&place, &serde_json::to_vec(origin).ok()?).ok()?)
+        let origin = match (&cause.origin, self.keys.find(place.tenant, cause.actor.uuid())) {
+            (None, _) | (Some(_), Some(Known::Erased)) => None,
+            (Some(origin), Some(Known::Key(key))) => {
+                let sealed = key.seal(place, &serde_json::to_vec(origin).ok()?).ok()?;
+                Some(serde_json::to_value(Private::Sealed(sealed)).ok()?)
             }
-            None => None,
+            (Some(_), None) => return None,
         };
         let meta = Meta {
             actor: cause.actor,

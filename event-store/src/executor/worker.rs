@@ -1,4 +1,4 @@
-//! The one task of a process that appends through the first door.
+//! The one task of a process that appends.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,0 +1,295 @@
+//! The vault: secrets, hashes of secrets and counters, which no event may carry (schema `vault`).
+//!
+//! | what | how | where |
+//! |---|---|---|
+//! | what belongs to an event | data of its unit, in its transaction | [`VaultChange`] |
+//! | what is no event: a counted guess, an exchanged token | one function, its own transaction | [`Vault`] |
+//!
+//! Every method of [`Vault`] is one round trip and takes no lock that anything but its own kind waits for; none takes the
+//! head of the log.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::ids::TenantId;
+use sqlx::PgPool;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+mod change;
+mod mail;
+
+pub use mail::{
+    AddressStage, Language, Letter, Mail, MailTokenKind, NewMailToken, Purpose, QueuedMail, Ruling, Slip,
+};
+pub use change::{AttemptKind, Digest, NewFamily, SecretText, VaultChange};
+
+/// The vault without events, over connections of the role of its process.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    pool: PgPool,
+}
+
+/// How often may be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptLimit {
+    /// Guesses until the lock.
+    pub most: u16,
+    /// They count together if they come within this time.
+    pub span: Duration,
+    /// How long the lock lasts.
+    pub lock: Duration,
+}
+
+/// The answer to a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// Whether the guess may be looked at.
+    pub allowed: bool,
+    /// Guesses so far, with this one if it is allowed.
+    pub failed: i32,
+    /// Until when nothing further is allowed, unless this guess is right.
+    pub locked_until: Option<DateTime<Utc>>,
+}
+
+/// A password as it is kept, and whose it is.
+pub struct SignInRow {
+    /// The person.
+    pub user: Uuid,
+    /// Their password, if they have one.
+    pub password: Option<StoredPassword>,
+}
+
+/// A password as it is kept.
+pub struct StoredPassword {
+    /// How many passwords this person has had.
+    pub version: i32,
+    /// Argon2id in the PHC format.
+    pub phc: String,
+    /// Which pepper was mixed in.
+    pub pepper: i16,
+}
+
+/// A refresh token that somebody shows.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownToken {
+    /// The tenant that it names.
+    pub tenant: TenantId,
+    /// The token that it names.
+    pub token: Uuid,
+    /// The hash of the secret that came with it.
+    pub hash: Digest,
+    /// The service that shows it, if one does.
+    pub service: Option<Uuid>,
+}
+
+/// The session behind a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSession {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The session.
+    pub session: Uuid,
+    /// Whose it is.
+    pub user: Uuid,
+}
+
+/// What became of a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// The successor is good now, and this one is not.
+    Rotated {
+        /// The session that goes on.
+        session: TokenSession,
+        /// What its access tokens are for.
+        scope: String,
+        /// When the family ends, whatever happens.
+        absolute_until: DateTime<Utc>,
+    },
+    /// It was used before, so somebody has a copy: the family is revoked.
+    Reused(TokenSession),
+    /// It is good for nothing: not one of ours, of another service, revoked, too old, or its tenant is closed.
+    Invalid,
+}
+
+impl Vault {
+    /// The vault over this pool.
+    #[must_use]
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Reserves a guess. Call it before anything is compared: of any number of guesses at once, at most `limit.most` are
+    /// allowed.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn reserve_attempt(
+        &self,
+        tenant: TenantId,
+        kind: AttemptKind,
+        subject: Digest,
+        limit: &AttemptLimit,
+    ) -> sqlx::Result<Reservation> {
+        sqlx::query_as!(
+            Reservation,
+            r#"select allowed as "allowed!", failed as "failed!", locked_until
+               from vault.reserve_attempt($1, $2, $3, $4, $5, $6)"#,
+            tenant.uuid(),
+            kind.code(),
+            &subject.0[..],
+            i32::from(limit.most),
+            interval(limit.span),
+            interval(limit.lock),
+        )
+        .fetch_one(&self.pool)
+        .await
+    }
+
+    /// Exchanges a refresh token for its successor `next` with the hash `next_hash`. However many present one token at
+    /// once, one of them gets [`Rotation::Rotated`]. Within `grace` after that, one more may.
+    ///
+    /// # Errors
+    /// If the database cannot be used; then it is not known whether the token was exchanged.
+    pub async fn rotate_refresh(
+        &self,
+        shown: &ShownToken,
+        next: Uuid,
+        next_hash: Digest,
+        grace: Duration,
+    ) -> sqlx::Result<Rotation> {
+        let row = sqlx::query!(
+            r#"select outcome as "outcome!", session_id, user_id, scope, absolute_until
+               from vault.rotate_refresh($1, $2, $3, $4, $5, $6, $7)"#,
+            shown.tenant.uuid(),
+            shown.token,
+            &shown.hash.0[..],
+            shown.service,
+            next,
+            &next_hash.0[..],
+            interval(grace),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let (Some(session), Some(user)) = (row.session_id, row.user_id) else {
+            return Ok(Rotation::Invalid);
+        };
+        let session = TokenSession { tenant: shown.tenant, session, user };
+        Ok(match (row.outcome.as_str(), row.scope, row.absolute_until) {
+            ("rotated" | "again", Some(scope), Some(absolute_until)) => {
+                Rotation::Rotated { session, scope, absolute_until }
+            }
+            ("reused", ..) => Rotation::Reused(session),
+            _ => Rotation::Invalid,
+        })
+    }
+
+    /// The session that a refresh token belongs to, whether it is still good or not; for signing out.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn session_of(&self, shown: &ShownToken) -> sqlx::Result<Option<TokenSession>> {
+        let row = sqlx::query!(
+            r#"select session_id as "session!", user_id as "user!" from vault.session_of_refresh($1, $2, $3, $4)"#,
+            shown.tenant.uuid(),
+            shown.token,
+            &shown.hash.0[..],
+            shown.service,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|it| TokenSession { tenant: shown.tenant, session: it.session, user: it.user }))
+    }
+
+    /// Who holds a unique value in a tenant: the id of the stream.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn claim_holder(&self, tenant: TenantId, scope: &str, value: &str) -> sqlx::Result<Option<Uuid>> {
+        sqlx::query_scalar!("select vault.claim_holder($1, $2, $3)", tenant.uuid(), scope, value)
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// Who has an address, and their password.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn sign_in_row(&self, tenant: TenantId, email: Digest) -> sqlx::Result<Option<SignInRow>> {
+        let row = sqlx::query_as!(
+            PasswordRow,
+            r#"select user_id as "user!", version, phc, pepper from vault.sign_in_row($1, $2)"#,
+            tenant.uuid(),
+            &email.0[..],
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(SignInRow::from))
+    }
+
+    /// The password of a person.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn password_of(&self, tenant: TenantId, user: Uuid) -> sqlx::Result<Option<StoredPassword>> {
+        let row = sqlx::query_as!(
+            PasswordRow,
+            r#"select user_id as "user!", version, phc, pepper from vault.password_row($1, $2)"#,
+            tenant.uuid(),
+            user,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.and_then(|it| SignInRow::from(it).password))
+    }
+
+    /// Sessions whose families were revoked because a token came back, and which the log does not know as ended yet. For
+    /// the role of the reactors, which sees them in all tenants.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn untold_sessions(&self, most: u16) -> sqlx::Result<Vec<TokenSession>> {
+        let rows = sqlx::query!(
+            r#"select tenant_id as "tenant!", session_id as "session!", user_id as "user!" from vault.untold_families($1)"#,
+            i32::from(most),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let session =
+            |tenant, session, user| TokenSession { tenant: TenantId::new(tenant), session, user };
+        Ok(rows.into_iter().map(|it| session(it.tenant, it.session, it.user)).collect())
+    }
+
+    /// Deletes what is over, at most so many rows of each kind, and says how many went. For the role of the reactors.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn sweep(&self, most: u16) -> sqlx::Result<u64> {
+        let gone = sqlx::query_scalar!(r#"select vault.sweep($1) as "gone!""#, i32::from(most))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(gone).unwrap_or_default())
+    }
+}
+
+struct PasswordRow {
+    user: Uuid,
+    version: Option<i32>,
+    phc: Option<String>,
+    pepper: Option<i16>,
+}
+
+impl From<PasswordRow> for SignInRow {
+    fn from(row: PasswordRow) -> Self {
+        let password = match (row.version, row.phc, row.pepper) {
+            (Some(version), Some(phc), Some(pepper)) => Some(StoredPassword { version, phc, pepper }),
+            _ => None,
+        };
+        Self { user: row.user, password }
+    }
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}

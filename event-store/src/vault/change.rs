@@ -1,0 +1,231 @@
+//! What a unit changes in the vault beside its events: data that the append hands to `vault.apply`.
+//!
+//! A change is never a guard. What must hold when it lands (that nobody changed the password meanwhile, say) is told by a
+//! stream that the unit's decision reads.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use domain::ids::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::mail::{MailTokenKind, NewMailToken, QueuedMail};
+
+/// A change of the vault, carried out in the transaction of the events that say so, in the order in which they stand.
+///
+/// Each variant is a function `vault.do_<variant>` of the migrations. What it prints with `Debug` is its name alone.
+#[derive(Clone, Serialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum VaultChange {
+    /// Sets the password of a person, whether they had one or not.
+    PutPassword {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+        /// Counts the passwords of this person; the event that says the password was changed has the same number.
+        version: i32,
+        /// Argon2id in the PHC format.
+        phc: SecretText,
+        /// Which pepper was mixed in.
+        pepper: i16,
+    },
+    /// Begins a family of refresh tokens with its first token.
+    OpenFamily(NewFamily),
+    /// Revokes the families of one session.
+    RevokeSession {
+        /// The session's tenant.
+        tenant: TenantId,
+        /// The session.
+        session: Uuid,
+        /// Why, in a word.
+        because: &'static str,
+    },
+    /// Revokes the families of one person, as many as there are at that moment of the log.
+    RevokeUser {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+        /// A session that stays.
+        except: Option<Uuid>,
+        /// Why, in a word.
+        because: &'static str,
+    },
+    /// Revokes all families of a tenant that is open and stays open.
+    RevokeTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// From now on no refresh token of a tenant is exchanged.
+    CloseTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Ends [`VaultChange::CloseTenant`] for families that begin from now on; those from before stay dead.
+    ReopenTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Sets a counter of guesses back, and with it a lock.
+    ClearAttempts {
+        /// In which tenant.
+        tenant: TenantId,
+        /// What was guessed.
+        kind: AttemptKind,
+        /// At whom.
+        subject: Digest,
+    },
+    /// Deletes every row that the vault has of a person.
+    ForgetUser {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+    },
+    /// Puts a letter into the outbox; [`super::Letter::queued`] makes it.
+    QueueMail(QueuedMail),
+    /// Makes the link of a letter good, and older ones of its kind about the same thing useless.
+    PutMailToken(NewMailToken),
+    /// Makes a link useless, since it was used.
+    UseMailToken {
+        /// The tenant of the link.
+        tenant: TenantId,
+        /// Its readable half.
+        token: Uuid,
+    },
+    /// Makes every link of a kind about one thing useless.
+    DropMailTokens {
+        /// The tenant of the links.
+        tenant: TenantId,
+        /// Their kind.
+        kind: MailTokenKind,
+        /// What they are about.
+        about: Uuid,
+    },
+    /// Forgets what was asked for, since it is done.
+    DropRequest {
+        /// In which tenant it was asked for.
+        tenant: TenantId,
+        /// The request.
+        request: Uuid,
+    },
+}
+
+impl VaultChange {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::PutPassword { .. } => "PutPassword",
+            Self::OpenFamily(_) => "OpenFamily",
+            Self::RevokeSession { .. } => "RevokeSession",
+            Self::RevokeUser { .. } => "RevokeUser",
+            Self::RevokeTenant { .. } => "RevokeTenant",
+            Self::CloseTenant { .. } => "CloseTenant",
+            Self::ReopenTenant { .. } => "ReopenTenant",
+            Self::ClearAttempts { .. } => "ClearAttempts",
+            Self::ForgetUser { .. } => "ForgetUser",
+            Self::QueueMail(_) => "QueueMail",
+            Self::PutMailToken(_) => "PutMailToken",
+            Self::UseMailToken { .. } => "UseMailToken",
+            Self::DropMailTokens { .. } => "DropMailTokens",
+            Self::DropRequest { .. } => "DropRequest",
+        }
+    }
+}
+
+impl fmt::Debug for VaultChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A family of refresh tokens, and its first token.
+#[derive(Clone, Serialize)]
+pub struct NewFamily {
+    /// The tenant of the session.
+    pub tenant: TenantId,
+    /// The family.
+    pub family: Uuid,
+    /// The session that it keeps alive.
+    pub session: Uuid,
+    /// Whose session.
+    pub user: Uuid,
+    /// The service that alone may show its tokens; none if the person signed in with us.
+    pub service: Option<Uuid>,
+    /// What its access tokens are for: names parted by spaces, or nothing.
+    pub scope: String,
+    /// From then on no token of the family is exchanged.
+    pub absolute_until: DateTime<Utc>,
+    /// How long a token that is not used stays good, in seconds.
+    pub idle_seconds: u32,
+    /// The first token.
+    pub token: Uuid,
+    /// The hash of its secret.
+    pub hash: Digest,
+}
+
+/// What is guessed. Numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i16)]
+pub enum AttemptKind {
+    /// Any proof of a person: password, code, recovery code. One counter for all of them.
+    SignIn = 1,
+    /// The same, from a device on which this person signed in before.
+    KnownDevice = 2,
+}
+
+impl AttemptKind {
+    /// As stored.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+}
+
+impl Serialize for AttemptKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i16(self.code())
+    }
+}
+
+/// 32 bytes of SHA-256 or HMAC-SHA-256; hexadecimal where it is text. What it prints with `Debug` is its name alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A text that is only ever shown to the vault.
+#[derive(Clone)]
+pub struct SecretText(SecretString);
+
+impl SecretText {
+    /// Keeps `text`.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
