@@ -3,11 +3,26 @@
 //! Each context keeps its own table beside its refusals; this is the list of the tables.
 
 use crate::error::CodeDoc;
-use crate::{identity, ledger, metadata, money, organisation};
+use crate::{
+    application, federation, gate, identity, ledger, metadata, money, organisation, platform, words,
+};
 
-/// One table a context.
-pub const TABLES: &[&[CodeDoc]] =
-    &[money::CODES, metadata::CODES, organisation::CODES, identity::CODES, ledger::error::CODES];
+/// One table a context, or a part of one.
+pub const TABLES: &[&[CodeDoc]] = &[
+    money::CODES,
+    metadata::CODES,
+    words::CODES,
+    gate::CODES,
+    organisation::CODES,
+    organisation::error::CODES,
+    identity::CODES,
+    identity::error::CODES,
+    application::CODES,
+    federation::CODES,
+    platform::CODES,
+    platform::impersonation::CODES,
+    ledger::error::CODES,
+];
 
 /// Every row of every table.
 pub fn all() -> impl Iterator<Item = &'static CodeDoc> {

@@ -17,6 +17,10 @@ pub enum ErrorKind {
     Conflict,
     /// A rule forbids it, however often it is tried on this state.
     Rejected,
+    /// Who asks is not, or is no longer, known as somebody who may ask anything.
+    Unauthenticated,
+    /// Who asks is known, and may not do this.
+    Forbidden,
 }
 
 /// One row of the reference of refusals: what a code means, whenever it is given, and what to do then.

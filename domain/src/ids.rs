@@ -68,10 +68,78 @@ typed_id!(
     /// An export of the audit trail.
     ExportId
 );
+typed_id!(
+    /// A person in one organisation: who has accounts in two organisations has two of them.
+    UserId
+);
+typed_id!(
+    /// A signed-in session.
+    SessionId
+);
+typed_id!(
+    /// A role that an organisation made itself.
+    RoleId
+);
+typed_id!(
+    /// An invitation to an organisation.
+    InvitationId
+);
+typed_id!(
+    /// A program of an organisation that lets people sign in, or signs in itself.
+    ServiceId
+);
+typed_id!(
+    /// A key with which a program acts for its maker.
+    ApiKeyId
+);
+typed_id!(
+    /// Somebody elsewhere who vouches for people, as an organisation has set it up.
+    ProviderId
+);
+typed_id!(
+    /// The tie between a user and who a provider says that it is.
+    LinkId
+);
+typed_id!(
+    /// A device that asked to be signed in.
+    GrantId
+);
+typed_id!(
+    /// A key with which tokens are signed.
+    KeyId
+);
+typed_id!(
+    /// A stretch of time in which staff of the platform act for a user.
+    ImpersonationId
+);
+typed_id!(
+    /// A second factor or passkey of a user.
+    FactorId
+);
+typed_id!(
+    /// A secret of a service; the secret itself is elsewhere.
+    SecretId
+);
 
 impl TenantId {
     /// The platform itself: tenant zero.
     pub const PLATFORM: Self = Self(Uuid::nil());
+}
+
+impl UserId {
+    /// The user, as one who acts.
+    #[must_use]
+    pub const fn actor(self) -> ActorId {
+        ActorId::new(self.0)
+    }
+}
+
+impl ServiceId {
+    /// The service, as one who acts.
+    #[must_use]
+    pub const fn actor(self) -> ActorId {
+        ActorId::new(self.0)
+    }
 }
 
 impl ActorId {

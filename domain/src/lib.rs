@@ -4,22 +4,36 @@
 //! so every decision can be repeated from the log and gives the same answer.
 
 pub mod aggregate;
+pub mod application;
 pub mod audit;
 pub mod codes;
+pub mod day;
 pub mod decision;
+pub mod email;
 pub mod error;
 pub mod event;
+pub mod federation;
+pub mod gate;
 pub mod identity;
 pub mod ids;
+pub mod joining;
+pub mod leaving;
 pub mod ledger;
+pub mod linking;
 pub mod metadata;
 pub mod money;
 pub mod organisation;
+pub mod platform;
 pub mod private;
+pub mod sign_in;
 pub mod stream;
+pub mod words;
 
 #[cfg(any(test, feature = "testkit"))]
 pub mod spec;
+
+#[cfg(test)]
+mod sample;
 
 pub use aggregate::Aggregate;
 pub use decision::{Claim, Decision, Outcome, StateSource, Verdict, View};

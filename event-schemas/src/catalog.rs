@@ -1,15 +1,16 @@
-//! Every event and every aggregate, one line each.
+//! Every event and every aggregate, one line each: a file a context, joined here.
+
+mod application;
+mod audit;
+mod federation;
+mod identity;
+mod ledger;
+mod organisation;
+mod platform;
 
 use std::any::Any;
 use std::sync::Arc;
 
-use domain::audit::{AttemptRefused, AuditEvent, DataRead, Day, Export, RefusalsCounted, TrailExported};
-use domain::identity::{AccessToken, AccessTokenMinted, IdentityEvent};
-use domain::ledger::{
-    Account, AccountClosed, AccountFrozen, AccountOpened, AccountUnfrozen, Book, HoldExpired, HoldPosted,
-    HoldVoided, LedgerEvent, PeriodClosed, Transfer, TransferHeld, TransferPosted, TransferReversed,
-};
-use domain::organisation::{OrganisationEvent, Tenant, TenantCreated};
 use domain::{Aggregate, Category, Event};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// A type of event that the log can hold.
+#[derive(Clone, Copy)]
 pub struct EventType {
     /// `context.noun-verbed`, never changed or reused.
     pub name: &'static str,
@@ -30,72 +32,56 @@ pub struct EventType {
     pub schema: fn() -> Schema,
 }
 
-/// Every event type, in the order in which they came to be.
-pub const EVENTS: &[EventType] = &[
-    event::<Tenant, OrganisationEvent, TenantCreated>(
-        "organisation.tenant-created",
-        "An organisation came to be.",
-    ),
-    event::<AccessToken, IdentityEvent, AccessTokenMinted>(
-        "identity.access-token-minted",
-        "An access token was issued by an operator.",
-    ),
-    event::<Account, LedgerEvent, AccountOpened>(
-        "ledger.account-opened",
-        "An account was opened with its currency and limits.",
-    ),
-    event::<Account, LedgerEvent, AccountFrozen>(
-        "ledger.account-frozen",
-        "An account stopped taking debits, credits or both.",
-    ),
-    event::<Account, LedgerEvent, AccountUnfrozen>(
-        "ledger.account-unfrozen",
-        "An account takes postings again.",
-    ),
-    event::<Account, LedgerEvent, AccountClosed>(
-        "ledger.account-closed",
-        "An empty account was closed for ever.",
-    ),
-    event::<Transfer, LedgerEvent, TransferPosted>("ledger.transfer-posted", "Money moved between accounts."),
-    event::<Transfer, LedgerEvent, TransferHeld>(
-        "ledger.transfer-held",
-        "Money was set aside for a later posting.",
-    ),
-    event::<Transfer, LedgerEvent, HoldPosted>(
-        "ledger.hold-posted",
-        "A hold was captured, in whole or in part.",
-    ),
-    event::<Transfer, LedgerEvent, HoldVoided>("ledger.hold-voided", "A hold was given up."),
-    event::<Transfer, LedgerEvent, HoldExpired>(
-        "ledger.hold-expired",
-        "A hold reached its time and was given up.",
-    ),
-    event::<Transfer, LedgerEvent, TransferReversed>(
-        "ledger.transfer-reversed",
-        "A posted transfer was undone, in whole or in part, by a new one.",
-    ),
-    event::<Book, LedgerEvent, PeriodClosed>(
-        "ledger.period-closed",
-        "The book takes no postings effective up to a moment.",
-    ),
-    event::<Day, AuditEvent, AttemptRefused>(
-        "audit.command-refused",
-        "A command was refused, for its form, by a permission or by a rule.",
-    ),
-    event::<Day, AuditEvent, AttemptRefused>("audit.read-refused", "A sensitive read was refused."),
-    event::<Day, AuditEvent, DataRead>(
-        "audit.data-read",
-        "Sensitive data was asked for by somebody who may read it.",
-    ),
-    event::<Day, AuditEvent, RefusalsCounted>(
-        "audit.refusals-counted",
-        "More refusals came within a minute than are told one by one.",
-    ),
-    event::<Day, AuditEvent, TrailExported>(
-        "audit.trail-exported",
-        "A part of the audit trail was carried out.",
-    ),
+const EVENT_PARTS: &[&[EventType]] = &[
+    organisation::EVENTS,
+    identity::EVENTS,
+    federation::EVENTS,
+    application::EVENTS,
+    platform::EVENTS,
+    ledger::EVENTS,
+    audit::EVENTS,
 ];
+
+const AGGREGATE_PARTS: &[&[AggregateType]] = &[
+    organisation::AGGREGATES,
+    identity::AGGREGATES,
+    federation::AGGREGATES,
+    application::AGGREGATES,
+    platform::AGGREGATES,
+    ledger::AGGREGATES,
+    audit::AGGREGATES,
+];
+
+/// Every event type, context by context.
+pub const EVENTS: &[EventType] = &joined::<_, { count(EVENT_PARTS) }>(EVENT_PARTS);
+
+/// Every aggregate.
+pub const AGGREGATES: &[AggregateType] = &joined::<_, { count(AGGREGATE_PARTS) }>(AGGREGATE_PARTS);
+
+const fn count<T>(mut parts: &[&[T]]) -> usize {
+    let mut count = 0;
+    while let Some((part, more)) = parts.split_first() {
+        count += part.len();
+        parts = more;
+    }
+    count
+}
+
+#[expect(clippy::indexing_slicing, reason = "only constants are made of it: out of bounds does not compile")]
+const fn joined<T: Copy, const COUNT: usize>(mut parts: &[&[T]]) -> [T; COUNT] {
+    let mut all = [parts[0][0]; COUNT];
+    let mut next = 0;
+    while let Some((part, more)) = parts.split_first() {
+        let mut part = *part;
+        while let Some((first, rest)) = part.split_first() {
+            all[next] = *first;
+            next += 1;
+            part = rest;
+        }
+        parts = more;
+    }
+    all
+}
 
 const fn event<A, E, P>(name: &'static str, meaning: &'static str) -> EventType
 where
@@ -122,6 +108,7 @@ pub fn event_type(name: &str) -> Option<&'static EventType> {
 pub type AnyState = Arc<dyn Any + Send + Sync>;
 
 /// An aggregate, as the store works with it: by functions, not by name.
+#[derive(Clone, Copy)]
 pub struct AggregateType {
     /// The category of its streams.
     pub category: Category,
@@ -141,17 +128,6 @@ pub struct AggregateType {
     /// of the store, not of history, is left out.
     pub view: fn(&AnyState) -> Result<serde_json::Value, serde_json::Error>,
 }
-
-/// Every aggregate.
-pub const AGGREGATES: &[AggregateType] = &[
-    aggregate::<Tenant>(),
-    aggregate::<AccessToken>(),
-    aggregate::<Account>(),
-    aggregate::<Transfer>(),
-    aggregate::<Book>(),
-    aggregate::<Day>(),
-    aggregate::<Export>(),
-];
 
 const fn aggregate<A: Aggregate + Serialize>() -> AggregateType {
     AggregateType {

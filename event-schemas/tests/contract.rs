@@ -22,6 +22,8 @@ mod compatibility;
 mod edges;
 #[path = "contract/envelope.rs"]
 mod envelope;
+#[path = "contract/secrets.rs"]
+mod secrets;
 #[path = "contract/shapes.rs"]
 mod shapes;
 #[path = "contract/story.rs"]
@@ -72,7 +74,7 @@ fn names_are_unique_and_of_one_form() {
                 "{name}"
             );
         }
-        let past = ["ed", "held", "frozen", "read"];
+        let past = ["ed", "held", "frozen", "read", "sent"];
         assert!(past.iter().any(|it| verbed.ends_with(it)), "{name} does not say what happened");
         assert_eq!(
             category.name.split_once('.').unwrap().0,

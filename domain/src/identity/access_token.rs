@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::IdentityEvent;
+use super::error::IdentityError;
 use crate::aggregate::Aggregate;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal};
@@ -51,6 +52,28 @@ pub struct AccessTokenMinted {
     pub at: DateTime<Utc>,
 }
 
+/// Makes an access token good no more. Already so, if it is.
+///
+/// Refused with [`IdentityError::TokenNotFound`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeAccessToken {
+    /// Which.
+    pub token_id: TokenId,
+    /// Who does it.
+    pub by: ActorId,
+}
+
+/// An access token is good no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessTokenRevoked {
+    /// Its identifier.
+    pub token_id: TokenId,
+    /// Who revoked it.
+    pub by: ActorId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// What is known of an access token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
@@ -67,6 +90,11 @@ pub enum AccessToken {
         /// When it stops being good.
         expires_at: DateTime<Utc>,
     },
+    /// Good no more.
+    Revoked {
+        /// Who acted with it.
+        subject: ActorId,
+    },
 }
 
 /// Checked in this order.
@@ -76,7 +104,7 @@ pub enum AccessTokenError {
     #[error("an access token needs at least one role")]
     RolesEmpty,
     /// It would be dead at birth.
-    #[error("an access token must expire in the future")]
+    #[error("it must expire in the future")]
     ExpiryInPast,
     /// The identifier is in use.
     #[error("an access token with this id was issued already")]
@@ -94,7 +122,7 @@ pub const CODES: &[CodeDoc] = &[
     CodeDoc::new(
         ErrorKind::Rejected,
         "identity.expiry-in-past",
-        "an access token would have expired already",
+        "what was asked for would have expired already",
         "ask for an expiry in the future",
     ),
     CodeDoc::new(
@@ -141,18 +169,41 @@ impl Decision for MintAccessToken {
     }
 }
 
+impl Decision for RevokeAccessToken {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.token_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        match view.find::<AccessToken>(self.token_id.uuid()).map(|seen| seen.state) {
+            Some(AccessToken::Minted { .. }) => {}
+            Some(AccessToken::Revoked { .. }) => return Ok(Verdict::already(stream(self.token_id))),
+            Some(AccessToken::Absent) | None => return Err(IdentityError::TokenNotFound.into()),
+        }
+        let event = AccessTokenRevoked { token_id: self.token_id, by: self.by, at: view.now };
+        Ok(Verdict::done(stream(self.token_id), IdentityEvent::AccessTokenRevoked(event)))
+    }
+}
+
 impl Aggregate for AccessToken {
     const CATEGORY: Category = Category { code: 2, name: "identity.access-token" };
 
     fn evolve(&mut self, id: Uuid, event: &Event) {
-        if let Event::Identity(IdentityEvent::AccessTokenMinted(event)) = event
-            && event.token_id.uuid() == id
-        {
-            *self = Self::Minted {
-                subject: event.subject,
-                roles: event.roles.clone(),
-                expires_at: event.expires_at,
-            };
+        let Event::Identity(event) = event else { return };
+        match event {
+            IdentityEvent::AccessTokenMinted(event) if event.token_id.uuid() == id => {
+                *self = Self::Minted {
+                    subject: event.subject,
+                    roles: event.roles.clone(),
+                    expires_at: event.expires_at,
+                };
+            }
+            IdentityEvent::AccessTokenRevoked(_) => {
+                if let Self::Minted { subject, .. } = self {
+                    *self = Self::Revoked { subject: *subject };
+                }
+            }
+            _ => {}
         }
     }
 }

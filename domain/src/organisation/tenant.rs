@@ -1,4 +1,9 @@
-//! A tenant of the platform. One stream a tenant, kept by the platform itself (tenant zero).
+//! A tenant of the platform: the dossier that the platform keeps of an organisation, in its own log (tenant zero). Whether
+//! the organisation may work is said once more in the organisation's log (`standing.rs`); a caller changes both in one
+//! unit.
+
+mod decide;
+mod event;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,19 +14,30 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
+pub use decide::{
+    ApproveTenant, ChangeTier, CloseTenant, ReactivateTenant, RejectTenant, RenameTenant, RequestTenant,
+    SLUGS_RESERVED, SuspendTenant,
+};
+pub use event::{
+    TenantApproved, TenantClosed, TenantReactivated, TenantRejected, TenantRenamed, TenantRequested,
+    TenantSuspended, TenantTierChanged,
+};
+
 use super::OrganisationEvent;
 use crate::aggregate::Aggregate;
 use crate::decision::{Claim, Decision, Verdict, View};
 use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal, coded};
 use crate::event::Event;
-use crate::ids::TenantId;
+use crate::ids::{TenantId, UserId};
 use crate::metadata::Label;
 use crate::stream::{Category, StreamId};
+use crate::words::Word;
 
 /// The scope in which slugs are unique, over all tenants.
 pub const SLUG_SCOPE: &str = "organisation.slug";
 
-/// Brings a tenant into being. Repeating it word for word changes nothing.
+/// Brings a tenant into being on the operator's own word, without a request: it is approved at once. Repeating it word for
+/// word changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTenant {
     /// Its identifier, given by the caller.
@@ -52,13 +68,63 @@ pub enum Tenant {
     /// Not there.
     #[default]
     Absent,
+    /// Somebody asked for it, and nobody has decided.
+    Pending(Dossier),
     /// There.
-    Active {
-        /// Its name in addresses.
-        slug: Slug,
-        /// Its name for people.
-        name: Label,
-    },
+    Active(Dossier),
+    /// There, and not allowed to work for the time being.
+    Suspended(Dossier),
+    /// Not approved.
+    Rejected(Dossier),
+    /// Gone.
+    Closed(Dossier),
+}
+
+/// What the platform keeps of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dossier {
+    /// Its name in addresses.
+    pub slug: Slug,
+    /// Its name for people.
+    pub name: Label,
+    /// The user, in its own log, who asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub founder: Option<UserId>,
+    /// What it has booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Word>,
+}
+
+impl Tenant {
+    /// What is kept of it, however it stands.
+    #[must_use]
+    pub const fn dossier(&self) -> Option<&Dossier> {
+        match self {
+            Self::Absent => None,
+            Self::Pending(it)
+            | Self::Active(it)
+            | Self::Suspended(it)
+            | Self::Rejected(it)
+            | Self::Closed(it) => Some(it),
+        }
+    }
+
+    fn dossier_mut(&mut self) -> Option<&mut Dossier> {
+        match self {
+            Self::Absent => None,
+            Self::Pending(it)
+            | Self::Active(it)
+            | Self::Suspended(it)
+            | Self::Rejected(it)
+            | Self::Closed(it) => Some(it),
+        }
+    }
+
+    fn becomes(&mut self, state: fn(Dossier) -> Self) {
+        if let Some(dossier) = self.dossier().cloned() {
+            *self = state(dossier);
+        }
+    }
 }
 
 /// Checked in this order.
@@ -111,11 +177,11 @@ impl Decision for CreateTenant {
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let primary = stream(self.tenant_id);
         match view.find::<Tenant>(self.tenant_id.uuid()).map(|seen| seen.state) {
-            Some(Tenant::Active { slug, name }) if *slug == self.slug && *name == self.name => {
+            Some(Tenant::Active(it)) if it.slug == self.slug && it.name == self.name => {
                 return Ok(Verdict::already(primary));
             }
-            Some(Tenant::Active { .. }) => return Err(TenantError::Exists.into()),
             Some(Tenant::Absent) | None => {}
+            Some(_) => return Err(TenantError::Exists.into()),
         }
         let event = OrganisationEvent::TenantCreated(TenantCreated {
             tenant_id: self.tenant_id,
@@ -123,23 +189,50 @@ impl Decision for CreateTenant {
             name: self.name.clone(),
             at: view.now,
         });
-        let claim = Claim::Take {
-            scope: SLUG_SCOPE.to_owned(),
-            value: self.slug.to_string(),
-            taken: TenantError::SlugTaken { slug: self.slug.clone() }.into(),
-        };
-        Ok(Verdict::created(primary, event).with_claims([claim]))
+        Ok(Verdict::created(primary, event).with_claims([take(&self.slug)]))
     }
+}
+
+fn take(slug: &Slug) -> Claim {
+    let taken = TenantError::SlugTaken { slug: slug.clone() }.into();
+    Claim::Take { scope: SLUG_SCOPE.to_owned(), value: slug.to_string(), taken }
+}
+
+fn release(slug: &Slug) -> Claim {
+    Claim::Release { scope: SLUG_SCOPE.to_owned(), value: slug.to_string() }
 }
 
 impl Aggregate for Tenant {
     const CATEGORY: Category = Category { code: 1, name: "organisation.tenant" };
 
     fn evolve(&mut self, id: Uuid, event: &Event) {
-        if let Event::Organisation(OrganisationEvent::TenantCreated(event)) = event
-            && event.tenant_id.uuid() == id
-        {
-            *self = Self::Active { slug: event.slug.clone(), name: event.name.clone() };
+        let Event::Organisation(event) = event else { return };
+        match event {
+            OrganisationEvent::TenantCreated(it) if it.tenant_id.uuid() == id => {
+                let (slug, name) = (it.slug.clone(), it.name.clone());
+                *self = Self::Active(Dossier { slug, name, founder: None, tier: None });
+            }
+            OrganisationEvent::TenantRequested(it) if it.tenant_id.uuid() == id => {
+                let (slug, name) = (it.slug.clone(), it.name.clone());
+                *self = Self::Pending(Dossier { slug, name, founder: Some(it.founder), tier: None });
+            }
+            OrganisationEvent::TenantApproved(_) | OrganisationEvent::TenantReactivated(_) => {
+                self.becomes(Self::Active);
+            }
+            OrganisationEvent::TenantRejected(_) => self.becomes(Self::Rejected),
+            OrganisationEvent::TenantSuspended(_) => self.becomes(Self::Suspended),
+            OrganisationEvent::TenantClosed(_) => self.becomes(Self::Closed),
+            OrganisationEvent::TenantRenamed(it) => {
+                if let Some(dossier) = self.dossier_mut() {
+                    dossier.name = it.name.clone();
+                }
+            }
+            OrganisationEvent::TenantTierChanged(it) => {
+                if let Some(dossier) = self.dossier_mut() {
+                    dossier.tier = Some(it.tier.clone());
+                }
+            }
+            _ => {}
         }
     }
 }

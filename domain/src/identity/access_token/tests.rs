@@ -52,3 +52,28 @@ fn an_identifier_is_used_once() {
         .when(mint(&[Role::Owner], 20))
         .then_refused_for(AccessTokenError::Exists);
 }
+
+fn revoke() -> RevokeAccessToken {
+    RevokeAccessToken { token_id: ID, by: ActorId::new(Uuid::from_u128(9)) }
+}
+
+#[test]
+fn a_token_that_was_never_issued_cannot_be_revoked() {
+    given_nothing().when(revoke()).then_refused_for(IdentityError::TokenNotFound);
+}
+
+#[test]
+fn a_token_is_revoked_once() {
+    let (_, world) = given_nothing().having(mint(&[Role::Owner], 20)).when(revoke()).then_accepted();
+    assert!(matches!(world.state::<AccessToken>(ID.uuid()), AccessToken::Revoked { .. }));
+    given_nothing().having(mint(&[Role::Owner], 20)).having(revoke()).when(revoke()).then_already();
+}
+
+#[test]
+fn a_revoked_token_is_not_issued_again() {
+    given_nothing()
+        .having(mint(&[Role::Owner], 20))
+        .having(revoke())
+        .when(mint(&[Role::Owner], 20))
+        .then_refused_for(AccessTokenError::Exists);
+}

@@ -1,5 +1,7 @@
 //! Tenants come to be once, under a slug of their own.
 
+mod approval;
+
 use super::*;
 use crate::spec::{given, given_nothing};
 

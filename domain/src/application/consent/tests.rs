@@ -1,0 +1,46 @@
+//! What a person allows a service grows until they allow nothing any more.
+
+use super::super::error::ApplicationError as E;
+use super::super::sample::*;
+use super::super::{RemoveService, SuspendService};
+use super::*;
+use crate::sample::{ADA, BOB};
+use crate::spec::{Given, given_nothing};
+use crate::words::Word;
+
+fn allow(names: &[&str]) -> GrantConsent {
+    GrantConsent { user_id: ADA, service_id: TILL, scopes: scopes(names) }
+}
+
+fn revoke() -> RevokeConsent {
+    RevokeConsent { user_id: ADA, service_id: TILL }
+}
+
+fn registered() -> Given {
+    given_nothing().having(till())
+}
+
+#[test]
+fn consent_is_to_a_service_that_works_for_what_it_may_ask() {
+    given_nothing().when(allow(&["openid"])).then_refused_for(E::ServiceNotFound);
+    let suspended = registered().having(SuspendService { service_id: TILL, because: Word::of("abuse") });
+    suspended.when(allow(&["phone"])).then_refused_for(E::ServiceSuspended);
+    let removed = registered().having(RemoveService { service_id: TILL });
+    removed.when(allow(&["openid"])).then_refused_for(E::ServiceNotFound);
+    registered()
+        .when(allow(&["openid", "phone"]))
+        .then_refused_for(E::ScopeNotRegistered { scope: Scope::of("phone") });
+}
+
+#[test]
+fn consent_grows_and_ends() {
+    registered().having(allow(&["openid"])).when(allow(&["openid"])).then_already();
+    let (_, world) = registered().having(allow(&["openid"])).when(allow(&["email"])).then_accepted();
+    let state = world.state::<Consent>(id(ADA, TILL));
+    assert_eq!(state.scopes, scopes(&["email", "openid"]));
+    assert!(state.covers(&scopes(&["openid"])) && !state.covers(&scopes(&["openid", "phone"])));
+    let (_, world) = registered().having(allow(&["openid"])).when(revoke()).then_accepted();
+    assert_eq!(world.state::<Consent>(id(ADA, TILL)), Consent::default());
+    registered().when(revoke()).then_already();
+    assert_ne!(id(ADA, TILL), id(BOB, TILL), "each person for themselves");
+}

@@ -1,0 +1,353 @@
+//! How services come, change and go.
+
+use chrono::{DateTime, Utc};
+
+use super::super::ApplicationEvent;
+use super::super::error::ApplicationError;
+use super::super::inventory::{self, Inventory};
+use super::{
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, GRANTS_MAX, RedirectUri, RedirectUrisChanged, SCOPES_MAX,
+    SECRETS_MAX, SERVICE_NAME_SCOPE, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceLimits,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended, URIS_MAX, known,
+    stream,
+};
+use crate::decision::{Claim, Decision, Verdict, View};
+use crate::error::Refusal;
+use crate::ids::{SecretId, ServiceId};
+use crate::metadata::Label;
+use crate::stream::StreamId;
+use crate::words::{Scope, Word};
+
+fn take(name: &Label) -> Claim {
+    let taken = ApplicationError::ServiceNameTaken { name: name.to_string() }.into();
+    Claim::Take { scope: SERVICE_NAME_SCOPE.to_owned(), value: name.as_str().to_lowercase(), taken }
+}
+
+fn release(name: &Label) -> Claim {
+    Claim::Release { scope: SERVICE_NAME_SCOPE.to_owned(), value: name.as_str().to_lowercase() }
+}
+
+/// A list in order, each once, if it is not too long.
+fn sorted<T: Clone + Ord>(list: &[T], what: &'static str, max: usize) -> Result<Vec<T>, ApplicationError> {
+    let mut sorted = list.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() > max {
+        return Err(ApplicationError::LimitReached { what, max: u32::try_from(max).unwrap_or(u32::MAX) });
+    }
+    Ok(sorted)
+}
+
+fn has(grants: &[Word], grant: &str) -> bool {
+    grants.iter().any(|it| it.as_str() == grant)
+}
+
+/// Registers a service.
+///
+/// Refused with [`ApplicationError::LimitReached`] for its lists, [`ApplicationError::GrantMissing`],
+/// [`ApplicationError::RedirectUriMissing`], [`ApplicationError::PublicService`],
+/// [`ApplicationError::ServiceExists`], [`ApplicationError::LimitReached`] for services,
+/// [`ApplicationError::ServiceNameTaken`].
+#[derive(Debug, Clone)]
+pub struct RegisterService {
+    /// Its identifier, given by the caller.
+    pub service_id: ServiceId,
+    /// Its name for people.
+    pub name: Label,
+    /// Whether it can keep a secret.
+    pub confidential: bool,
+    /// Where it sends people back to.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// What it is granted, such as `authorization-code`.
+    pub grants: Vec<Word>,
+    /// What it may ask for.
+    pub scopes: Vec<Scope>,
+    /// How often it may ask, if that is set.
+    pub limits: Option<ServiceLimits>,
+}
+
+impl Decision for RegisterService {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id), inventory::stream(view.tenant)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let redirect_uris = sorted(&self.redirect_uris, "redirect_uris", URIS_MAX)?;
+        let grants = sorted(&self.grants, "grants", GRANTS_MAX)?;
+        let scopes = sorted(&self.scopes, "scopes", SCOPES_MAX)?;
+        if grants.is_empty() {
+            return Err(ApplicationError::GrantMissing.into());
+        }
+        if has(&grants, AUTHORIZATION_CODE) && redirect_uris.is_empty() {
+            return Err(ApplicationError::RedirectUriMissing.into());
+        }
+        if has(&grants, CLIENT_CREDENTIALS) && !self.confidential {
+            return Err(ApplicationError::PublicService.into());
+        }
+        let before = view.find::<Service>(self.service_id.uuid()).map(|seen| seen.state);
+        if before.is_some_and(|it| *it != Service::Absent) {
+            return Err(ApplicationError::ServiceExists.into());
+        }
+        let event = ApplicationEvent::ServiceRegistered(ServiceRegistered {
+            tenant_id: view.tenant,
+            service_id: self.service_id,
+            name: self.name.clone(),
+            confidential: self.confidential,
+            redirect_uris,
+            grants,
+            scopes,
+            limits: self.limits,
+            inventory: Inventory::of(view).with_service()?,
+            at: view.now,
+        });
+        Ok(Verdict::created(stream(self.service_id), event).with_claims([take(&self.name)]))
+    }
+}
+
+/// Gives a service another name. Already so, if it has it.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::ServiceNameTaken`].
+#[derive(Debug, Clone)]
+pub struct RenameService {
+    /// Which.
+    pub service_id: ServiceId,
+    /// What it will be called.
+    pub name: Label,
+}
+
+impl Decision for RenameService {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let service = known(view, self.service_id)?;
+        if service.name == self.name {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event = ApplicationEvent::ServiceRenamed(ServiceRenamed {
+            service_id: self.service_id,
+            before: service.name.clone(),
+            name: self.name.clone(),
+            at: view.now,
+        });
+        let claims = [release(&service.name), take(&self.name)];
+        Ok(Verdict::done(stream(self.service_id), event).with_claims(claims))
+    }
+}
+
+/// Lets a service send people back to other addresses, all of them named. Already so, if it does.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::LimitReached`],
+/// [`ApplicationError::RedirectUriMissing`].
+#[derive(Debug, Clone)]
+pub struct ChangeRedirectUris {
+    /// Which.
+    pub service_id: ServiceId,
+    /// Where it sends people back to.
+    pub redirect_uris: Vec<RedirectUri>,
+}
+
+impl Decision for ChangeRedirectUris {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let service = known(view, self.service_id)?;
+        let redirect_uris = sorted(&self.redirect_uris, "redirect_uris", URIS_MAX)?;
+        if has(&service.grants, AUTHORIZATION_CODE) && redirect_uris.is_empty() {
+            return Err(ApplicationError::RedirectUriMissing.into());
+        }
+        if service.redirect_uris == redirect_uris {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event = ApplicationEvent::RedirectUrisChanged(RedirectUrisChanged {
+            service_id: self.service_id,
+            before: service.redirect_uris.clone(),
+            redirect_uris,
+            at: view.now,
+        });
+        Ok(Verdict::done(stream(self.service_id), event))
+    }
+}
+
+/// Says how often a service may ask. Already so, if it may.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`].
+#[derive(Debug, Clone)]
+pub struct LimitService {
+    /// Which.
+    pub service_id: ServiceId,
+    /// How often.
+    pub limits: ServiceLimits,
+}
+
+impl Decision for LimitService {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if known(view, self.service_id)?.limits == Some(self.limits) {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event = ServiceLimited { service_id: self.service_id, limits: self.limits, at: view.now };
+        Ok(Verdict::done(stream(self.service_id), ApplicationEvent::ServiceLimited(event)))
+    }
+}
+
+/// Forbids a service to work for the time being. Already so, if it may not.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`].
+#[derive(Debug, Clone)]
+pub struct SuspendService {
+    /// Which.
+    pub service_id: ServiceId,
+    /// Why.
+    pub because: Word,
+}
+
+impl Decision for SuspendService {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        known(view, self.service_id)?;
+        let before = view.find::<Service>(self.service_id.uuid()).map(|seen| seen.state);
+        if matches!(before, Some(Service::Suspended(_))) {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event =
+            ServiceSuspended { service_id: self.service_id, because: self.because.clone(), at: view.now };
+        Ok(Verdict::done(stream(self.service_id), ApplicationEvent::ServiceSuspended(event)))
+    }
+}
+
+/// Lets a service work again. Already so, if it may.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`].
+#[derive(Debug, Clone)]
+pub struct ResumeService {
+    /// Which.
+    pub service_id: ServiceId,
+}
+
+impl Decision for ResumeService {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        known(view, self.service_id)?;
+        let before = view.find::<Service>(self.service_id.uuid()).map(|seen| seen.state);
+        if matches!(before, Some(Service::Active(_))) {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event = ServiceResumed { service_id: self.service_id, at: view.now };
+        Ok(Verdict::done(stream(self.service_id), ApplicationEvent::ServiceResumed(event)))
+    }
+}
+
+/// Removes a service; its name is free again. Already so, if it is gone.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`].
+#[derive(Debug, Clone)]
+pub struct RemoveService {
+    /// Which.
+    pub service_id: ServiceId,
+}
+
+impl Decision for RemoveService {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id), inventory::stream(view.tenant)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let before = view.find::<Service>(self.service_id.uuid()).map(|seen| seen.state);
+        if matches!(before, Some(Service::Removed)) {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let service = known(view, self.service_id)?;
+        let event = ApplicationEvent::ServiceRemoved(ServiceRemoved {
+            tenant_id: view.tenant,
+            service_id: self.service_id,
+            inventory: Inventory::of(view).without_service(),
+            at: view.now,
+        });
+        Ok(Verdict::done(stream(self.service_id), event).with_claims([release(&service.name)]))
+    }
+}
+
+/// Gives a service one more secret, which the vault takes with it.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::PublicService`],
+/// [`ApplicationError::SecretExists`], [`ApplicationError::LimitReached`].
+#[derive(Debug, Clone)]
+pub struct AddSecret {
+    /// Which service.
+    pub service_id: ServiceId,
+    /// The identifier of the secret, given by the caller.
+    pub secret_id: SecretId,
+    /// Until when it is good, if not for ever.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Decision for AddSecret {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let service = known(view, self.service_id)?;
+        if !service.confidential {
+            return Err(ApplicationError::PublicService.into());
+        }
+        if service.secrets.contains(&self.secret_id) {
+            return Err(ApplicationError::SecretExists.into());
+        }
+        if service.secrets.len() >= SECRETS_MAX {
+            return Err(ApplicationError::LimitReached { what: "secrets", max: 2 }.into());
+        }
+        let event = ApplicationEvent::SecretAdded(SecretAdded {
+            service_id: self.service_id,
+            secret_id: self.secret_id,
+            expires_at: self.expires_at,
+            at: view.now,
+        });
+        Ok(Verdict::done(stream(self.service_id), event))
+    }
+}
+
+/// Makes a secret of a service good no more.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::SecretNotFound`].
+#[derive(Debug, Clone)]
+pub struct RemoveSecret {
+    /// Which service.
+    pub service_id: ServiceId,
+    /// Which secret.
+    pub secret_id: SecretId,
+    /// Why, such as `asked`, `leaked`.
+    pub because: Word,
+}
+
+impl Decision for RemoveSecret {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if !known(view, self.service_id)?.secrets.contains(&self.secret_id) {
+            return Err(ApplicationError::SecretNotFound.into());
+        }
+        let event = ApplicationEvent::SecretRemoved(SecretRemoved {
+            service_id: self.service_id,
+            secret_id: self.secret_id,
+            because: self.because.clone(),
+            at: view.now,
+        });
+        Ok(Verdict::done(stream(self.service_id), event))
+    }
+}

@@ -1,0 +1,182 @@
+//! How a request shows who asks, whether they stand, and what they hold.
+
+use chrono::{DateTime, Utc};
+
+use super::GateError;
+use crate::application::{KeyOwner, LiveApiKey, LiveService, api_key, service};
+use crate::decision::View;
+use crate::identity::{AccessToken, LiveSession, access_token, session, user};
+use crate::ids::{ApiKeyId, ServiceId, SessionId, TokenId, UserId};
+use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
+use crate::stream::StreamId;
+
+/// How a request shows who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bearer {
+    /// By a session.
+    Session {
+        /// Which.
+        session: SessionId,
+        /// Whose.
+        user: UserId,
+    },
+    /// By an operator's access token. What it may do stands in the token; one of which the log says nothing is good.
+    Operator {
+        /// Which.
+        token: TokenId,
+        /// What it may do.
+        granted: Granted,
+    },
+    /// By a key: it allows what its owner holds too.
+    ApiKey {
+        /// Which.
+        key: ApiKeyId,
+    },
+    /// By the secret of a service, which acts for itself: it may do what its scopes name.
+    Service {
+        /// Which.
+        service: ServiceId,
+        /// What its token allows at most.
+        granted: Granted,
+    },
+}
+
+/// Who stands at the gate, and what they hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admission {
+    /// What they may do.
+    pub granted: Granted,
+    /// How their organisation stands.
+    pub status: TenantStatus,
+    /// Their session, if they came by one.
+    pub session: Option<LiveSession>,
+    /// When what they came by ends at the latest, if it is known here.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A bearer that stands.
+pub(super) enum Standee<'a> {
+    /// A person, by a session.
+    Person(&'a LiveSession, &'a Membership),
+    /// An operator.
+    Operator(&'a Granted),
+    /// A key of a person.
+    KeyOfPerson(&'a LiveApiKey, &'a Membership),
+    /// A key of a service.
+    KeyOfService(&'a LiveApiKey, &'a LiveService),
+    /// A service.
+    Service(&'a LiveService, &'a Granted),
+}
+
+impl Bearer {
+    /// The streams that say whether they stand and what they hold. Asked again while it grows, as a decision is.
+    #[must_use]
+    pub fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        let mut needs = vec![standing::stream(view.tenant), policy::stream(view.tenant)];
+        let person = |needs: &mut Vec<StreamId>, user| {
+            needs.push(user::stream(user));
+            needs.extend(Membership::needs(view, user));
+        };
+        match self {
+            Self::Session { session, user } => {
+                needs.push(session::stream(*session));
+                person(&mut needs, *user);
+            }
+            Self::Operator { token, .. } => needs.push(access_token::stream(*token)),
+            Self::ApiKey { key } => {
+                needs.push(api_key::stream(*key));
+                match api_key::live(view, *key).map(|it| it.owner) {
+                    Some(KeyOwner::User(user)) => person(&mut needs, user),
+                    Some(KeyOwner::Service(service)) => needs.push(service::stream(service)),
+                    None => {}
+                }
+            }
+            Self::Service { service, .. } => needs.push(service::stream(*service)),
+        }
+        needs
+    }
+
+    /// Whether they stand, and what they hold. It says nothing of the organisation but how it stands.
+    ///
+    /// # Errors
+    /// [`GateError::SessionEnded`], if what they came by has ended in any way, or whose it is may not act any more or is
+    /// no member any more.
+    pub fn look(&self, view: &View<'_>, table: &RoleTable) -> Result<Admission, GateError> {
+        let standee = self.standee(view)?;
+        let roles = |member: &Membership| grants::granted(member.roles(), table, grants::seen(view));
+        let names = |key: &LiveApiKey| Granted::only(key.permissions.iter().map(ToString::to_string));
+        let scopes = |service: &LiveService| Granted::only(service.scopes.iter().map(ToString::to_string));
+        let granted = match &standee {
+            Standee::Person(_, member) => roles(member),
+            Standee::Operator(granted) => (*granted).clone(),
+            Standee::KeyOfPerson(key, member) => names(key).within(&roles(member)),
+            Standee::KeyOfService(key, service) => names(key).within(&scopes(service)),
+            Standee::Service(service, granted) => scopes(service).within(granted),
+        };
+        let session = standee.session().cloned();
+        Ok(Admission { granted, status: Standing::of(view).status, session, until: standee.until() })
+    }
+
+    /// The bearer, if it stands.
+    pub(super) fn standee<'a>(&'a self, view: &View<'a>) -> Result<Standee<'a>, GateError> {
+        let found = match self {
+            Self::Session { session, user } => session::standing(view, *session)
+                .filter(|(session, _)| session.user_id == *user)
+                .and_then(|(session, _)| Some(Standee::Person(session, member(view, *user)?))),
+            Self::Operator { token, granted } => {
+                let known = view.find::<AccessToken>(token.uuid()).map(|seen| seen.state);
+                let revoked = matches!(known, Some(AccessToken::Revoked { .. }));
+                (!revoked).then_some(Standee::Operator(granted))
+            }
+            Self::ApiKey { key } => api_key::live(view, *key).and_then(|key| match key.owner {
+                KeyOwner::User(user) => {
+                    user::active(view, user).ok()?;
+                    Some(Standee::KeyOfPerson(key, member(view, user)?))
+                }
+                KeyOwner::Service(service) => {
+                    service::live(view, service).ok().map(|it| Standee::KeyOfService(key, it))
+                }
+            }),
+            Self::Service { service, granted } => {
+                service::live(view, *service).ok().map(|it| Standee::Service(it, granted))
+            }
+        };
+        found.ok_or(GateError::SessionEnded)
+    }
+}
+
+fn member<'a>(view: &View<'a>, user: UserId) -> Option<&'a Membership> {
+    Membership::of(view, user).filter(|it| it.is_member())
+}
+
+impl<'a> Standee<'a> {
+    pub(super) const fn session(&self) -> Option<&'a LiveSession> {
+        match self {
+            Self::Person(session, _) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub(super) fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Person(session, _) => Some(session.expires_at),
+            Self::KeyOfPerson(key, _) | Self::KeyOfService(key, _) => key.expires_at,
+            Self::Operator(_) | Self::Service(..) => None,
+        }
+    }
+
+    /// Whether they hold a permission: as [`Bearer::look`] says, without building all that they hold.
+    pub(super) fn holds(&self, permission: &str, view: &View<'_>, table: &RoleTable) -> bool {
+        let by_roles =
+            |member: &Membership| grants::allows(member.roles(), permission, table, grants::seen(view));
+        let by_key = |key: &LiveApiKey| key.permissions.iter().any(|it| it.as_str() == permission);
+        let by_scope = |service: &LiveService| service.scopes.iter().any(|it| it.as_str() == permission);
+        match self {
+            Self::Person(_, member) => by_roles(member),
+            Self::Operator(granted) => granted.allows(permission),
+            Self::KeyOfPerson(key, member) => by_key(key) && by_roles(member),
+            Self::KeyOfService(key, service) => by_key(key) && by_scope(service),
+            Self::Service(service, granted) => by_scope(service) && granted.allows(permission),
+        }
+    }
+}

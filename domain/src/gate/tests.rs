@@ -1,0 +1,398 @@
+//! The gate opens to those who stand and may, and closes in a fixed order of reasons.
+
+use super::*;
+use crate::application::{
+    IssueApiKey, KeyOwner, RegisterService, RevokeApiKey, SuspendService as SuspendProgram,
+};
+use crate::decision::Outcome;
+use crate::error::Refusal;
+use crate::identity::sample::*;
+use crate::identity::{DeactivateUser, EndSession, EndSessions, MintAccessToken, RevokeAccessToken};
+use crate::ids::{ActorId, ApiKeyId, ImpersonationId, RoleId, ServiceId, SessionId, TokenId};
+use crate::organisation::sample::{CLERK, add, clerk, own, owner, table};
+use crate::organisation::standing;
+use crate::organisation::{
+    AssignRoles, ChangeStanding, Granter, RedefineRole, RemoveMember, RoleRef, SetSeats,
+};
+use crate::sign_in::StartSession;
+use crate::spec::{Given, TENANT, World, given_nothing};
+use crate::stream::StreamId;
+use crate::words::Word;
+
+const SESSION: SessionId = SessionId::new(Uuid::from_u128(5));
+const TOKEN: TokenId = TokenId::new(Uuid::from_u128(6));
+const POST: &str = "ledger.post-transfer";
+const READ: &str = "ledger.read-accounts";
+
+fn start() -> StartSession {
+    StartSession {
+        session_id: SESSION,
+        user_id: ADA,
+        seen: None,
+        verified_by_method: false,
+        method: Word::of("password"),
+        amr: vec![Word::of("pwd")],
+        auth_time: at(10),
+        expires_at: at(1_000),
+        service_id: None,
+        device: None,
+        impersonation_id: None,
+    }
+}
+
+/// Ada, a user of an active organisation with a role of its own, signed in.
+fn ada() -> Given {
+    let roles = [RoleRef::USER, own(CLERK)];
+    let given = given_nothing().having(verified(ADA, 1)).having(clerk()).having(owner());
+    given.having(add(ADA, &roles, Granter::Platform)).at(at(10)).having(start()).at(at(20))
+}
+
+fn bearer() -> Bearer {
+    Bearer::Session { session: SESSION, user: ADA }
+}
+
+fn gate() -> Gate {
+    Gate::new(bearer(), table())
+}
+
+/// A command that has something to say, behind a gate.
+fn gated(gate: Gate) -> Gated {
+    Gated::new(gate, Box::new(SetSeats { seats: Some(77) }))
+}
+
+/// A command that would be refused by itself.
+fn hopeless(gate: Gate) -> Gated {
+    let nobody = EndSession {
+        session_id: SessionId::new(Uuid::nil()),
+        of: None,
+        because: Word::of("x"),
+        by: ADA.actor(),
+    };
+    Gated::new(gate, Box::new(nobody))
+}
+
+fn standing(to: TenantStatus) -> ChangeStanding {
+    ChangeStanding { to, because: Word::of("tested") }
+}
+
+fn not_active(status: TenantStatus) -> Refusal {
+    OrganisationError::NotActive { status: status.word() }.into()
+}
+
+fn missing(permission: &'static str) -> GateError {
+    GateError::PermissionMissing { permission }
+}
+
+#[test]
+fn it_opens_to_a_member_with_the_permission_until_the_session_ends() {
+    let (verdict, _) = ada().when(gated(gate().asking(READ))).then_accepted();
+    assert_eq!((verdict.outcome, verdict.valid_until), (Outcome::Done, Some(at(1_000))));
+    ada().when(gated(gate())).then_succeeds();
+    ada().at(at(1_000)).when(gated(gate())).then_refused_for(GateError::SessionEnded);
+}
+
+#[test]
+fn reasons_come_in_their_order() {
+    let closed = gate().asking(POST).own_hand().fresh_within(TimeDelta::seconds(5));
+    let suspended = || ada().having(standing(TenantStatus::Suspended));
+    let end = EndSession { session_id: SESSION, of: None, because: Word::of("asked"), by: ADA.actor() };
+    suspended().having(end).when(hopeless(closed.clone())).then_refused_for(GateError::SessionEnded);
+    suspended().when(hopeless(closed.clone())).then_refused_for(not_active(TenantStatus::Suspended));
+    ada().when(hopeless(closed.clone())).then_refused_for(missing(POST));
+    let allowed = Gate { permission: Some(READ), ..closed };
+    ada().when(hopeless(allowed)).then_refused_for(GateError::StepUpRequired { within_s: 5 });
+    ada().when(hopeless(gate().asking(READ))).then_refused("identity.session-not-found");
+}
+
+#[test]
+fn every_end_of_access_closes_it() {
+    let ends: Vec<Box<dyn Decision>> = vec![
+        Box::new(EndSession { session_id: SESSION, of: None, because: Word::of("asked"), by: ADA.actor() }),
+        Box::new(EndSessions { user_id: ADA, except: None, because: Word::of("asked"), by: ADA.actor() }),
+        Box::new(DeactivateUser { user_id: ADA, because: Word::of("left") }),
+        Box::new(RemoveMember {
+            user_id: ADA,
+            because: Word::of("removed"),
+            by: Granter::Platform,
+            table: table(),
+        }),
+    ];
+    for end in ends {
+        let mut world = ada().world();
+        world.submit(&*end, at(20)).unwrap();
+        let refused = world.submit(&gated(gate()), at(20)).unwrap_err();
+        assert_eq!(refused, GateError::SessionEnded.into(), "{}", end.name());
+    }
+}
+
+#[test]
+fn the_session_of_another_is_none() {
+    let other = Gate { bearer: Bearer::Session { session: SESSION, user: BOB }, ..gate() };
+    let given = ada().having(verified(BOB, 2)).having(add(BOB, &[RoleRef::OWNER], Granter::Platform));
+    given.when(gated(other)).then_refused_for(GateError::SessionEnded);
+}
+
+#[test]
+fn a_session_that_never_began_is_none() {
+    given_nothing().when(gated(gate())).then_refused_for(GateError::SessionEnded);
+}
+
+#[test]
+fn an_organisation_that_waits_is_let_through_where_it_may() {
+    let waiting = || ada().having(standing(TenantStatus::Pending));
+    waiting().when(gated(gate())).then_refused_for(not_active(TenantStatus::Pending));
+    waiting().when(gated(gate().while_pending())).then_succeeds();
+    for status in [TenantStatus::Suspended, TenantStatus::Rejected, TenantStatus::Closed] {
+        ada()
+            .having(standing(status))
+            .when(gated(gate().while_pending()))
+            .then_refused_for(not_active(status));
+    }
+}
+
+#[test]
+fn a_change_of_roles_counts_at_once() {
+    let assign = |roles: &[RoleRef]| AssignRoles {
+        user_id: ADA,
+        roles: roles.to_vec(),
+        by: Granter::Platform,
+        table: table(),
+    };
+    let post = || gated(gate().asking(POST));
+    ada().when(post()).then_refused_for(missing(POST));
+    ada().having(assign(&[RoleRef::MANAGER])).when(post()).then_succeeds();
+    ada().having(assign(&[RoleRef::OWNER])).when(gated(gate().asking("tomorrow.do-thing"))).then_succeeds();
+    let redefine = RedefineRole {
+        role_id: CLERK,
+        name: crate::metadata::Label::parse("Clerk").unwrap(),
+        permissions: crate::organisation::sample::permissions(&[POST]),
+        by: Granter::Platform,
+        table: table(),
+    };
+    ada().having(redefine).when(post()).then_succeeds();
+}
+
+#[test]
+fn showing_again_who_one_is_opens_it_for_a_while() {
+    let fresh = || gated(gate().fresh_within(TimeDelta::seconds(11)));
+    let (verdict, _) = ada().when(fresh()).then_accepted();
+    assert_eq!(verdict.valid_until, Some(at(21)), "not a moment longer");
+    ada().at(at(21)).when(fresh()).then_refused_for(GateError::StepUpRequired { within_s: 11 });
+}
+
+#[test]
+fn an_impersonator_cannot_touch_what_is_ones_own() {
+    let given = || {
+        let begun = StartSession {
+            session_id: SessionId::new(Uuid::from_u128(50)),
+            impersonation_id: Some(ImpersonationId::new(Uuid::from_u128(51))),
+            ..start()
+        };
+        ada().having(begun)
+    };
+    let bearer = Bearer::Session { session: SessionId::new(Uuid::from_u128(50)), user: ADA };
+    let gate = Gate { bearer, ..gate() };
+    given().when(gated(gate.clone().asking(READ))).then_succeeds();
+    given().when(gated(gate.own_hand())).then_refused_for(GateError::ActsForAnother);
+    ada().when(gated(self::gate().own_hand())).then_succeeds();
+}
+
+#[test]
+fn an_operators_token_is_good_until_it_is_revoked() {
+    let mint = MintAccessToken {
+        token_id: TOKEN,
+        subject: ActorId::new(Uuid::from_u128(9)),
+        roles: vec![crate::identity::Role::Owner],
+        expires_at: at(1_000),
+    };
+    let bearer = Bearer::Operator { token: TOKEN, granted: Granted::only([READ]) };
+    let gate = || Gate {
+        bearer: bearer.clone(),
+        ..self::gate().asking(READ).own_hand().fresh_within(TimeDelta::seconds(1))
+    };
+    given_nothing().when(gated(gate())).then_succeeds();
+    given_nothing().having(mint.clone()).when(gated(gate())).then_succeeds();
+    given_nothing().when(gated(gate().asking(POST))).then_refused_for(missing(POST));
+    let revoked = given_nothing().having(mint).having(RevokeAccessToken { token_id: TOKEN, by: ADA.actor() });
+    revoked.when(gated(gate())).then_refused_for(GateError::SessionEnded);
+    let suspended = given_nothing().having(standing(TenantStatus::Suspended));
+    suspended.when(gated(gate())).then_refused_for(not_active(TenantStatus::Suspended));
+}
+
+#[test]
+fn nothing_is_recorded_on_the_word_of_somebody_who_may_not_ask() {
+    struct Late;
+    impl Decision for Late {
+        fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+            vec![standing::stream(view.tenant)]
+        }
+        fn overdue(&self, view: &View<'_>) -> Vec<Box<dyn Decision>> {
+            if Standing::of(view).seats == Some(1) {
+                vec![]
+            } else {
+                vec![Box::new(SetSeats { seats: Some(1) })]
+            }
+        }
+        fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+            Ok(Verdict::already(standing::stream(view.tenant)))
+        }
+    }
+    let judged = ada().when(Gated::new(gate().asking(POST), Box::new(Late)));
+    assert_eq!(judged.events(), []);
+    judged.then_refused_for(missing(POST));
+    let judged = ada().when(Gated::new(gate().asking(READ), Box::new(Late)));
+    assert_eq!(judged.events().len(), 1);
+}
+
+#[test]
+fn a_look_says_what_the_gate_says() {
+    let look = |world: &World, now| bearer().look(&View::new(TENANT, at(now), world), &table());
+    let world = ada().world();
+    let admission = look(&world, 20).unwrap();
+    assert_eq!(admission.granted, Granted::only([READ]));
+    assert_eq!(admission.status, TenantStatus::Active);
+    assert_eq!(admission.session.map(|it| it.auth_time), Some(at(10)));
+    assert_eq!(look(&world, 1_000), Err(GateError::SessionEnded));
+    let suspended = ada().having(standing(TenantStatus::Suspended)).world();
+    assert_eq!(look(&suspended, 20).unwrap().status, TenantStatus::Suspended);
+}
+
+#[test]
+fn it_asks_for_the_roles_that_it_finds() {
+    let needs = |world: &World| bearer().needs(&View::new(TENANT, at(20), world)).len();
+    assert_eq!(needs(&given_nothing().world()), 5, "standing, policy, session, user, membership");
+    assert_eq!(needs(&ada().world()), 6, "and the role of the organisation's own");
+    assert_ne!(own(CLERK), own(RoleId::new(Uuid::nil())));
+}
+
+#[test]
+fn the_command_keeps_its_name_and_its_subjects() {
+    let update = crate::identity::UpdateProfile {
+        user_id: ADA,
+        names: None,
+        phone: None,
+        address: None,
+        language: None,
+    };
+    let gated = Gated::new(gate(), Box::new(update));
+    assert_eq!((gated.name(), gated.subjects()), ("UpdateProfile", vec![ADA.uuid()]));
+}
+
+#[test]
+fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_without() {
+    let policy = Policy { second_factor: SecondFactor::Required, ..Policy::default() };
+    let given = || ada().having(crate::organisation::SetPolicy { policy: policy.clone() });
+    given().when(gated(gate().asking(POST))).then_refused_for(missing(POST));
+    given().when(gated(gate().asking(READ))).then_refused_for(GateError::SecondFactorMissing);
+    given().when(gated(gate())).then_succeeds();
+    let strengthen = crate::identity::StrengthenSession {
+        session_id: SESSION,
+        method: Word::of("totp"),
+        amr: vec![Word::of("otp")],
+        auth_time: at(20),
+        seen: None,
+    };
+    given().having(strengthen).when(gated(gate().asking(READ))).then_succeeds();
+}
+
+const KEY: ApiKeyId = ApiKeyId::new(Uuid::from_u128(7));
+const TILL: ServiceId = ServiceId::new(Uuid::from_u128(8));
+
+fn key(owner: KeyOwner, names: &[&str]) -> IssueApiKey {
+    IssueApiKey {
+        key_id: KEY,
+        owner,
+        name: crate::metadata::Label::parse("Nightly").unwrap(),
+        permissions: crate::organisation::sample::permissions(names),
+        expires_at: Some(at(500)),
+    }
+}
+
+fn till() -> RegisterService {
+    RegisterService {
+        service_id: TILL,
+        name: crate::metadata::Label::parse("Till").unwrap(),
+        confidential: true,
+        redirect_uris: vec![],
+        grants: vec![Word::of("client-credentials")],
+        scopes: vec![crate::words::Scope::of(READ)],
+        limits: None,
+    }
+}
+
+fn with_key() -> Gate {
+    Gate::new(Bearer::ApiKey { key: KEY }, table())
+}
+
+#[test]
+fn a_key_allows_what_its_owner_holds_too() {
+    let given = || ada().having(key(KeyOwner::User(ADA), &[READ, POST]));
+    let (verdict, _) = given().when(gated(with_key().asking(READ))).then_accepted();
+    assert_eq!(verdict.valid_until, Some(at(500)));
+    given().when(gated(with_key().asking(POST))).then_refused_for(missing(POST));
+    let narrow = ada().having(key(KeyOwner::User(ADA), &[POST]));
+    narrow.when(gated(with_key().asking(READ))).then_refused_for(missing(READ));
+}
+
+#[test]
+fn a_key_ends_in_each_of_its_ways() {
+    let given = || ada().having(key(KeyOwner::User(ADA), &[READ]));
+    let read = || gated(with_key().asking(READ));
+    ada().when(read()).then_refused_for(GateError::SessionEnded);
+    given().at(at(500)).when(read()).then_refused_for(GateError::SessionEnded);
+    let revoke = RevokeApiKey { key_id: KEY, of: None, by: ADA.actor() };
+    given().having(revoke).when(read()).then_refused_for(GateError::SessionEnded);
+    let leave = DeactivateUser { user_id: ADA, because: Word::of("left") };
+    given().having(leave).when(read()).then_refused_for(GateError::SessionEnded);
+    let remove =
+        RemoveMember { user_id: ADA, because: Word::of("removed"), by: Granter::Platform, table: table() };
+    given().having(remove).when(read()).then_refused_for(GateError::SessionEnded);
+    let end = EndSessions { user_id: ADA, except: None, because: Word::of("asked"), by: ADA.actor() };
+    given().having(end).when(read()).then_succeeds();
+}
+
+#[test]
+fn a_service_does_what_its_scopes_name_by_its_secret_and_by_its_key() {
+    let given = || ada().having(till()).having(key(KeyOwner::Service(TILL), &[READ, POST]));
+    let secret =
+        || Gate::new(Bearer::Service { service: TILL, granted: Granted::only([READ, POST]) }, table());
+    let gates: [fn() -> Gate; 2] = [secret, with_key];
+    for gate in gates {
+        given().when(gated(gate().asking(READ))).then_succeeds();
+        given().when(gated(gate().asking(POST))).then_refused_for(missing(POST));
+        let suspend = SuspendProgram { service_id: TILL, because: Word::of("abuse") };
+        given().having(suspend).when(gated(gate().asking(READ))).then_refused_for(GateError::SessionEnded);
+    }
+    let none = Gate::new(Bearer::Service { service: TILL, granted: Granted::nothing() }, table());
+    given().when(gated(none.asking(READ))).then_refused_for(missing(READ));
+}
+
+#[test]
+fn a_program_is_nobodys_own_hand() {
+    let given = || ada().having(key(KeyOwner::User(ADA), &[READ]));
+    given().when(gated(with_key().own_hand())).then_refused_for(GateError::ActsForAnother);
+    let fresh = with_key().fresh_within(TimeDelta::seconds(9_999));
+    given().when(gated(fresh)).then_refused_for(GateError::StepUpRequired { within_s: 9_999 });
+}
+
+#[test]
+fn a_look_at_a_program_says_what_the_gate_says() {
+    let world = ada().having(till()).having(key(KeyOwner::User(ADA), &[READ, POST])).world();
+    let look = |bearer: Bearer| bearer.look(&View::new(TENANT, at(20), &world), &table()).unwrap();
+    let admission = look(Bearer::ApiKey { key: KEY });
+    assert_eq!((admission.granted, admission.until), (Granted::only([READ]), Some(at(500))));
+    let service = look(Bearer::Service { service: TILL, granted: Granted::All });
+    assert_eq!((service.granted, service.session), (Granted::only([READ]), None));
+}
+
+#[test]
+fn nobody_gives_away_what_they_lack() {
+    let giving = |by, names: &[&'static str]| {
+        let given = Granted::only(names.iter().copied());
+        Granting::new(by, table(), given, Box::new(key(KeyOwner::User(ADA), &[READ, POST])))
+    };
+    let refused = OrganisationError::GrantsTooMuch { permission: POST.to_owned() };
+    ada().when(giving(Granter::Member(ADA), &[READ, POST])).then_refused_for(refused);
+    ada().when(giving(Granter::Member(ADA), &[READ])).then_succeeds();
+    ada().when(giving(Granter::Platform, &[READ, POST])).then_succeeds();
+}

@@ -1,0 +1,47 @@
+//! How sure it is who somebody is, computed from what they showed whenever it is asked, and never stored
+//! (GHSA-wc43-73w7-x2f5: a stored level was wrong, and the second factor was skipped).
+
+use crate::words::Word;
+
+/// What a method shows, by RFC 8176 section 2: something known, something had, something that one is.
+fn kind(method: &Word) -> Option<u8> {
+    match method.as_str() {
+        "pwd" | "pin" | "kba" => Some(0),
+        "otp" | "hwk" | "swk" | "sc" | "sms" | "tel" | "pop" => Some(1),
+        "face" | "fpt" | "iris" | "retina" | "vbm" => Some(2),
+        _ => None,
+    }
+}
+
+/// Whether somebody showed factors of two kinds, or one authenticator that asks for two by itself, which is written `mfa`.
+#[must_use]
+pub fn is_multi_factor(amr: &[Word]) -> bool {
+    let mut kinds: Vec<_> = amr.iter().filter_map(kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.len() > 1 || amr.iter().any(|it| it.as_str() == "mfa")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shows(methods: &[&str]) -> bool {
+        let amr: Vec<_> = methods.iter().map(|it| Word::parse(it).unwrap()).collect();
+        is_multi_factor(&amr)
+    }
+
+    #[test]
+    fn ghsa_wc43_the_assurance_of_a_session_is_computed_not_stored() {
+        for methods in
+            [&["pwd", "otp"] as &[_], &["hwk", "pin"], &["swk", "fpt"], &["mfa"], &["x", "otp", "pwd"]]
+        {
+            assert!(shows(methods), "{methods:?}");
+        }
+        for methods in
+            [&[] as &[_], &["pwd"], &["otp"], &["pwd", "pin"], &["otp", "sms", "hwk"], &["fed"], &["user"]]
+        {
+            assert!(!shows(methods), "{methods:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! An organisation stands in one way, and after its end in no other.
+
+use super::*;
+use crate::error::DomainError;
+use crate::organisation::OrganisationError as E;
+use crate::spec::{TENANT, World, given_nothing};
+
+fn change(to: TenantStatus) -> ChangeStanding {
+    ChangeStanding { to, because: Word::of("tested") }
+}
+
+fn status(world: &World) -> TenantStatus {
+    world.state::<Standing>(TENANT.uuid()).status
+}
+
+#[test]
+fn an_organisation_of_which_nothing_is_said_is_active() {
+    assert_eq!(status(&given_nothing().world()), TenantStatus::Active);
+    let (verdict, _) = given_nothing().when(change(TenantStatus::Active)).then_accepted();
+    assert_eq!(verdict.events.len(), 1, "now it is said");
+}
+
+#[test]
+fn every_change_from_every_standing() {
+    use TenantStatus::{Active, Closed, Pending, Rejected, Suspended};
+    let all = [Pending, Active, Suspended, Rejected, Closed];
+    for from in all {
+        for to in all {
+            let judged = given_nothing().having(change(from)).when(change(to));
+            if from == to {
+                judged.then_already();
+            } else if matches!(from, Rejected | Closed) {
+                judged.then_refused_for(E::WrongState { status: from.word() });
+            } else {
+                assert_eq!(status(&judged.then_accepted().1), to);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_standing_of_a_newer_build_is_not_active() {
+    let event = StandingChanged {
+        tenant_id: TENANT,
+        status: Word::of("on-probation"),
+        because: Word::of("tested"),
+        seats: None,
+        at: DateTime::UNIX_EPOCH,
+    };
+    let world = given_nothing().having_event(OrganisationEvent::StandingChanged(event)).world();
+    assert_eq!(status(&world), TenantStatus::Unknown);
+}
+
+#[test]
+fn seats_and_status_do_not_disturb_each_other() {
+    let given = || given_nothing().having(SetSeats { seats: Some(7) });
+    given().when(SetSeats { seats: Some(7) }).then_already();
+    let (_, world) = given().when(change(TenantStatus::Suspended)).then_accepted();
+    assert_eq!(world.state::<Standing>(TENANT.uuid()).seats, Some(7));
+    let (_, world) =
+        given().having(change(TenantStatus::Suspended)).when(SetSeats { seats: None }).then_accepted();
+    assert_eq!(
+        (status(&world), world.state::<Standing>(TENANT.uuid()).seats),
+        (TenantStatus::Suspended, None)
+    );
+    let closed = given().having(change(TenantStatus::Closed));
+    assert_eq!(
+        closed.when(SetSeats { seats: None }).then_refused("organisation.wrong-state").kind,
+        E::WrongState { status: Word::of("closed") }.kind()
+    );
+}

@@ -1,0 +1,55 @@
+//! The programs of the shop.
+
+use chrono::TimeDelta;
+use domain::application::{
+    AddSecret, ApproveDevice, ChangeRedirectUris, DenyDevice, GrantConsent, IssueApiKey, KeyOwner,
+    LimitService, RedeemDevice, RedirectUri, RegisterService, RemoveSecret, RemoveService, RenameService,
+    ResumeService, RevokeApiKey, RevokeConsent, ServiceLimits, SuspendService,
+};
+use domain::ids::{ApiKeyId, GrantId, SecretId, ServiceId, SessionId};
+use domain::words::{Permission, Scope, Word};
+
+use super::organisation::OLGA;
+use super::{Teller, Told, id, label};
+
+pub(super) fn tell(shop: &mut Teller) -> Told<()> {
+    let service_id = ServiceId::new(id(0xb1));
+    let scopes = vec![Scope::of("openid"), Scope::of("ledger.read-accounts")];
+    shop.tells(RegisterService {
+        service_id,
+        name: label("Till")?,
+        confidential: true,
+        redirect_uris: vec![RedirectUri::parse("https://till.corner-shop.example/back")?],
+        grants: vec![Word::of("authorization-code"), Word::of("client-credentials")],
+        scopes: scopes.clone(),
+        limits: Some(ServiceLimits { per_second: 50, burst: 100 }),
+    })?;
+    shop.tells(RenameService { service_id, name: label("Front till")? })?;
+    let redirect_uris = vec![RedirectUri::parse("com.example.till:/back")?];
+    shop.tells(ChangeRedirectUris { service_id, redirect_uris })?;
+    shop.tells(LimitService { service_id, limits: ServiceLimits { per_second: 10, burst: 20 } })?;
+    let secret_id = SecretId::new(id(0xb2));
+    let expires_at = Some(shop.now + TimeDelta::days(90));
+    shop.tells(AddSecret { service_id, secret_id, expires_at })?;
+    shop.tells(RemoveSecret { service_id, secret_id, because: Word::of("leaked") })?;
+
+    shop.tells(GrantConsent { user_id: OLGA, service_id, scopes: scopes.clone() })?;
+    shop.tells(RevokeConsent { user_id: OLGA, service_id })?;
+    let [first, second] = [0xb3, 0xb4].map(|number| GrantId::new(id(number)));
+    shop.tells(ApproveDevice { grant_id: first, service_id, user_id: OLGA, scopes })?;
+    shop.tells(RedeemDevice { grant_id: first, service_id, session_id: SessionId::new(id(0xb5)) })?;
+    shop.tells(DenyDevice { grant_id: second, service_id, user_id: OLGA })?;
+
+    let key_id = ApiKeyId::new(id(0xb6));
+    shop.tells(IssueApiKey {
+        key_id,
+        owner: KeyOwner::Service(service_id),
+        name: label("Nightly export")?,
+        permissions: vec![Permission::of("ledger.read-accounts")],
+        expires_at,
+    })?;
+    shop.tells(RevokeApiKey { key_id, of: None, by: OLGA.actor() })?;
+    shop.tells(SuspendService { service_id, because: Word::of("abuse") })?;
+    shop.tells(ResumeService { service_id })?;
+    shop.tells(RemoveService { service_id })
+}
