@@ -67,9 +67,10 @@ begin
     now_ := clock_timestamp();
     select * into strict found_token from vault.refresh_tokens t where t.tenant_id = tenant and t.token_id = token;
     select * into shut from vault.closed_tenants c where c.tenant_id = tenant;
+    -- A successor that was replaced counts as used and has none of its own: it is saved by nothing.
     again := found_token.used_at is not null and found_token.again_at is null and found_token.used_at > now_ - grace
-        and not exists (select from vault.refresh_tokens t where t.tenant_id = tenant and t.family_id = held.family_id
-                        and t.parent = token and t.used_at is not null);
+        and coalesce((select bool_and(t.used_at is null) from vault.refresh_tokens t
+                      where t.tenant_id = tenant and t.family_id = held.family_id and t.parent = token), false);
     said := case
         when shut.tenant_id is not null and (shut.until is null or held.opened_at <= shut.until) then 'closed'
         when held.revoked_at is not null and (found_token.used_at is null or held.revoked_for <> 'refresh-reused') then 'revoked'
@@ -109,6 +110,22 @@ begin
         select f.session_id, f.user_id from vault.refresh_tokens t
         join vault.families f on f.tenant_id = t.tenant_id and f.family_id = t.family_id
         where t.tenant_id = tenant and t.token_id = token and t.hash = shown and f.service_id is not distinct from service;
+end $$;
+
+-- The sessions of a person that can still be refreshed, the newest first.
+create function vault.live_sessions(tenant uuid, person uuid, most integer)
+    returns table (session_id uuid, opened_at timestamptz)
+    language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+    now_ constant timestamptz := clock_timestamp();
+begin
+    perform set_config('app.tenants', array[tenant]::text, true);
+    return query
+        select f.session_id, min(f.opened_at) from vault.families f
+        where f.tenant_id = tenant and f.user_id = person and f.revoked_at is null
+            and f.absolute_until > now_ and f.last_used_at + f.idle > now_
+        group by f.session_id order by min(f.opened_at) desc, f.session_id limit most;
 end $$;
 
 -- Who holds a unique value: the id of the stream, or nothing.
@@ -161,6 +178,14 @@ create function vault.untold_families(most integer)
     select distinct f.tenant_id, f.session_id, f.user_id from vault.families f where not f.told limit most
 $$;
 
+-- The log says already that this session ended.
+create function vault.mark_told(tenant uuid, session uuid) returns void
+    language plpgsql volatile as $$
+begin
+    perform set_config('app.tenants', array[tenant]::text, true);
+    update vault.families f set told = true where f.tenant_id = tenant and f.session_id = session and not f.told;
+end $$;
+
 -- Deletes at most `most` rows of each kind that are over, and says how many went. Refresh tokens go with their family: they
 -- are kept as long as one that comes back should be recognised.
 create function vault.sweep(most integer) returns integer
@@ -187,4 +212,4 @@ end $$;
 
 revoke execute on all functions in schema vault from public;
 grant execute on all functions in schema vault to quipu_command, quipu_reactor, quipu_platform;
-revoke execute on function vault.sweep, vault.untold_families from quipu_command, quipu_platform;
+revoke execute on function vault.sweep, vault.untold_families, vault.mark_told from quipu_command, quipu_platform;

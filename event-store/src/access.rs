@@ -27,12 +27,14 @@ use std::time::Duration;
 use domain::ids::TenantId;
 use domain::{StreamId, View};
 use sabotage::Guard;
+use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect;
+use answering::Use;
 use memory::Memory;
 use tail::Tail;
 
@@ -100,6 +102,15 @@ pub enum Unknown {
     /// The log cannot be read.
     #[error("the log cannot be read")]
     Database(#[from] sqlx::Error),
+}
+
+/// The answer as the log stands now, read for this one time: for what is asked seldom, and what a command judges once more
+/// where it matters.
+///
+/// # Errors
+/// [`Unknown`], but for what only an answer can be that is kept.
+pub async fn look<Q: Question>(conn: &mut PgConnection, question: &Q) -> Result<Arc<Q::Answer>, Unknown> {
+    Ok(answering::make(conn, question, Use::Told).await?.answer)
 }
 
 /// The answers of a process to questions of one kind. Clones are the same.
@@ -202,7 +213,9 @@ impl<Q: Question> Standings<Q> {
             if let Some((answer, _)) = self.0.memory().recall(question) {
                 return Ok(answer);
             }
-            let made = answering::make(&mut conn, question).await?;
+            let made = answering::make(&mut conn, question, Use::Kept).await.inspect_err(|error| {
+                tracing::warn!(error = error as &dyn std::error::Error, "it cannot be read who may act");
+            })?;
             let answer = Arc::clone(&made.answer);
             if self.0.memory_mut().remember(question, made) {
                 self.check_age()?;

@@ -184,24 +184,13 @@ pub const NOT_APPLIED: &str = "batch.not-applied";
 /// The code of a unit whose expected version is not the stream's.
 pub const VERSION_MISMATCH: &str = "precondition.version-mismatch";
 
-/// The code of commands that would record something about a person who was erased.
-pub const PERSON_ERASED: &str = "identity.person-erased";
-
 /// The reference of the refusals that the store itself gives; that of a version is of the edge.
-pub const CODES: &[CodeDoc] = &[
-    CodeDoc::new(
-        ErrorKind::Conflict,
-        NOT_APPLIED,
-        "nothing was done, since another item of the same atomic batch was refused",
-        "look at the item that `item` in `details` names, mend it, and send the batch under a fresh key",
-    ),
-    CodeDoc::new(
-        ErrorKind::Conflict,
-        PERSON_ERASED,
-        "the person was erased, and nothing more can be recorded about them",
-        "register the person anew under another identifier, if they wish to come back",
-    ),
-];
+pub const CODES: &[CodeDoc] = &[CodeDoc::new(
+    ErrorKind::Conflict,
+    NOT_APPLIED,
+    "nothing was done, since another item of the same atomic batch was refused",
+    "look at the item that `item` in `details` names, mend it, and send the batch under a fresh key",
+)];
 
 /// A command that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

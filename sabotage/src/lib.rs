@@ -76,6 +76,16 @@ guards! {
     CleanRelease "clean-release";
     /// The permission that the routes of one operation ask for.
     Permission "permission";
+    /// The judgement of who asks, together with the command and at the head.
+    Gate "gate";
+    /// What a process does about streams of access that it sees moving.
+    AccessTail "access-tail";
+    /// The refusal to answer anybody while the log has not been looked at for too long.
+    StandingAge "standing-age";
+    /// The reservation of a guess before it is looked at: without it, every guess is.
+    AttemptReservation "attempt-reservation";
+    /// The refusal to send requests of ours into networks that are not public.
+    OutgoingDeny "outgoing-deny";
     /// The audience of a token.
     Audience "audience";
     /// The limit of a body.
@@ -102,6 +112,14 @@ guards! {
     LeafField "leaf-field";
     /// In SQL: the tenant in the key of remembered answers.
     KeyOfTenant "key-of-tenant";
+    /// In SQL: the lock on a family while one of its refresh tokens is exchanged.
+    RefreshLock "refresh-lock";
+    /// In SQL: that a family is revoked when a used token comes back.
+    RefreshReuseMark "refresh-reuse-mark";
+    /// In SQL: that a sign-in with a provider ends in the browser in which it began.
+    StateOfBrowser "state-of-browser";
+    /// In SQL: the row security of one table of the vault.
+    VaultRowSecurity "vault-row-security";
     /// In SQL: the row security of one read table.
     RowSecurity "row-security";
 }

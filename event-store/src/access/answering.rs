@@ -18,11 +18,21 @@ use crate::stream_ref::StreamRef;
 /// States of one answer at most; a person has a handful of roles.
 const STATES_MAX: usize = 1_000;
 
+/// What an answer is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To be kept, so its streams must be among those whose moves are seen.
+    Kept,
+    /// To be told once.
+    Told,
+}
+
 /// Reads what the question needs, and answers it. The streams are read after the head, each at a time of its own: one
 /// that moves meanwhile is seen moving by the tail, behind the position that the answer is remembered with.
 pub(super) async fn make<Q: Question>(
     conn: &mut PgConnection,
     question: &Q,
+    use_of_it: Use,
 ) -> Result<Made<Q::Answer>, Unknown> {
     let head = epoch::head(conn).await?;
     let tenant = question.tenant();
@@ -32,7 +42,12 @@ pub(super) async fn make<Q: Question>(
     let mut read: Vec<StreamRef> = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let needs = with_view(question, &nothing, &states, |view| question.needs(view));
-        let missing = missing(question, &read, needs)?;
+        let missing = missing(question, &read, needs);
+        if use_of_it == Use::Kept
+            && let Some(it) = missing.iter().find(|it| !CATEGORIES.contains(&it.stream.category.code))
+        {
+            return Err(Unknown::NotFollowed(it.stream));
+        }
         if missing.is_empty() {
             break;
         }
@@ -48,22 +63,15 @@ pub(super) async fn make<Q: Question>(
     Ok(Made { epoch: head.epoch, at: head.position, streams, answer: Arc::new(answer) })
 }
 
-fn missing<Q: Question>(
-    question: &Q,
-    read: &[StreamRef],
-    needs: Vec<StreamId>,
-) -> Result<Vec<StreamRef>, Unknown> {
+fn missing<Q: Question>(question: &Q, read: &[StreamRef], needs: Vec<StreamId>) -> Vec<StreamRef> {
     let mut missing: Vec<StreamRef> = Vec::new();
     for stream in needs {
-        if !CATEGORIES.contains(&stream.category.code) {
-            return Err(Unknown::NotFollowed(stream));
-        }
         let stream = StreamRef { tenant: question.tenant(), stream };
         if !read.contains(&stream) && !missing.contains(&stream) {
             missing.push(stream);
         }
     }
-    Ok(missing)
+    missing
 }
 
 fn with_view<Q: Question, T>(

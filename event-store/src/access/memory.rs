@@ -159,7 +159,10 @@ mod tests {
         memory.note(11, [(stream(1), 11)]);
         assert!(!memory.remember(&1, made(10, &[1], "yes")));
         assert_eq!(recalled(&memory, 1), None);
-        assert!(!memory.remember(&1, Made { epoch: 2, ..made(11, &[1], "yes") }), "of another life of the log");
+        assert!(
+            !memory.remember(&1, Made { epoch: 2, ..made(11, &[1], "yes") }),
+            "of another life of the log"
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use domain::ids::TenantId;
 use sabotage::Guard;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::memory::StreamKey;

@@ -544,8 +544,7 @@ pub(crate) fn answers(units: &[Planned], base: i64, epoch: i32) -> Outcomes {
 
 /// The tenants of units, each once.
 pub(crate) fn served(units: &[&Unit]) -> Vec<Uuid> {
-    let mut tenants: Vec<Uuid> =
-        units.iter().flat_map(|unit| unit.tenants()).map(TenantId::uuid).collect();
+    let mut tenants: Vec<Uuid> = units.iter().flat_map(|unit| unit.tenants()).map(TenantId::uuid).collect();
     tenants.sort_unstable();
     tenants.dedup();
     tenants

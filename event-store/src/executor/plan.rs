@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 use domain::decision::ROUNDS_MAX;
+use domain::identity::IdentityError;
 use domain::ids::TenantId;
 use domain::private::Private;
 use domain::{Claim, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
@@ -20,9 +21,7 @@ use super::{Failure, SubmitError};
 use crate::idempotency::{IdempotencyKey, StoredAnswer};
 use crate::keyring::{KeyCache, Known, ORIGIN_PATH, Place};
 use crate::stream_ref::StreamRef;
-use crate::unit::{
-    Cause, Done, Linkage, NOT_APPLIED, PERSON_ERASED, Placed, Receipt, Unit, VERSION_MISMATCH,
-};
+use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Placed, Receipt, Unit, VERSION_MISMATCH};
 
 /// How often what has fallen due is looked for before one command. Each time a bounded number is recorded; what is left
 /// keeps its funds until the process manager comes to it.
@@ -161,11 +160,14 @@ pub(crate) struct Plan<'a> {
     keys: &'a KeyCache,
 }
 
+/// An event, in whose log it stands, and its versions in its streams.
+type StagedEvent = (TenantId, Event, Vec<(StreamId, i64)>);
+
 /// The states of one unit and what it wants to write.
 #[derive(Default)]
 struct Staged {
     overlay: Overlay,
-    events: Vec<(TenantId, Event, Vec<(StreamId, i64)>)>,
+    events: Vec<StagedEvent>,
     claims: Vec<(TenantId, Claim, StreamId)>,
     valid_until: Option<DateTime<Utc>>,
 }
@@ -413,12 +415,7 @@ impl<'a> Plan<'a> {
         if !placed.decision.subjects().into_iter().any(erased) {
             return Ok(());
         }
-        Err(Refusal {
-            code: PERSON_ERASED.into(),
-            kind: ErrorKind::Conflict,
-            message: "the person was erased, and nothing more is recorded about them".to_owned(),
-            details: [].into(),
-        })
+        Err(IdentityError::PersonErased.into())
     }
 
     fn check_expected(&mut self, unit: &Unit) -> Result<(), Refusal> {

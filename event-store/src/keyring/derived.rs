@@ -97,8 +97,10 @@ impl MasterKey {
     /// nobody can tell that two tenants know the same value.
     #[must_use]
     pub fn index(&self, tenant: TenantId, of: IndexOf, value: &[u8]) -> Digest {
-        let key =
-            hmac::Key::new(hmac::HMAC_SHA256, &bytes(&hmac::sign(&self.derived.index, tenant.uuid().as_bytes())));
+        let key = hmac::Key::new(
+            hmac::HMAC_SHA256,
+            &bytes(&hmac::sign(&self.derived.index, tenant.uuid().as_bytes())),
+        );
         let mut context = hmac::Context::with_key(&key);
         context.update(of.word());
         context.update(value);

@@ -6,12 +6,15 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use domain::ids::TenantId;
+use domain::ids::{KeyId, LinkId, ProviderId, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::mail::{MailTokenKind, NewMailToken, QueuedMail};
+use super::federation::{NewIdentity, NewProviderSecret};
+use super::link::{MailTokenKind, NewMailToken};
+use super::mail::QueuedMail;
+use super::signing_keys::NewSigningKey;
 
 /// A change of the vault, carried out in the transaction of the events that say so, in the order in which they stand.
 ///
@@ -78,6 +81,52 @@ pub enum VaultChange {
         /// At whom.
         subject: Digest,
     },
+    /// Keeps a key that is announced.
+    PutSigningKey(NewSigningKey),
+    /// Says that a key signs now.
+    ActivateSigningKey {
+        /// The key.
+        key: KeyId,
+        /// When the next one is due.
+        use_until: DateTime<Utc>,
+    },
+    /// Says that a key signs no more, and destroys its private half.
+    RetireSigningKey {
+        /// The key.
+        key: KeyId,
+        /// Until when what it signed is believed.
+        believe_until: DateTime<Utc>,
+    },
+    /// Says that a key is believed no more, whether it was ever kept or not, and destroys its private half.
+    RemoveSigningKey {
+        /// The key.
+        key: KeyId,
+        /// Its name in the header of tokens.
+        kid: String,
+    },
+    /// Deletes a retired key.
+    ForgetSigningKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// Keeps our secret at a provider, in place of any other one at it.
+    PutProviderSecret(NewProviderSecret),
+    /// Forgets our secret at a provider that is removed, and every sign-in that is under way there.
+    DropProvider {
+        /// The tenant.
+        tenant: TenantId,
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// Keeps which user a person of a provider is.
+    PutIdentity(NewIdentity),
+    /// Forgets it.
+    DropIdentity {
+        /// The tenant.
+        tenant: TenantId,
+        /// The link.
+        link: LinkId,
+    },
     /// Deletes every row that the vault has of a person.
     ForgetUser {
         /// The person's tenant.
@@ -125,6 +174,15 @@ impl VaultChange {
             Self::CloseTenant { .. } => "CloseTenant",
             Self::ReopenTenant { .. } => "ReopenTenant",
             Self::ClearAttempts { .. } => "ClearAttempts",
+            Self::PutSigningKey(_) => "PutSigningKey",
+            Self::ActivateSigningKey { .. } => "ActivateSigningKey",
+            Self::RetireSigningKey { .. } => "RetireSigningKey",
+            Self::RemoveSigningKey { .. } => "RemoveSigningKey",
+            Self::ForgetSigningKey { .. } => "ForgetSigningKey",
+            Self::PutProviderSecret(_) => "PutProviderSecret",
+            Self::DropProvider { .. } => "DropProvider",
+            Self::PutIdentity(_) => "PutIdentity",
+            Self::DropIdentity { .. } => "DropIdentity",
             Self::ForgetUser { .. } => "ForgetUser",
             Self::QueueMail(_) => "QueueMail",
             Self::PutMailToken(_) => "PutMailToken",

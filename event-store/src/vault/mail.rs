@@ -2,13 +2,14 @@
 //! the projector's business.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Digest, VaultChange};
+use super::VaultChange;
 use crate::keyring::{Cell, KeyError, MasterKey};
 
 /// Everything that we write to people about. It says nothing of how that reads in which language.
@@ -66,7 +67,7 @@ pub enum Mail {
         /// What the device says that it is.
         device: Option<String>,
         /// The network address.
-        address: Option<String>,
+        address: Option<IpAddr>,
     },
     /// Too many wrong guesses: nobody can sign in for a while.
     Locked {
@@ -159,9 +160,9 @@ impl Mail {
     #[must_use]
     pub const fn link_ends(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::VerifyAddress { until, .. } | Self::Reset { until, .. } | Self::Invitation { until, .. } => {
-                Some(*until)
-            }
+            Self::VerifyAddress { until, .. }
+            | Self::Reset { until, .. }
+            | Self::Invitation { until, .. } => Some(*until),
             Self::RegisteredAlready
             | Self::PasswordChanged { .. }
             | Self::AddressChanged { .. }
@@ -299,61 +300,6 @@ pub struct QueuedMail {
     sealed: String,
 }
 
-/// What the link of a letter does. Numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum MailTokenKind {
-    /// Proves the address of a new account; about the user.
-    VerifyAddress = 1,
-    /// Proves the new address of an account; about the user.
-    ChangeAddress = 2,
-    /// Sets a password; about the user.
-    Reset = 3,
-    /// Accepts or declines an invitation; about the invitation.
-    Invitation = 4,
-    /// Completes a registration of which nothing exists yet; about the request.
-    Register = 5,
-    /// Founds an organisation of which nothing exists yet; about the request.
-    Found = 6,
-}
-
-impl MailTokenKind {
-    /// As stored.
-    #[must_use]
-    pub const fn code(self) -> i16 {
-        self as i16
-    }
-}
-
-impl Serialize for MailTokenKind {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i16(self.code())
-    }
-}
-
-/// A link of a letter, as the vault keeps it.
-#[derive(Debug, Clone, Serialize)]
-pub struct NewMailToken {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Its readable half.
-    pub token: Uuid,
-    /// What it does.
-    pub kind: MailTokenKind,
-    /// The hash of its secret half.
-    pub hash: Digest,
-    /// What it is about; of its kind, the newest link about it is the only good one.
-    pub about: Uuid,
-    /// The person, if there is one.
-    pub user: Option<Uuid>,
-    /// The keyed hash of the address that it was sent to, if it proves that address.
-    pub address_hash: Option<Digest>,
-    /// The version of what it changes, as it stood: the decision compares it.
-    pub version: i64,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,10 +335,8 @@ mod tests {
         assert!(!shown.contains("ada") && !shown.contains("qm_"), "{shown}");
 
         let text = json["sealed"].as_str().unwrap();
-        let sealed: Vec<u8> = (0..text.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-            .collect();
+        let sealed: Vec<u8> =
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect();
         let (tenant, mail) = (slip(1).tenant, slip(1).mail);
         assert_eq!(Letter::open(tenant, mail, &sealed, &master()).unwrap(), letter());
         assert!(Letter::open(slip(2).tenant, mail, &sealed, &master()).is_err());
