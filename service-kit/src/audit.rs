@@ -27,7 +27,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Caller;
-use crate::problem::{Problem, code};
+use crate::problem::{Problem, ProblemBody, code};
 pub use tally::{Attempt, Limits, Tally, What};
 pub use words::Words;
 
@@ -307,21 +307,19 @@ enum Noted {
 #[error("this router records no sensitive reads: put a Recorder into its requests")]
 struct NoRecorder;
 
-/// Records a sensitive read before anything of it is done.
+/// Records a sensitive read, or that it is refused, before anything of it is done.
 pub(crate) async fn sensitive(
     parts: &Parts,
     caller: &Caller,
     action: &'static str,
-    granted: bool,
+    refused: Option<&Problem>,
 ) -> Result<(), Problem> {
     let recorder = parts.extensions.get::<Arc<Recorder>>().ok_or_else(|| Problem::fault(&NoRecorder))?;
     let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let asked = Asking { caller, action, template, path: parts.uri.path() };
-    if granted {
-        return recorder.read(&asked, parts.uri.query()).await;
-    }
-    let missing = &code::PERMISSION_MISSING;
-    let refused = Refused { code: Cow::Borrowed(missing.code), status: missing.status, count: 1 };
+    let Some(refused) = refused else { return recorder.read(&asked, parts.uri.query()).await };
+    let ProblemBody { code, status, .. } = refused.body();
+    let refused = Refused { code: code.clone(), status: *status, count: 1 };
     recorder.refused(&asked, Kind::Read, &[refused]).await;
     Ok(())
 }

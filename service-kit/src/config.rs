@@ -16,6 +16,14 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::audit::Limits;
 
+mod identity;
+mod mail;
+mod tokens;
+
+pub use identity::{HASH_MEMORY_KIB_MAX, HASH_MEMORY_KIB_MIN, HASH_PASSES_MIN, HashConfig};
+pub use mail::{MailConfig, Protection, PublicUrl, SmtpServer};
+pub use tokens::{SHARED_SECRET_BYTES_MIN, TokenConfig, TokenMode};
+
 /// Bytes of a body unless the route says otherwise.
 pub const BODY_BYTES_DEFAULT: usize = 64 * 1024;
 /// Bytes of a body on routes that take batches: `DefaultBodyLimit::max(BATCH_BODY_BYTES_MAX)` on the route.
@@ -233,23 +241,6 @@ impl KeyConfig {
     }
 }
 
-/// Whose tokens are believed and for whom they are.
-#[derive(Debug, Clone, Args)]
-pub struct TokenConfig {
-    /// `iss` of our tokens.
-    #[arg(long, env = "QUIPU_TOKEN_ISSUER", default_value = "quipu")]
-    pub issuer: String,
-    /// `aud` of our tokens.
-    #[arg(long, env = "QUIPU_TOKEN_AUDIENCE", default_value = "quipu-api")]
-    pub audience: String,
-}
-
-impl Default for TokenConfig {
-    fn default() -> Self {
-        Self { issuer: "quipu".into(), audience: "quipu-api".into() }
-    }
-}
-
 /// What is logged and how.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
@@ -361,21 +352,21 @@ fn with_fallbacks(command: Command, file: &[(String, String)]) -> Command {
     command.mut_args(fallback).mut_subcommands(|it| with_fallbacks(it, file))
 }
 
-/// Reads a file of secrets; refuses one that is open to its group or to everybody.
+/// Reads a file of the directory of keys; refuses one that is open to its group or to everybody.
 pub(crate) fn read_private(path: &Path) -> Result<String, ConfigError> {
+    read_secret("QUIPU_KEY_DIR", path, "make keys with `quipu secrets` or name the directory that holds them")
+}
+
+/// Reads a file of secrets; refuses one that is open to its group or to everybody.
+fn read_secret(variable: &'static str, path: &Path, mend: &str) -> Result<String, ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
-    let missing = |error: std::io::Error| {
-        ConfigError::new(
-            "QUIPU_KEY_DIR",
-            format!("cannot read {shown}: {error}"),
-            "make keys with `quipu keys` or name the directory that holds them",
-        )
-    };
+    let missing =
+        |error: std::io::Error| ConfigError::new(variable, format!("cannot read {shown}: {error}"), mend);
     let mode = std::fs::metadata(path).map_err(missing)?.permissions().mode();
     if mode & 0o077 != 0 {
         let problem = format!("{shown} may be read by others (mode {:o})", mode & 0o777);
-        return Err(ConfigError::new("QUIPU_KEY_DIR", problem, format!("run `chmod 600 {shown}`")));
+        return Err(ConfigError::new(variable, problem, format!("run `chmod 600 {shown}`")));
     }
     std::fs::read_to_string(path).map_err(missing)
 }

@@ -17,6 +17,7 @@ use crate::body::Json;
 
 /// How long a check may take.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(1);
+const READY: &str = "ready";
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -82,6 +83,11 @@ impl Health {
         Router::new().route("/livez", get(|| async { "alive" })).route("/readyz", get(ready)).with_state(self)
     }
 
+    /// Whether the process can do its work now, as `/readyz` says.
+    pub async fn is_ready(&self) -> bool {
+        self.report().await.status == READY
+    }
+
     async fn report(&self) -> Report {
         let run = self.checks.iter().map(|(name, check)| async move {
             let detail = match tokio::time::timeout(CHECK_TIME_MAX, check()).await {
@@ -94,7 +100,7 @@ impl Health {
         let checks = join_all(run).await;
         let status = match (self.stopping.is_cancelled(), checks.iter().all(|it| it.ok)) {
             (true, _) => "stopping",
-            (false, true) => "ready",
+            (false, true) => READY,
             (false, false) => "not-ready",
         };
         Report { status, checks }
@@ -103,7 +109,7 @@ impl Health {
 
 async fn ready(State(health): State<Health>) -> Response {
     let report = health.report().await;
-    let status = if report.status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if report.status == READY { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
 

@@ -61,7 +61,7 @@ struct Edge {
 }
 
 /// Wraps a whole router: call it last. Routes that were added before are covered, and so is what matches no route.
-/// `/livez` and `/readyz` are answered however busy the server is.
+/// `/livez`, `/readyz` and the health check of gRPC are answered however busy the server is.
 pub fn harden(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
     let edge = Arc::new(Edge {
         in_flight: Semaphore::new(http.max_in_flight),
@@ -167,7 +167,7 @@ impl Edge {
     }
 
     async fn run(&self, request: Request, next: Next) -> Response {
-        let exempt = matches!(request.uri().path(), "/livez" | "/readyz");
+        let exempt = matches!(request.uri().path(), "/livez" | "/readyz" | "/grpc.health.v1.Health/Check");
         let permit = self.in_flight.try_acquire();
         if permit.is_err() && !exempt {
             return Problem::new(&code::OVERLOADED, "").into_response();

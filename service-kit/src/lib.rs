@@ -6,14 +6,18 @@
 
 pub mod access;
 pub mod audit;
+pub mod bearer;
 pub mod body;
 pub mod config;
 pub mod database;
+pub mod email;
 pub mod health;
 pub mod layers;
 pub mod metrics;
 pub mod nats;
 pub mod openapi;
+pub mod outgoing;
+pub mod permissions;
 pub mod problem;
 pub mod rate;
 pub mod serve;

@@ -101,7 +101,8 @@ fn server_and_login(url: &str) -> Result<(ServerAddr, Option<(String, String)>),
     Ok((server, login))
 }
 
-fn unescaped(text: &str) -> Option<String> {
+/// Text without its %-escapes; `None` if one is no escape, or they do not make text.
+pub(crate) fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next()?.as_bytes());

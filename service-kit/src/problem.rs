@@ -58,6 +58,8 @@ edge_codes! {
     INVALID_PARAMETER 400 "request.invalid-parameter" "a query parameter is missing or has the wrong form" "see `detail`";
     BODY_TOO_LARGE 413 "request.body-too-large" "the body is larger than this route takes" "send less at once";
     UNSUPPORTED_MEDIA_TYPE 415 "request.unsupported-media-type" "the body is not declared as application/json" "send `Content-Type: application/json`";
+    MALFORMED_MESSAGE 400 "request.malformed-message" "what was sent is not the message that is asked for" "send one message of the method's type, uncompressed";
+    NOT_GRPC 415 "request.not-grpc" "the call is not gRPC" "send `Content-Type: application/grpc` over HTTP/2, or use the HTTP interface";
     BODY_TIMEOUT 408 "request.body-timeout" "the body did not arrive in time" "send the request again";
     TIMEOUT 503 "request.timeout" "the request took longer than it may" "send it again with the same idempotency key";
     NOT_FOUND 404 "request.not-found" "nothing is here" "check the path and the identifier";
@@ -66,6 +68,21 @@ edge_codes! {
     TOKEN_INVALID 401 "auth.token-invalid" "the access token is not one of ours" "log in again";
     TOKEN_EXPIRED 401 "auth.token-expired" "the access token has expired" "refresh it or log in again";
     PERMISSION_MISSING 403 "auth.permission-missing" "the caller may not do this" "ask an owner of the organisation for the permission that `details` names";
+    STANDING_UNKNOWN 503 "auth.standing-unknown" "who may act is not known for sure at the moment" "send it again a little later, with the same idempotency key";
+    INVALID_CREDENTIALS 401 "identity.invalid-credentials" "organisation, address and password do not belong together" "check all three; a person who was deactivated is answered the same";
+    LOCKED 429 "identity.locked" "too many wrong guesses: for a while nothing more is looked at" "wait as long as `Retry-After` says, or ask an administrator";
+    REFRESH_INVALID 401 "identity.refresh-invalid" "the refresh token is not good, or not any more" "sign in again";
+    REFRESH_REUSED 401 "identity.refresh-reused" "the refresh token was used before, so somebody has a copy: its session was ended" "sign in again; change the password if it was not you";
+    PASSWORD_WEAK 422 "identity.password-weak" "the password is too weak" "see `errors` for each reason";
+    EMAIL_MALFORMED 400 "identity.email-malformed" "a text is not an address of mail" "write it as `name@example.com`";
+    REGISTRATION_CLOSED 403 "identity.registration-closed" "the organisation takes people by invitation only" "ask a member of it for an invitation";
+    PROVIDER_UNAVAILABLE 503 "federation.provider-unavailable" "the provider of the sign-in does not answer as it should" "try it again a little later, or sign in in another way";
+    PROVIDER_ANSWER_INVALID 422 "federation.answer-invalid" "what the provider of the sign-in says is not to be believed" "begin the sign-in again; if it stays, tell whoever set the provider up what `detail` says";
+    PROVIDER_DENIED 403 "federation.denied" "the sign-in was not allowed at the provider" "allow it there, or sign in in another way";
+    PROVIDER_STATE_INVALID 401 "federation.state-invalid" "this is not a sign-in that was begun in this browser, or not any more" "begin the sign-in again";
+    RETURN_URI_UNKNOWN 400 "federation.return-uri-unknown" "nobody is sent back to this address" "use one of the provider's return addresses, letter by letter";
+    HANDOVER_INVALID 401 "federation.handover-invalid" "the code is not good, or not any more" "begin the sign-in again; a code is good once and for a minute";
+    NO_SIGNING_KEY 503 "auth.no-signing-key" "there is no key yet, or no more, to sign tokens with" "send it again a little later";
     KEY_REQUIRED 400 "idempotency.key-required" "this request needs an idempotency key" "send `Idempotency-Key` with a fresh value for each intent";
     KEY_MALFORMED 400 "idempotency.key-malformed" "the idempotency key cannot be used" "send 1 to 255 printable ASCII characters, bare or quoted";
     KEY_REUSED 422 "idempotency.key-reused" "the idempotency key was used for another request" "use a fresh key for another request";
@@ -76,6 +93,7 @@ edge_codes! {
     STREAMS_OF_SERVER 503 "overload.too-many-streams" "the server has as many live streams open as it can" "open it again a little later";
     OVERLOADED 503 "overload.too-many-requests" "the server is working on as much as it can" "send it again a little later";
     QUEUE_FULL 503 "overload.queue-full" "the queue of commands is full" "send it again a little later, with the same idempotency key";
+    HASHING 503 "overload.hashing" "more passwords wait to be checked than may" "send it again a little later";
     STORE_UNAVAILABLE 503 "store.unavailable" "the store cannot be reached" "send it again a little later, with the same idempotency key";
     NEWER_EVENT 503 "store.newer-event" "a newer build wrote to what this concerns" "send it again with the same idempotency key; a server of the newer build takes it";
     PROJECTION_BEHIND 503 "read.projection-behind" "the read model has not reached the position that was asked for" "send it again a little later";
@@ -273,6 +291,8 @@ impl IntoResponse for Problem {
         let mut refusals = Refusals::default();
         refusals.add(self.body.code.clone(), self.body.status);
         response.extensions_mut().insert(refusals);
+        // For a layer that answers in another way than HTTP does.
+        response.extensions_mut().insert(*self.body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.extend(self.headers);
@@ -288,17 +308,45 @@ pub const fn http_status(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
     }
 }
 
-/// The one map of kinds to gRPC status numbers: INVALID_ARGUMENT, NOT_FOUND, ABORTED, FAILED_PRECONDITION.
-#[must_use]
-pub const fn grpc_status(kind: ErrorKind) -> i32 {
-    match kind {
-        ErrorKind::Invalid => 3,
-        ErrorKind::NotFound => 5,
-        ErrorKind::Conflict => 10,
-        ErrorKind::Rejected => 9,
+impl ProblemBody {
+    /// The one map of refusals to gRPC status numbers (grpc.io, "Status codes and their use in gRPC"). It follows from the
+    /// HTTP status, but where gRPC has a status that says more.
+    #[must_use]
+    pub fn grpc_status(&self) -> i32 {
+        match &*self.code {
+            // DEADLINE_EXCEEDED
+            "request.timeout" | "request.body-timeout" => return 4,
+            // ALREADY_EXISTS
+            "identity.email-taken" | "organisation.slug-taken" => return 6,
+            // FAILED_PRECONDITION: the caller is known and may, once something else is done.
+            "auth.step-up-required"
+            | "identity.email-unverified"
+            | "identity.registration-closed"
+            | "identity.second-factor-required"
+            | "organisation.not-active" => return 9,
+            // UNIMPLEMENTED: over gRPC it is always a method.
+            "request.not-found" | "request.method-not-allowed" | "request.not-grpc" => return 12,
+            _ => {}
+        }
+        match self.status {
+            400 => 3,
+            401 => 16,
+            403 => 7,
+            404 => 5,
+            409 | 412 => 10,
+            413 | 429 => 8,
+            // A rule about what was sent, or one about how things are.
+            422 if self.errors.is_empty() => 9,
+            422 => 3,
+            503 => 14,
+            500 => 13,
+            _ => 2,
+        }
     }
 }
 
@@ -379,6 +427,41 @@ mod tests {
         assert_eq!(json["type"], "/problems/ledger.insufficient-funds");
         assert_eq!(json["title"], "the account has less available than is required");
         assert_eq!(json["details"]["available"], "1.00 EUR");
+    }
+
+    #[test]
+    fn kinds_have_the_status_of_grpc_that_means_them() {
+        for (kind, number) in [
+            (ErrorKind::Invalid, 3),
+            (ErrorKind::NotFound, 5),
+            (ErrorKind::Conflict, 10),
+            (ErrorKind::Rejected, 9),
+            (ErrorKind::Unauthenticated, 16),
+            (ErrorKind::Forbidden, 7),
+        ] {
+            let problem = Problem::from(Refusal {
+                code: "a.refusal".into(),
+                kind,
+                message: String::new(),
+                details: BTreeMap::new(),
+            });
+            assert_eq!(problem.body().grpc_status(), number, "{kind:?}");
+        }
+        let weak =
+            Problem::field("identity.password-weak", ErrorKind::Rejected, "/password".into(), String::new());
+        assert_eq!(weak.body().grpc_status(), 3, "a rule about what was sent");
+    }
+
+    #[test]
+    fn every_code_of_the_edge_has_a_status_of_grpc_that_is_not_unknown() {
+        // Of the one who sends JSON that is not declared as such.
+        for doc in EDGE_CODES.iter().filter(|it| **it != code::UNSUPPORTED_MEDIA_TYPE) {
+            let number = Problem::new(doc, "").body().grpc_status();
+            assert!((3..=16).contains(&number), "{}: {number}", doc.code);
+            // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE: what clients may try again.
+            let is_passing = matches!(doc.status, 408 | 413 | 429 | 503);
+            assert_eq!(matches!(number, 4 | 8 | 14), is_passing, "{}: {number}", doc.code);
+        }
     }
 
     #[test]

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
@@ -6,29 +5,18 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use chrono::{DateTime, TimeDelta};
-use domain::ids::{ActorId, TokenId};
+use domain::ids::ActorId;
 use tower::ServiceExt as _;
 use utoipa::OpenApi as _;
 use uuid::Uuid;
 
 use super::*;
-use crate::access::{Allowed, permissions, verified_by};
-use crate::telemetry::TraceId;
+use crate::access::{Allowed, permissions, tests, verified_by};
 use crate::token::Role;
-use crate::token::tests::{claims, keys};
+use crate::token::tests::keys;
 
 fn caller(tenant: u128, actor: u128) -> Caller {
-    Caller {
-        tenant: TenantId::new(Uuid::from_u128(tenant)),
-        actor: ActorId::new(Uuid::from_u128(actor)),
-        roles: vec![Role::Owner],
-        token_id: TokenId::new(Uuid::nil()),
-        session: None,
-        believed_until: i64::MAX,
-        ip: IpAddr::from([192, 0, 2, 7]),
-        user_agent: None,
-        trace_id: TraceId::random(),
-    }
+    tests::caller(TenantId::new(Uuid::from_u128(tenant)), ActorId::new(Uuid::from_u128(actor)))
 }
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -214,10 +202,11 @@ async fn without_a_record_a_refusal_is_told_and_counted_and_a_read_is_not_given(
 async fn a_sensitive_handler_is_not_reached_unrecorded() {
     let log = Arc::new(Log::default());
     let keys = keys();
-    let owner = keys.signer.mint(&claims(Role::Owner)).unwrap();
-    let member = keys.signer.mint(&claims(Role::Member)).unwrap();
+    let owner = keys.signer.mint(&tests::operator(Role::Owner)).unwrap();
+    let member = keys.signer.mint(&tests::operator(Role::Member)).unwrap();
     let handler = |_: Allowed<permissions::ReadTrail>| async { "the trail" };
-    let router = verified_by(Router::new().route("/v1/audit/{id}", get(handler)), Arc::new(keys.verifier));
+    let router = Router::new().route("/v1/audit/{id}", get(handler));
+    let router = verified_by(router, Arc::new(keys.verifier), Arc::new(tests::Believing(|_| {})));
     let recorded = router.clone().layer(axum::Extension(recorder(&log)));
     let ask = async |router: &Router, token: &str| {
         let request =

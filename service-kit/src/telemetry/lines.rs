@@ -37,6 +37,7 @@ const ALLOWED: &[&str] = &[
     "known",
     "latency_us",
     "lease",
+    "letter",
     "listen",
     "lost",
     "made",

@@ -1,0 +1,133 @@
+//! What a caller is now: not what the token said when it was signed, but what the log says since.
+//!
+//! How a process knows the log is its own: see [`Access`]. What the log has to say for somebody to stand is the domain's:
+//! see [`domain::gate`].
+
+use std::sync::{Arc, OnceLock};
+
+use domain::gate::{Admission, Bearer, GateError};
+use domain::ids::{SessionId, TenantId, TokenId, UserId};
+use domain::organisation::Granted;
+use domain::{StreamId, View};
+use futures_util::future::BoxFuture;
+
+use crate::permissions::{ALL, role_table};
+use crate::problem::Problem;
+use crate::token::{Claims, Role};
+
+/// How a process knows who may act.
+pub trait Access: Send + Sync + 'static {
+    /// How somebody stands, as the log had it at most a second ago. Without waiting, if that is known.
+    ///
+    /// # Errors
+    /// 401 if the session has ended or the token was revoked, 503 if it is not known for sure.
+    fn standing<'a>(&'a self, who: &'a Who) -> BoxFuture<'a, Result<Arc<Admission>, Problem>>;
+
+    /// Waits until somebody's standing may have changed since `seen`, and says since what to wait next. 0 is since the
+    /// beginning.
+    fn moved(&self, seen: u64) -> BoxFuture<'_, u64>;
+}
+
+/// Somebody whose standing can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Who {
+    tenant: TenantId,
+    subject: Subject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    /// A person, by a session.
+    Session { session: SessionId, user: UserId },
+    /// Whoever has an operator's token, which says by itself what it allows.
+    Operator { token: TokenId, role: Option<Role> },
+}
+
+impl Who {
+    /// Whom claims speak of.
+    #[must_use]
+    pub fn of(claims: &Claims) -> Self {
+        let subject = match claims.sid {
+            Some(session) => {
+                let (session, user) = (SessionId::new(session), UserId::new(claims.sub.uuid()));
+                Subject::Session { session, user }
+            }
+            None => {
+                let has = |role: &Role| claims.roles.iter().any(|it| it == role.name());
+                let role = [Role::Owner, Role::Member].into_iter().find(has);
+                Subject::Operator { token: claims.jti, role }
+            }
+        };
+        Self { tenant: claims.tenant_id, subject }
+    }
+
+    /// In which organisation.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The streams that say how they stand.
+    #[must_use]
+    pub fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        self.bearer().needs(view)
+    }
+
+    /// How they stand.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn look(&self, view: &View<'_>) -> Result<Admission, GateError> {
+        self.bearer().look(view, role_table(self.tenant))
+    }
+
+    pub(super) fn bearer(&self) -> Bearer {
+        match self.subject {
+            Subject::Session { session, user } => Bearer::Session { session, user },
+            Subject::Operator { token, role } => Bearer::Operator { token, granted: granted(role) },
+        }
+    }
+}
+
+/// What the role of an operator's token grants: an owner everything, a member what changes nothing, but not what was done
+/// by whom.
+fn granted(role: Option<Role>) -> Granted {
+    static READS: OnceLock<Granted> = OnceLock::new();
+    let reads = |name: &&str| {
+        name.split_once('.').is_some_and(|(context, what)| what.starts_with("read-") && context != "audit")
+    };
+    match role {
+        Some(Role::Owner) => Granted::All,
+        Some(Role::Member) => {
+            READS.get_or_init(|| Granted::only(ALL.iter().map(|it| it.name).filter(reads))).clone()
+        }
+        None => Granted::nothing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::tests::claims;
+
+    #[test]
+    fn operators_tokens_mean_what_they_always_meant() {
+        for doc in ALL {
+            let (context, what) = doc.name.split_once('.').unwrap();
+            let reads = what.starts_with("read-") && context != "audit";
+            assert_eq!(granted(Some(Role::Member)).allows(doc.name), reads, "{}", doc.name);
+            assert!(granted(Some(Role::Owner)).allows(doc.name) && !granted(None).allows(doc.name));
+        }
+    }
+
+    #[test]
+    fn a_session_is_asked_for_by_its_user_and_never_by_what_its_token_says_of_roles() {
+        let session = claims(Role::Owner);
+        let Bearer::Session { session: id, user } = Who::of(&session).bearer() else { panic!("a session") };
+        assert_eq!((Some(id.uuid()), user.uuid()), (session.sid, session.sub.uuid()));
+        assert_eq!(Who::of(&session), Who::of(&Claims { roles: vec![], ..session.clone() }));
+        let operator = Claims { sid: None, roles: vec!["auditor".to_owned()], ..session };
+        let Bearer::Operator { token, granted } = Who::of(&operator).bearer() else { panic!("a token") };
+        assert_eq!((token, granted), (operator.jti, Granted::nothing()));
+    }
+}
