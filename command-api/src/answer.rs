@@ -5,14 +5,18 @@ use std::collections::HashSet;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{Decision, Refusal, StreamId};
+use domain::ids::TenantId;
+use domain::organisation::standing;
+use domain::{Decision, Refusal, StreamId, Verdict, View};
 use event_schemas::envelope::{LogPosition, Origin};
-use event_store::unit::{NOT_APPLIED, VERSION_MISMATCH};
+use event_store::unit::{NOT_APPLIED, Placed, VERSION_MISMATCH};
+use event_store::vault::VaultChange;
 use event_store::{Cause, Done, IdempotencyKey, Linkage, SubmitError, Unit};
 use serde::Serialize;
-use service_kit::access::Caller;
+use service_kit::access::{Admitted, Caller};
 use service_kit::audit::Refusals;
 use service_kit::body::Json;
+use service_kit::permissions::PermissionDoc;
 use service_kit::problem::{Problem, ProblemBody, code};
 use service_kit::telemetry;
 use utoipa::ToSchema;
@@ -77,6 +81,53 @@ pub(crate) fn cause(caller: &Caller) -> Cause {
     }
 }
 
+/// A unit of one command, behind the gate of whoever asks.
+fn unit(by: &impl Admitted, command: impl Decision + 'static) -> Unit {
+    let caller = by.caller();
+    Unit::of(caller.tenant, cause(caller), [by.gated(Box::new(command))])
+}
+
+/// Commands of which all happen or none does, and what changes in the vault if they do.
+pub struct Together<const N: usize> {
+    /// In order, each on what those before it did. The first is what the request is about.
+    pub commands: [Box<dyn Decision>; N],
+    /// What changes in the vault.
+    pub vault: Vec<VaultChange>,
+}
+
+/// A command in the caller's log and one in another organisation's, of which both happen or neither does.
+pub struct Across {
+    /// What the request is about, behind the gate.
+    pub here: Box<dyn Decision>,
+    /// The other organisation.
+    pub there: TenantId,
+    /// What follows in its log.
+    pub then: Box<dyn Decision>,
+    /// What changes in the vault.
+    pub vault: Vec<VaultChange>,
+}
+
+/// What became of commands of which all happen or none does: the outcome of the first, or the refusal of whichever was
+/// refused.
+fn outcome_of(results: Vec<Result<Done, Refusal>>) -> Option<Result<Done, Refusal>> {
+    let refused = |it: &Result<Done, Refusal>| it.as_ref().is_err_and(|refusal| refusal.code != NOT_APPLIED);
+    let place = results.iter().position(refused).unwrap_or(0);
+    results.into_iter().nth(place)
+}
+
+/// Nothing to do: so that a gate can be asked by itself.
+struct Nothing;
+
+impl Decision for Nothing {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        Vec::new()
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        Ok(Verdict::already(standing::stream(view.tenant)))
+    }
+}
+
 impl App {
     /// Runs one command and answers it. `location` is where the thing can be read, without its id.
     ///
@@ -84,14 +135,13 @@ impl App {
     /// The refusal, or why there is no outcome.
     pub async fn run(
         &self,
-        caller: &Caller,
+        by: &impl Admitted,
         key: Option<IdempotencyKey>,
         expected: Option<(StreamId, i64)>,
         location: &str,
-        decision: impl Decision + 'static,
+        command: impl Decision + 'static,
     ) -> Result<Response, Problem> {
-        let unit = Unit { key, ..Unit::new(caller.tenant, cause(caller), decision).expecting(expected) };
-        self.answer(unit, location).await
+        self.answer(Unit { key, ..unit(by, command).expecting(expected) }, location).await
     }
 
     /// Runs a command that makes something new, whose id is the one of `minted` unless the caller gave another.
@@ -100,20 +150,76 @@ impl App {
     /// The refusal, or why there is no outcome.
     pub async fn run_new(
         &self,
-        caller: &Caller,
+        by: &impl Admitted,
         key: Option<IdempotencyKey>,
         minted: StreamId,
         location: &str,
-        decision: impl Decision + 'static,
+        command: impl Decision + 'static,
     ) -> Result<Response, Problem> {
-        let unit = Unit { key, ..Unit::new(caller.tenant, cause(caller), decision).minting(minted) };
+        self.answer(Unit { key, ..unit(by, command).minting(minted) }, location).await
+    }
+
+    /// Runs commands of which all happen or none does. The answer is about the first, or tells which was refused.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_together<const N: usize>(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        location: &str,
+        together: Together<N>,
+    ) -> Result<Response, Problem> {
+        let caller = by.caller();
+        let mut commands = together.commands.into_iter();
+        // What the first does may close the gate for whoever asked, such as leaving; it was open for all of them.
+        let gated = commands.next().map(|command| by.gated(command));
+        let unit = Unit::of(caller.tenant, cause(caller), gated.into_iter().chain(commands));
+        self.answer(Unit { key, ..unit.with_vault(together.vault) }, location).await
+    }
+
+    /// Runs a command and what follows from it in another organisation's log.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_across(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        location: &str,
+        across: Across,
+    ) -> Result<Response, Problem> {
+        let caller = by.caller();
+        let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(across.here)]);
+        unit.decisions.push(Placed { tenant: across.there, decision: across.then });
+        self.answer(Unit { key, ..unit.with_vault(across.vault) }, location).await
+    }
+
+    /// Runs a command about the caller's own organisation in the platform's log, which keeps the dossiers; and what follows
+    /// from it in the organisation's own. The gate is asked in the latter, where the caller stands.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_on_platform(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        location: &str,
+        command: impl Decision + 'static,
+        follows: Option<(Box<dyn Decision>, VaultChange)>,
+    ) -> Result<Response, Problem> {
+        let caller = by.caller();
+        let (own, vault) = follows.unzip();
+        let own = by.gated(own.unwrap_or_else(|| Box::new(Nothing)));
+        let unit = Unit::of(caller.tenant, cause(caller), [own]).and(TenantId::PLATFORM, command);
+        let unit = Unit { key, ..unit.with_vault(vault) };
         self.answer(unit, location).await
     }
 
     async fn answer(&self, unit: Unit, location: &str) -> Result<Response, Problem> {
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let position = receipt.position;
-        let mut response = match receipt.results.into_iter().next() {
+        let mut response = match outcome_of(receipt.results) {
             Some(Ok(done)) => accepted(done, position, location),
             Some(Err(refusal)) => refused(refusal).into_response(),
             None => Problem::fault(&SubmitError::Internal).into_response(),
@@ -122,19 +228,21 @@ impl App {
         Ok(response)
     }
 
-    /// Runs the items of a batch and answers them all.
+    /// Runs the items of a batch, each behind the gate of its own permission, and answers them all.
     ///
     /// # Errors
     /// Why there is no outcome; refusals are in the answer.
     pub async fn run_batch(
         &self,
-        caller: &Caller,
+        by: &impl Admitted,
         key: Option<IdempotencyKey>,
         linkage: Linkage,
         minted: HashSet<StreamId>,
-        decisions: Vec<Box<dyn Decision>>,
+        commands: impl IntoIterator<Item = (&'static PermissionDoc, Box<dyn Decision>)>,
     ) -> Result<Response, Problem> {
-        let unit = Unit { key, linkage, minted, ..Unit::of(caller.tenant, cause(caller), decisions) };
+        let caller = by.caller();
+        let gated = commands.into_iter().map(|(permission, command)| by.gated_by(Some(permission), command));
+        let unit = Unit { key, linkage, minted, ..Unit::of(caller.tenant, cause(caller), gated) };
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let results: Vec<ItemResult> = receipt.results.into_iter().map(item_result).collect();
         let refusals = refusals(&results);
@@ -215,7 +323,7 @@ fn mark(response: &mut Response, position: LogPosition, replayed: bool) {
 }
 
 /// The one map of submissions without an outcome to problems.
-fn problem_of(error: SubmitError) -> Problem {
+pub(crate) fn problem_of(error: SubmitError) -> Problem {
     match error {
         SubmitError::Overloaded => Problem::new(&code::QUEUE_FULL, ""),
         SubmitError::Unavailable => Problem::new(&code::STORE_UNAVAILABLE, error.to_string()),

@@ -6,23 +6,31 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
-use domain::{ErrorKind, metadata, money};
+use domain::{ErrorKind, federation, metadata, money, organisation, words};
+use event_store::access::Standings;
+use event_store::vault::Vault;
 use event_store::{Executor, ExecutorOptions, MasterKey};
 use service_kit::audit::{Recorder, Words};
 use service_kit::body::ParseCodes;
 use service_kit::database::{self, Purpose};
 use service_kit::health::Health;
 use service_kit::metrics::Metrics;
+use service_kit::outgoing::Outgoing;
 use service_kit::serve::Server;
-use service_kit::token::{PublicKeys, Verifier};
-use service_kit::{access, layers, openapi, telemetry};
+use service_kit::token::{Signer, Verifier};
+use service_kit::{access, email, layers, openapi, telemetry};
 use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::federation::Federation;
+use crate::identity::federated::Providers;
+use crate::identity::{self, Identity};
+use crate::passwords::Passwords;
 use crate::refusals::ThroughExecutor;
-use crate::{refusals, routes, wake};
+use crate::standing::ByLog;
+use crate::{grpc, refusals, routes, signing, wake};
 
 /// How long the last accepted commands may take once the server is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,18 +42,32 @@ pub struct App {
     pub executor: Executor,
     /// Makes fingerprints of requests.
     pub master: Arc<MasterKey>,
+    /// Who people are.
+    pub identity: Identity,
+    /// With whom else people sign in.
+    pub providers: Providers,
 }
 
 /// Kinds of the codes that domain types report while a body is parsed.
-const PARSE_CODES: &[&[(&str, ErrorKind)]] = &[money::PARSE_CODES, metadata::PARSE_CODES];
+const PARSE_CODES: &[&[(&str, ErrorKind)]] = &[
+    money::PARSE_CODES,
+    metadata::PARSE_CODES,
+    words::PARSE_CODES,
+    organisation::PARSE_CODES,
+    email::PARSE_CODES,
+    federation::PARSE_CODES,
+];
 
 /// A server that is ready to run.
 pub struct CommandApi {
     config: Config,
     pool: PgPool,
-    keys: PublicKeys,
+    verifier: Arc<Verifier>,
     app: App,
+    access: Arc<ByLog>,
     executor_task: tokio::task::JoinHandle<()>,
+    /// Records what failed to sign in; it ends once it has told all.
+    failures_task: tokio::task::JoinHandle<()>,
     metrics: Metrics,
     shutdown: CancellationToken,
 }
@@ -57,10 +79,14 @@ impl CommandApi {
     /// With the variable or setting that is wrong, and how to mend it.
     pub async fn connect(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let master = Arc::new(MasterKey::new(&config.keys.master_key()?).context("master.key")?);
-        let keys = PublicKeys::load(&config.keys)?;
+        let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
+        let signer = Arc::new(Signer::of_service(&config.keys, &config.tokens)?);
         let pool = database::connect_pool(&config.database, Purpose::Command).await?;
         database::verify(&pool, Purpose::Command).await?;
         event_store::epoch::check(&mut *pool.acquire().await?).await?;
+        let keys = signing::follow(pool.clone(), &master, &verifier, &signer);
+        keys.reload().await.map_err(|error| anyhow::anyhow!(error)).context("the signing keys")?;
+        tokio::spawn(keys.keep(shutdown.clone()));
         let options = ExecutorOptions {
             queue_max: config.queue_max,
             ..ExecutorOptions::new(
@@ -71,10 +97,26 @@ impl CommandApi {
         let metrics = Metrics::of("command-api");
         metrics.pool(&pool);
         metrics.register(|registry| options.metrics.register(registry));
+        let database = database::connect_options(&config.database, Purpose::Command)?;
+        let access = Arc::new(ByLog(Standings::start(database, shutdown.clone()).await?));
+        access.register(&metrics);
         let waker = wake::start(&config.nats, shutdown.clone());
         let (executor, executor_task) = Executor::start_observed(options, move |_head| waker.notify_one());
-        let app = App { executor, master };
-        Ok(Self { config, pool, keys, app, executor_task, metrics, shutdown })
+        let passwords = Passwords::start(&config.hashing, &master)?;
+        metrics.register(|registry| passwords.register(registry));
+        let identity = Identity::new(identity::Parts {
+            executor: executor.clone(),
+            master: Arc::clone(&master),
+            pool: pool.clone(),
+            vault: Vault::new(pool.clone()),
+            passwords,
+            signer,
+        });
+        let federation = Federation::new(Outgoing::new(&config.outgoing).context("requests to providers")?);
+        let providers = Providers::new(federation, config.public_url.clone());
+        let failures_task = tokio::spawn(identity.clone().tend(shutdown.clone()));
+        let app = App { executor, master, identity, providers };
+        Ok(Self { config, pool, verifier, app, access, executor_task, failures_task, metrics, shutdown })
     }
 
     /// What it shows to its monitoring.
@@ -88,13 +130,15 @@ impl CommandApi {
     /// # Errors
     /// If the listener fails or a document cannot be written.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { config, pool, keys, app, executor_task, metrics, shutdown } = self;
+        let Self { config, pool, verifier, app, access, executor_task, failures_task, metrics, shutdown } =
+            self;
         metrics.serve(&config.telemetry, shutdown.clone()).await?;
-        let verifier = Arc::new(Verifier::new(&keys, &config.tokens)?);
         let executor = app.executor.clone();
         let health = Health::new(shutdown.clone()).database(pool.clone()).check("executor", move || {
             std::future::ready(if executor.is_closed() { Err("it has ended".to_owned()) } else { Ok(()) })
         });
+        let standings = Arc::clone(&access);
+        let health = health.check("access", move || std::future::ready(standings.readiness()));
         let trail = ThroughExecutor(app.executor.clone());
         let recorder = Recorder::start(
             trail,
@@ -102,10 +146,19 @@ impl CommandApi {
             config.audit.limits(),
             shutdown.clone(),
         );
-        let router = router(app, verifier, &keys, Arc::clone(&recorder))?.merge(health.routes());
-        let router = layers::harden(router, &config.http, &metrics);
+        let calls = grpc::Services {
+            identity: app.identity.clone(),
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let calls =
+            access::verified_by(grpc::routes(calls)?, Arc::clone(&verifier), Arc::clone(&access) as _);
+        let router =
+            router(app, verifier, access, Arc::clone(&recorder))?.merge(calls).merge(health.routes());
+        let router = grpc::answered(layers::harden(router, &config.http, &metrics));
         Server { listener, router, config: config.http, shutdown }.run().await?;
         recorder.finish().await;
+        failures_task.await.context("failed sign-ins")?;
         drop(recorder);
         pool.close().await;
         tokio::time::timeout(DRAIN_TIMEOUT, executor_task)
@@ -119,7 +172,7 @@ impl CommandApi {
 fn router(
     app: App,
     verifier: Arc<Verifier>,
-    keys: &PublicKeys,
+    access: Arc<ByLog>,
     recorder: Arc<Recorder>,
 ) -> anyhow::Result<Router> {
     let (routes, document) = routes::routes().split_for_parts();
@@ -127,11 +180,11 @@ fn router(
     let routes = routes
         .with_state(app)
         .route_layer(from_fn_with_state(recorder, refusals::record))
-        .merge(routes::jwks(keys)?)
+        .merge(signing::published(Arc::clone(&verifier)))
         .merge(openapi::routes(&document)?)
         .merge(openapi::problem_pages())
         .layer(Extension(ParseCodes(PARSE_CODES)));
-    Ok(access::verified_by(routes, verifier))
+    Ok(access::verified_by(routes, verifier, access))
 }
 
 /// The API's description, for the documents that are generated.

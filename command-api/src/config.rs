@@ -2,8 +2,10 @@
 
 use clap::Parser;
 use service_kit::config::{
-    AuditConfig, DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TelemetryConfig, TokenConfig,
+    AuditConfig, DatabaseConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, PublicUrl,
+    TelemetryConfig, TokenConfig,
 };
+use service_kit::outgoing::OutgoingConfig;
 
 /// Quipu's command API: writes over HTTP.
 #[derive(Debug, Clone, Parser)]
@@ -24,6 +26,16 @@ pub struct Config {
     /// Whose tokens are taken.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// How passwords are hashed.
+    #[command(flatten)]
+    pub hashing: HashConfig,
+    /// Where our own requests may go.
+    #[command(flatten)]
+    pub outgoing: OutgoingConfig,
+    /// The address that people reach us under, such as https://id.example.org: providers send them back to it. Nothing that
+    /// a request says is ever used for it.
+    #[arg(long, env = "QUIPU_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
     /// How refusals are recorded.
     #[command(flatten)]
     pub audit: AuditConfig,

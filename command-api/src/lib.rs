@@ -5,10 +5,16 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod federation;
+mod grpc;
+pub mod identity;
 pub mod keys;
+pub mod passwords;
 mod refusals;
 pub mod routes;
 pub mod schema;
+mod signing;
+mod standing;
 pub mod wake;
 
 pub use app::{App, CommandApi};

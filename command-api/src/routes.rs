@@ -1,19 +1,24 @@
 //! The one list of routes.
 
-use axum::routing::get;
-use axum::{Json, Router};
 use service_kit::openapi::{self, Way};
-use service_kit::token::PublicKeys;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 
+pub mod account;
 pub mod accounts;
+pub mod auth;
 pub mod batches;
+pub mod federation;
+pub mod members;
+pub mod organizations;
 pub mod periods;
+pub mod providers;
+pub mod roles;
 pub mod transfers;
+pub mod users;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +33,12 @@ pub mod transfers;
         (name = "transfers", description = "Moving money, holding it, moving it back"),
         (name = "batches", description = "Many items in one request"),
         (name = "periods", description = "Closing the book"),
+        (name = "members", description = "Who belongs to the organisation, and what they may do"),
+        (name = "auth", description = "Registering, signing in, and the sessions of oneself"),
+        (name = "providers", description = "Signing in with others, and whom an organisation trusts for it"),
+        (name = "organizations", description = "Organisations: asked for, named, closed, with their policies"),
+        (name = "platform", description = "What the platform decides about organisations"),
+        (name = "users", description = "Persons, as an administrator changes them"),
     )
 )]
 struct Document;
@@ -59,16 +70,20 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(transfers::void_hold))
         .routes(routes!(transfers::reverse))
         .merge(batches::routes())
-        .routes(routes!(periods::close));
+        .merge(auth::routes())
+        .merge(account::routes())
+        .merge(federation::routes())
+        .merge(providers::routes())
+        .merge(organizations::routes())
+        .routes(routes!(periods::close))
+        .routes(routes!(members::assign_roles))
+        .routes(routes!(members::remove))
+        .routes(routes!(members::transfer_ownership))
+        .routes(routes!(roles::define))
+        .routes(routes!(roles::redefine, roles::delete))
+        .routes(routes!(users::deactivate))
+        .routes(routes!(users::reactivate))
+        .routes(routes!(users::end_sessions));
     openapi::link(all.get_openapi_mut(), WAYS);
     all
-}
-
-/// The public keys of our tokens, for services that verify them themselves.
-///
-/// # Errors
-/// If they cannot be written as JSON.
-pub fn jwks(keys: &PublicKeys) -> Result<Router, serde_json::Error> {
-    let set = serde_json::to_value(keys)?;
-    Ok(Router::new().route("/.well-known/jwks.json", get(move || async move { Json(set) })))
 }

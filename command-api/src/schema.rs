@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use domain::ledger::{
     ClosePeriodRequest, FreezeRequest, OpenAccountRequest, PostHoldRequest, ReverseRequest, TransferRequest,
 };
+use domain::organisation::Policy;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -76,6 +77,7 @@ lend! {
     ReverseBody for ReverseRequest;
     ClosePeriodBody for ClosePeriodRequest;
     BatchBody for BatchRequest;
+    PolicyBody for Policy;
 }
 
 #[cfg(test)]
@@ -114,5 +116,6 @@ mod tests {
         keeps_every_word::<ReverseRequest>();
         keeps_every_word::<ClosePeriodRequest>();
         keeps_every_word::<BatchRequest>();
+        keeps_every_word::<Policy>();
     }
 }

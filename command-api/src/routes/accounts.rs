@@ -44,7 +44,7 @@ pub async fn open(
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let minted = AccountId::new(Uuid::now_v7());
     let decision = body.into_decision(minted);
-    app.run_new(allowed.caller(), key, account::stream(minted), LOCATION, decision).await
+    app.run_new(&allowed, key, account::stream(minted), LOCATION, decision).await
 }
 
 /// Freezes an account
@@ -81,7 +81,7 @@ pub async fn freeze(
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (account::stream(account_id), version));
     let decision = FreezeAccount { account_id, side: body.side };
-    app.run(allowed.caller(), key, expected, LOCATION, decision).await
+    app.run(&allowed, key, expected, LOCATION, decision).await
 }
 
 /// Unfreezes an account
@@ -115,7 +115,7 @@ pub async fn unfreeze(
     };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (account::stream(account_id), version));
-    app.run(allowed.caller(), key, expected, LOCATION, UnfreezeAccount { account_id }).await
+    app.run(&allowed, key, expected, LOCATION, UnfreezeAccount { account_id }).await
 }
 
 /// Closes an account
@@ -145,5 +145,5 @@ pub async fn close(
         Fingerprinted { route: "POST /v1/ledger/accounts/{id}/close", path: &[&path], if_match, body: &() };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (account::stream(account_id), version));
-    app.run(allowed.caller(), key, expected, LOCATION, CloseAccount { account_id }).await
+    app.run(&allowed, key, expected, LOCATION, CloseAccount { account_id }).await
 }

@@ -13,10 +13,11 @@ use domain::{CodeDoc, Decision, ErrorKind, StreamId};
 use event_store::Linkage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, Permission, grants, permissions};
+use service_kit::access::{Allowed, Caller, Permission, permissions};
 use service_kit::body::Json;
 use service_kit::config::BATCH_BODY_BYTES_MAX;
-use service_kit::problem::{Problem, ProblemBody, code};
+use service_kit::permissions::PermissionDoc;
+use service_kit::problem::{Problem, ProblemBody};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -87,13 +88,13 @@ pub struct VoidItem {
 
 impl Item {
     /// The permission that the item would need by itself.
-    fn permission(&self) -> &'static str {
+    fn permission(&self) -> &'static PermissionDoc {
         match self {
-            Self::OpenAccount(_) => permissions::OpenAccount::NAME,
-            Self::Transfer(_) => permissions::PostTransfer::NAME,
-            Self::Post(_) => permissions::PostHold::NAME,
-            Self::Void(_) => permissions::VoidHold::NAME,
-            Self::Reverse(_) => permissions::ReverseTransfer::NAME,
+            Self::OpenAccount(_) => &permissions::OpenAccount::DOC,
+            Self::Transfer(_) => &permissions::PostTransfer::DOC,
+            Self::Post(_) => &permissions::PostHold::DOC,
+            Self::Void(_) => &permissions::VoidHold::DOC,
+            Self::Reverse(_) => &permissions::ReverseTransfer::DOC,
         }
     }
 
@@ -155,14 +156,15 @@ pub async fn run(
     Json(body): Json<BatchRequest>,
 ) -> Result<Response, Problem> {
     let caller = allowed.caller();
-    check(&body, |permission| caller.roles.iter().any(|role| grants(*role, permission)))?;
+    check(&body, caller)?;
     let request =
         Fingerprinted { route: "POST /v1/ledger/batches", path: &[], if_match: IfMatch(None), body: &body };
     let key = key.stands_for(&app.master, caller, &request)?;
     let linkage = if body.atomic { Linkage::AllOrNone } else { Linkage::Each };
     let mut minted = HashSet::new();
-    let decisions = body.items.into_iter().map(|item| item.into_decision(&mut minted)).collect();
-    app.run_batch(caller, key, linkage, minted, decisions).await
+    let commands = body.items.into_iter().map(|item| (item.permission(), item.into_decision(&mut minted)));
+    let commands: Vec<_> = commands.collect();
+    app.run_batch(&allowed, key, linkage, minted, commands).await
 }
 
 fn mint_transfer(minted: &mut HashSet<StreamId>) -> TransferId {
@@ -171,14 +173,11 @@ fn mint_transfer(minted: &mut HashSet<StreamId>) -> TransferId {
     id
 }
 
-fn check(body: &BatchRequest, granted: impl Fn(&str) -> bool) -> Result<(), Problem> {
+fn check(body: &BatchRequest, caller: &Caller) -> Result<(), Problem> {
     let count = body.items.len();
     if !(1..=ITEMS_MAX).contains(&count) {
         let detail = format!("a batch has 1 to {ITEMS_MAX} items, not {count}");
         return Err(Problem::field(SIZE, ErrorKind::Invalid, "/items".to_owned(), detail));
     }
-    match body.items.iter().map(Item::permission).find(|permission| !granted(permission)) {
-        Some(permission) => Err(Problem::new(&code::PERMISSION_MISSING, "").with("permission", permission)),
-        None => Ok(()),
-    }
+    body.items.iter().try_for_each(|item| caller.check(Some(item.permission())))
 }

@@ -35,5 +35,5 @@ pub async fn close(
     let route = "POST /v1/ledger/periods/close";
     let request = Fingerprinted { route, path: &[], if_match: IfMatch(None), body: &body };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    app.run(allowed.caller(), key, None, "/v1/ledger/periods", ClosePeriod { through: body.through }).await
+    app.run(&allowed, key, None, "/v1/ledger/periods", ClosePeriod { through: body.through }).await
 }

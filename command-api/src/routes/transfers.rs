@@ -50,7 +50,7 @@ pub async fn post(
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let minted = TransferId::new(Uuid::now_v7());
     let decision = body.into_decision(minted);
-    app.run_new(allowed.caller(), key, transfer::stream(minted), LOCATION, decision).await
+    app.run_new(&allowed, key, transfer::stream(minted), LOCATION, decision).await
 }
 
 /// Posts a hold
@@ -84,7 +84,7 @@ pub async fn post_hold(
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
     let decision = PostHold { transfer_id, amount: body.amount, effective_at: body.effective_at };
-    app.run(allowed.caller(), key, expected, LOCATION, decision).await
+    app.run(&allowed, key, expected, LOCATION, decision).await
 }
 
 /// Voids a hold
@@ -114,7 +114,7 @@ pub async fn void_hold(
         Fingerprinted { route: "POST /v1/ledger/transfers/{id}/void", path: &[&path], if_match, body: &() };
     let key = key.stands_for(&app.master, allowed.caller(), &request)?;
     let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
-    app.run(allowed.caller(), key, expected, LOCATION, VoidHold { transfer_id }).await
+    app.run(&allowed, key, expected, LOCATION, VoidHold { transfer_id }).await
 }
 
 /// Reverses a transfer
@@ -155,5 +155,5 @@ pub async fn reverse(
     let reversal_id = body.id.unwrap_or_else(|| TransferId::new(Uuid::now_v7()));
     let (amount, effective_at) = (body.amount, body.effective_at);
     let decision = ReverseTransfer { transfer_id, reversal_id, amount, effective_at };
-    app.run(allowed.caller(), key, expected, LOCATION, decision).await
+    app.run(&allowed, key, expected, LOCATION, decision).await
 }

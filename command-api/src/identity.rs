@@ -1,0 +1,154 @@
+//! Who people are: registering, signing in, keeping a session, ending it. It knows no transport: what comes in is typed,
+//! and an [`Origin`] says from where; so every API answers alike.
+//!
+//! | what | where |
+//! |---|---|
+//! | registering | [`sign_up`] |
+//! | signing in with a password | [`sign_in`] |
+//! | the lock on guessing, and the record of failures | [`guessing`], [`tally`] |
+//! | founding an organisation | [`founding`] |
+//! | links in letters, and another password | [`recovery`] |
+//! | signing in with a provider | [`federated`] |
+//! | refreshing, ending and strengthening sessions | [`sessions`] |
+//! | tokens | [`tokens`] |
+//! | what states and secrets say of somebody | [`facts`], [`person`] |
+//!
+//! **Invariant:** whoever asks is told the same whether an organisation or a person exists, and the same work is done for it,
+//! but where the policy of the organisation says otherwise.
+//!
+//! **Invariant:** a guess is reserved before it is looked at, and a session starts only by a command that judges person and
+//! organisation at its commit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::Refusal;
+use domain::ids::TenantId;
+use domain::organisation::OrganisationError;
+use domain::organisation::tenant::SLUG_SCOPE;
+use event_schemas::envelope::LogPosition;
+use event_store::keyring::IndexOf;
+use event_store::unit::NOT_APPLIED;
+use event_store::vault::{Digest, Vault};
+use event_store::{Executor, MasterKey, Unit};
+use service_kit::email::EmailAddress;
+use service_kit::problem::Problem;
+use service_kit::token::Signer;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::answer::problem_of;
+use crate::passwords::{HashError, Passwords};
+
+pub mod device;
+mod facts;
+pub mod federated;
+pub mod founding;
+mod guessing;
+pub mod origin;
+mod person;
+pub mod recovery;
+pub mod sessions;
+pub mod sign_in;
+pub mod sign_up;
+mod tally;
+pub mod tokens;
+
+use guessing::Failures;
+pub use origin::Origin;
+
+/// How the platform itself is named where an organisation is asked for. No organisation can take the name.
+pub const PLATFORM_SLUG: &str = "platform";
+
+/// Everything that identity works with. Clones are the same.
+#[derive(Clone)]
+pub struct Identity(Arc<Parts>, Arc<Failures>);
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+/// What identity is put together of.
+pub struct Parts {
+    /// The one way to write.
+    pub executor: Executor,
+    /// The keys of indexes and of the vault.
+    pub master: Arc<MasterKey>,
+    /// Connections for looking things up.
+    pub pool: PgPool,
+    /// The vault, over the same connections.
+    pub vault: Vault,
+    /// The threads that hash.
+    pub passwords: Passwords,
+    /// Signs access tokens.
+    pub signer: Arc<Signer>,
+}
+
+impl Identity {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts), Arc::default())
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.1
+    }
+
+    /// The organisation of a name; none if nobody has it.
+    async fn tenant(&self, slug: &str) -> Result<Option<TenantId>, Problem> {
+        if slug == PLATFORM_SLUG {
+            return Ok(Some(TenantId::PLATFORM));
+        }
+        let holder = self.0.vault.claim_holder(TenantId::PLATFORM, SLUG_SCOPE, slug).await;
+        Ok(holder.map_err(unavailable)?.map(TenantId::new))
+    }
+
+    /// The organisation of a name, where it may be told that nobody has it.
+    async fn known_tenant(&self, slug: &str) -> Result<TenantId, Problem> {
+        let known = self.tenant(slug).await?;
+        known.ok_or_else(|| Refusal::from(OrganisationError::TenantNotFound).into())
+    }
+
+    /// What stands in for an organisation that does not exist, so that everything that follows is the same: an identifier
+    /// that nobody has and nobody can guess.
+    fn nobodys(&self, slug: &str) -> TenantId {
+        let Digest(hash) = self.0.master.index(TenantId::PLATFORM, IndexOf::UnknownTenant, slug.as_bytes());
+        let (half, _) = hash.as_chunks::<16>();
+        // Of version 8, which we give to nothing: so it is nobody's.
+        TenantId::new(
+            half.first().map_or(Uuid::max(), |it| uuid::Builder::from_custom_bytes(*it).into_uuid()),
+        )
+    }
+
+    /// An address as claims know it.
+    fn email_index(&self, tenant: TenantId, email: &EmailAddress) -> Digest {
+        self.0.master.index(tenant, IndexOf::Email, email.normal().as_bytes())
+    }
+
+    /// Has a unit carried out: where the log stands then, or why it was refused.
+    async fn submit(&self, unit: Unit) -> Result<Result<LogPosition, Refusal>, Problem> {
+        let receipt = self.0.executor.submit(unit).await.map_err(problem_of)?;
+        let refused = receipt.results.into_iter().filter_map(Result::err).find(|it| it.code != NOT_APPLIED);
+        Ok(refused.map_or(Ok(receipt.position), Err))
+    }
+}
+
+/// The database did not answer a look-up.
+fn unavailable(error: sqlx::Error) -> Problem {
+    Problem::store_unavailable(&error)
+}
+
+/// Nothing can be said of a password.
+fn not_hashed(error: HashError) -> Problem {
+    match error {
+        HashError::Overloaded => Problem::new(&service_kit::problem::code::HASHING, ""),
+        HashError::Fault => Problem::fault(&error),
+    }
+}

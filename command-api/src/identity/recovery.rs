@@ -1,0 +1,329 @@
+//! Links in letters: proving an address, completing a registration, choosing another password. And the change of a password
+//! by somebody who knows it.
+//!
+//! What is asked for without a proof is answered the same at once, whoever asks; a reactor looks later and writes a letter or
+//! does not. A link is opaque, good once, and bound to what it is about as it stood when it was made: the command that follows
+//! compares that, so of two who use it at once one does.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use domain::identity::{SetPassword, User, VerifyEmail, Withdraw, user};
+use domain::ids::{TenantId, UserId};
+use domain::metadata::Label;
+use domain::words::{Language, Word};
+use domain::{Decision, Refusal, StreamId, View};
+use event_schemas::envelope::LogPosition;
+use event_store::Unit;
+use event_store::access::{Question, look};
+use event_store::vault::{
+    Asker, AttemptKind, Digest, Language as MailLanguage, Letter, Mail, MailToken, MailTokenKind,
+    Registration, Request, Slip, VaultChange,
+};
+use service_kit::bearer::{Bearer, Kind};
+use service_kit::email::EmailAddress;
+use service_kit::problem::{Problem, code};
+use uuid::Uuid;
+
+use super::facts::unknown;
+use super::guessing::{CREDENTIALS, Door};
+use super::sessions::InSession;
+use super::sign_up::{Candidate, demands};
+use super::{Identity, Origin, unavailable};
+use crate::passwords::Password;
+use crate::passwords::hash::Hashed;
+
+/// How long somebody may take to follow a link, and a little for the mail. The links themselves end before.
+const ASKED_FOR: Duration = Duration::from_secs(25 * 3_600);
+/// Refusals that say the same as a link that is not good: what it was about is not so any more.
+const STALE: [&str; 5] = [
+    "identity.credential-changed",
+    "identity.user-not-found",
+    "identity.person-erased",
+    "identity.user-inactive",
+    "identity.email-taken",
+];
+
+/// How does a person stand?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PersonAsked {
+    tenant: TenantId,
+    user: UserId,
+}
+
+impl Question for PersonAsked {
+    type Answer = User;
+
+    fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![user::stream(self.user)]
+    }
+
+    fn answer(&self, view: &View<'_>) -> User {
+        view.find::<User>(self.user.uuid()).map(|it| it.state.clone()).unwrap_or_default()
+    }
+}
+
+/// A link that is good, and what names it.
+pub(super) struct Link {
+    pub tenant: TenantId,
+    id: Uuid,
+    pub token: MailToken,
+}
+
+impl Link {
+    pub(super) const fn used(&self) -> VaultChange {
+        VaultChange::UseMailToken { tenant: self.tenant, token: self.id }
+    }
+}
+
+impl Identity {
+    /// Proves an address: that of a new account, or of one that was asked for where nobody may learn who is there, and comes to
+    /// be with this.
+    ///
+    /// # Errors
+    /// `identity.link-invalid`, whatever is wrong with the link.
+    pub async fn verify_email(&self, text: &str, origin: &Origin) -> Result<LogPosition, Problem> {
+        if let Some(link) = self.good_link(text, MailTokenKind::VerifyAddress).await? {
+            let (Some(user), Ok(version)) = (link.token.user, u32::try_from(link.token.version)) else {
+                return Err(invalid());
+            };
+            let user = UserId::new(user);
+            let verify = VerifyEmail { user_id: user, email_version: version, via: Word::of("link") };
+            let unit = Unit::new(link.tenant, origin.cause(user.actor()), verify).with_vault([link.used()]);
+            return self.submit(unit).await?.map_err(not_any_more);
+        }
+        let link = self.good_link(text, MailTokenKind::Register).await?.ok_or_else(invalid)?;
+        self.complete(&link, origin).await
+    }
+
+    /// Has the link that proves an address sent once more, if there is an account that needs it.
+    ///
+    /// # Errors
+    /// Only if nothing can be asked for at all.
+    pub async fn resend_verification(&self, slug: &str, email: &EmailAddress) -> Result<(), Problem> {
+        self.ask_by_mail(slug, email, Request::Resend).await
+    }
+
+    /// Has a link sent with which another password can be chosen, if there is an account.
+    ///
+    /// # Errors
+    /// Only if nothing can be asked for at all.
+    pub async fn forgot_password(&self, slug: &str, email: &EmailAddress) -> Result<(), Problem> {
+        self.ask_by_mail(slug, email, Request::Reset).await
+    }
+
+    /// Chooses another password by a link. All sessions end, the address counts as proven, and nobody is signed in by it.
+    ///
+    /// # Errors
+    /// `identity.link-invalid`, `identity.password-weak`, `overload.hashing`.
+    pub async fn reset_password(
+        &self,
+        text: &str,
+        password: Password,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        let link = self.good_link(text, MailTokenKind::Reset).await?.ok_or_else(invalid)?;
+        let (Some(user), Ok(seen)) = (link.token.user.map(UserId::new), u32::try_from(link.token.version))
+        else {
+            return Err(invalid());
+        };
+        let (registered, email) = self.person(link.tenant, user).await?.ok_or_else(invalid)?;
+        // The letter went to an address that is not theirs any more.
+        if link.token.address_hash != Some(self.email_index(link.tenant, &email)) {
+            return Err(invalid());
+        }
+        let hashed = self.acceptable_of(link.tenant, &email, password).await?;
+        let verify =
+            VerifyEmail { user_id: user, email_version: registered.email_version, via: Word::of("reset") };
+        let change = Change { tenant: link.tenant, user, seen, because: "reset", withdraw: Withdraw::All };
+        let changes = self.changes(&change, hashed, &email, &registered.language)?;
+        let unit = Unit::new(link.tenant, origin.cause(user.actor()), change.command())
+            .and(link.tenant, verify)
+            .with_vault(changes.into_iter().chain([link.used()]));
+        self.submit(unit).await?.map_err(not_any_more)?;
+        Ok(())
+    }
+
+    /// The password of somebody who knows it becomes another one. `gated` puts the command behind the gate of whoever asks.
+    ///
+    /// # Errors
+    /// `identity.locked`, `identity.invalid-credentials`, `identity.password-weak`, `overload.hashing`,
+    /// `identity.credential-changed`.
+    pub async fn change_password(
+        &self,
+        who: InSession,
+        passwords: (Password, Password),
+        ends_others: bool,
+        gated: impl FnOnce(Box<dyn Decision>) -> Box<dyn Decision>,
+        origin: &Origin,
+    ) -> Result<LogPosition, Problem> {
+        let wrong = || Problem::new(&code::INVALID_CREDENTIALS, "");
+        let (current, next) = passwords;
+        let (registered, email) = self.person(who.tenant, who.user).await?.ok_or_else(wrong)?;
+        let policy = self.policy(who.tenant).await?;
+        let door =
+            Door { tenant: who.tenant, exists: true, method: "password-change", email: &email, origin };
+        let guess = self.guess(&door, None, &policy).await?;
+        let stored =
+            self.parts().vault.password_of(who.tenant, who.user.uuid()).await.map_err(unavailable)?;
+        let seen = stored.as_ref().and_then(|it| u32::try_from(it.version).ok()).unwrap_or_default();
+        if self.is_right(&current, stored).await?.is_none() {
+            self.failed(&door, &guess, Some(who.user), CREDENTIALS).await;
+            return Err(wrong());
+        }
+        let hashed = self.acceptable_of(who.tenant, &email, next).await?;
+        let withdraw = if ends_others { Withdraw::Others(who.session) } else { Withdraw::Nothing };
+        let change = Change { tenant: who.tenant, user: who.user, seen, because: "change", withdraw };
+        let changes = self.changes(&change, hashed, &email, &registered.language)?;
+        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [gated(Box::new(change.command()))])
+            .with_vault(changes);
+        self.submit(unit).await?.map_err(Problem::from)
+    }
+
+    /// Registers somebody who asked for it where nobody may learn who is there, and who has shown now that the address is theirs.
+    async fn complete(&self, link: &Link, origin: &Origin) -> Result<LogPosition, Problem> {
+        let parts = self.parts();
+        let request = parts.vault.asked(link.tenant, link.token.about, &parts.master).await;
+        let Ok(Some(Request::Register(asked))) = request else { return Err(invalid()) };
+        let Registration { asker, given_name, family_name, phc, pepper } = asked;
+        let name = |it: Option<String>| it.and_then(|it| Label::parse(&it).ok());
+        let candidate = Candidate {
+            email: EmailAddress::parse(&asker.mailbox).map_err(|_| invalid())?,
+            given_name: name(given_name),
+            family_name: name(family_name),
+            language: Language::parse(asker.language.tag()).map_err(|_| invalid())?,
+            is_verified: true,
+        };
+        let user = UserId::new(Uuid::now_v7());
+        let done = VaultChange::DropRequest { tenant: link.tenant, request: link.token.about };
+        let unit = self
+            .registration(link.tenant, user, &candidate, Hashed { phc, pepper }, origin)
+            .with_vault([link.used(), done]);
+        self.submit(unit).await?.map_err(not_any_more)
+    }
+
+    /// What a link is for, if it is good.
+    pub(super) async fn good_link(&self, text: &str, kind: MailTokenKind) -> Result<Option<Link>, Problem> {
+        let Ok(bearer) = Bearer::parse(Kind::Mail, text) else { return Ok(None) };
+        let (tenant, id) = (bearer.tenant, bearer.id);
+        let token = self.parts().vault.mail_token(tenant, id, kind, Digest(bearer.hash())).await;
+        Ok(token.map_err(unavailable)?.map(|token| Link { tenant, id, token }))
+    }
+
+    async fn ask_by_mail(
+        &self,
+        slug: &str,
+        email: &EmailAddress,
+        kind: impl FnOnce(Asker) -> Request,
+    ) -> Result<(), Problem> {
+        let tenant = self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(slug));
+        let policy = self.policy(tenant).await?;
+        let asker = Asker {
+            mailbox: email.mailbox().to_owned(),
+            normal: email.normal().to_owned(),
+            language: MailLanguage::nearest(policy.language.as_str()),
+        };
+        self.ask(tenant, &kind(asker), ASKED_FOR).await
+    }
+
+    /// An active person and their address.
+    async fn person(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+    ) -> Result<Option<(domain::identity::Registered, EmailAddress)>, Problem> {
+        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
+        let state = look(&mut conn, &PersonAsked { tenant, user }).await.map_err(unknown)?;
+        drop(conn);
+        let User::Active(registered) = state.as_ref() else { return Ok(None) };
+        Ok(self.address_of(tenant, user).await?.map(|email| (registered.clone(), email)))
+    }
+
+    /// What is kept of a new password of somebody who is there, if it is good.
+    async fn acceptable_of(
+        &self,
+        tenant: TenantId,
+        email: &EmailAddress,
+        password: Password,
+    ) -> Result<Hashed, Problem> {
+        let policy = self.policy(tenant).await?;
+        self.acceptable(password, demands(&policy, email.words())).await
+    }
+
+    /// What changes in the vault with a password: itself, the families of the sessions that end, a counter that begins anew, and
+    /// the letter that tells the person.
+    fn changes(
+        &self,
+        change: &Change,
+        hashed: Hashed,
+        email: &EmailAddress,
+        language: &Language,
+    ) -> Result<Vec<VaultChange>, Problem> {
+        let (tenant, user) = (change.tenant, change.user);
+        let version = i32::try_from(change.seen.saturating_add(1)).unwrap_or(i32::MAX);
+        let letter = Letter {
+            to: email.mailbox().to_owned(),
+            language: MailLanguage::nearest(language.as_str()),
+            mail: Mail::PasswordChanged { at: Utc::now() },
+        };
+        let slip = Slip {
+            tenant,
+            mail: Uuid::now_v7(),
+            user: Some(user.uuid()),
+            dedupe: format!("password-changed:{user}:{version}"),
+        };
+        let subject = self.attempts_index(tenant, email);
+        let mut changes = vec![
+            hashed.put(tenant, user, version),
+            VaultChange::ClearAttempts { tenant, kind: AttemptKind::SignIn, subject },
+            letter.queued(slip, &self.parts().master).map_err(|error| Problem::fault(&error))?,
+        ];
+        let except = match change.withdraw {
+            Withdraw::Nothing => return Ok(changes),
+            Withdraw::All => None,
+            Withdraw::Others(session) => Some(session.uuid()),
+        };
+        changes.push(VaultChange::RevokeUser {
+            tenant,
+            user: user.uuid(),
+            except,
+            because: "password-changed",
+        });
+        Ok(changes)
+    }
+}
+
+/// A password becomes another one.
+struct Change {
+    tenant: TenantId,
+    user: UserId,
+    /// The number of the one that it takes the place of.
+    seen: u32,
+    because: &'static str,
+    withdraw: Withdraw,
+}
+
+impl Change {
+    fn command(&self) -> SetPassword {
+        SetPassword {
+            user_id: self.user,
+            because: Word::of(self.because),
+            seen: self.seen,
+            withdraw: self.withdraw,
+            by: self.user.actor(),
+        }
+    }
+}
+
+pub(super) fn invalid() -> Problem {
+    Refusal::from(domain::identity::IdentityError::LinkInvalid).into()
+}
+
+/// What a link was about may have changed since: that is told as a link that is not good.
+fn not_any_more(refusal: Refusal) -> Problem {
+    if STALE.contains(&refusal.code.as_ref()) { invalid() } else { refusal.into() }
+}

@@ -1,0 +1,245 @@
+//! What becomes of a session: it is kept with a refresh token, ended, or strengthened by another proof.
+//!
+//! A refresh token is good once. Whoever shows one that was used ends the session, since two have it; that stands although
+//! the request is refused, and a crash before the log says so is made good by a reactor.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use domain::Refusal;
+use domain::identity::{EndSession, EndSessions, StrengthenSession};
+use domain::ids::{ActorId, SessionId, TenantId, UserId};
+use domain::words::Word;
+use event_schemas::envelope::LogPosition;
+use event_store::Unit;
+use event_store::vault::{Digest, Letter, Mail, Rotation, ShownToken, Slip, TokenSession, VaultChange};
+use service_kit::bearer::{Bearer, Kind};
+use service_kit::problem::{Problem, code};
+use service_kit::token::Issued;
+use uuid::Uuid;
+
+use super::guessing::{CREDENTIALS, Door};
+use super::tokens::{Holder, Tokens};
+use super::{Identity, Origin, unavailable};
+use crate::passwords::Password;
+
+/// A person ended it.
+const SIGNED_OUT: &str = "signed-out";
+/// One of its refresh tokens came back.
+const REFRESH_REUSED: &str = "refresh-reused";
+/// The person has more sessions than they may.
+pub(super) const SIGNED_OUT_BY_ANOTHER: &str = "too-many-sessions";
+/// Sessions that are counted at most when all are ended.
+const COUNTED_MAX: u16 = 1_000;
+
+/// A person in a session, known by an access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InSession {
+    /// The organisation.
+    pub tenant: TenantId,
+    /// The session.
+    pub session: SessionId,
+    /// The person.
+    pub user: UserId,
+}
+
+impl Identity {
+    /// Exchanges a refresh token for the next two tokens. Everything that can fail for another reason is done first, so that a
+    /// token is not used up for nothing.
+    ///
+    /// # Errors
+    /// `identity.refresh-invalid`, `identity.refresh-reused`.
+    pub async fn refresh(&self, text: &str, origin: &Origin) -> Result<Tokens, Problem> {
+        let invalid = || Problem::new(&code::REFRESH_INVALID, "");
+        let shown = shown(text).ok_or_else(invalid)?;
+        let vault = &self.parts().vault;
+        let held = vault.session_of(&shown).await.map_err(unavailable)?.ok_or_else(invalid)?;
+        let (session, user) = (SessionId::new(held.session), UserId::new(held.user));
+        let stands = self.standing(held.tenant, session, user).await?;
+        let (access, grace) = match stands.as_ref() {
+            Some(stands) => {
+                let holder = Holder { tenant: held.tenant, session, user, scope: "" };
+                (Some(self.access_token(holder, stands).await?), stands.policy.sessions.grace_s)
+            }
+            None => (None, 0),
+        };
+        let next =
+            Bearer::make(Kind::Refresh, held.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let grace = Duration::from_secs(grace.into());
+        // Of a session that is over too: whether a copy came back is told either way.
+        let rotation = vault.rotate_refresh(&shown, next.id, Digest(next.hash()), grace).await;
+        match (rotation.map_err(unavailable)?, access) {
+            (Rotation::Rotated { .. }, Some(access)) => Ok(Tokens { access, refresh: next.text() }),
+            (Rotation::Rotated { .. } | Rotation::Invalid, _) => Err(invalid()),
+            (Rotation::Reused(reused), _) => {
+                self.end_reused(reused, origin).await;
+                Err(Problem::new(&code::REFRESH_REUSED, ""))
+            }
+        }
+    }
+
+    /// Ends the session of a refresh token, or without one that of the caller. Says nothing of whether there was one.
+    ///
+    /// # Errors
+    /// If it cannot be known whether they ended.
+    pub async fn sign_out(
+        &self,
+        caller: Option<InSession>,
+        refresh: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        let ending = match refresh {
+            None => caller,
+            Some(text) => self.session_behind(text).await?,
+        };
+        if let Some(it) = ending {
+            // The one refusal is that there is no such session, and then nothing is left to end.
+            let _gone = self.end(it.tenant, it.session, it.user, SIGNED_OUT, origin).await?;
+        }
+        Ok(())
+    }
+
+    /// The session of a refresh token, whether the token is still good or not.
+    async fn session_behind(&self, text: &str) -> Result<Option<InSession>, Problem> {
+        let Some(shown) = shown(text) else { return Ok(None) };
+        let held = self.parts().vault.session_of(&shown).await.map_err(unavailable)?;
+        Ok(held.map(|it| InSession {
+            tenant: it.tenant,
+            session: SessionId::new(it.session),
+            user: UserId::new(it.user),
+        }))
+    }
+
+    /// Ends one session of a person, in their own name.
+    pub(super) async fn end(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        user: UserId,
+        because: &'static str,
+        origin: &Origin,
+    ) -> Result<Result<LogPosition, Refusal>, Problem> {
+        let (decision, revoke) = ending(tenant, session, user, because, user.actor());
+        self.submit(Unit::new(tenant, origin.cause(user.actor()), decision).with_vault([revoke])).await
+    }
+
+    /// How many sessions of a person can still be refreshed.
+    ///
+    /// # Errors
+    /// If the vault does not answer.
+    pub async fn live_sessions(&self, tenant: TenantId, user: UserId) -> Result<Vec<SessionId>, Problem> {
+        let live = self.parts().vault.live_sessions(tenant, user.uuid(), COUNTED_MAX).await;
+        Ok(live.map_err(unavailable)?.into_iter().map(SessionId::new).collect())
+    }
+
+    /// Takes another proof of the person in a session: their password. The session is the same, and what asks for a fresh proof
+    /// is open for a while.
+    ///
+    /// # Errors
+    /// `identity.locked`, `overload.hashing`, `identity.invalid-credentials`, `identity.session-over`.
+    pub async fn step_up(
+        &self,
+        who: InSession,
+        password: Password,
+        origin: &Origin,
+    ) -> Result<Issued, Problem> {
+        let wrong = || Problem::new(&code::INVALID_CREDENTIALS, "");
+        let policy = self.policy(who.tenant).await?;
+        let email = self.address_of(who.tenant, who.user).await?.ok_or_else(wrong)?;
+        let door = Door { tenant: who.tenant, exists: true, method: "step-up", email: &email, origin };
+        let guess = self.guess(&door, None, &policy).await?;
+        let vault = &self.parts().vault;
+        let stored = vault.password_of(who.tenant, who.user.uuid()).await.map_err(unavailable)?;
+        let version = stored.as_ref().map_or(0, |it| it.version);
+        if self.is_right(&password, stored).await?.is_none() {
+            self.failed(&door, &guess, Some(who.user), CREDENTIALS).await;
+            return Err(wrong());
+        }
+        let decision = StrengthenSession {
+            session_id: who.session,
+            method: Word::of("password"),
+            amr: vec![Word::of("pwd")],
+            auth_time: Utc::now(),
+            seen: u32::try_from(version).ok(),
+        };
+        let unit =
+            Unit::new(who.tenant, origin.cause(who.user.actor()), decision).with_vault([guess.cleared()]);
+        self.submit(unit).await?.map_err(Problem::from)?;
+        let stands = self.standing(who.tenant, who.session, who.user).await?;
+        let Some(stands) = stands.as_ref() else { return Err(wrong()) };
+        let holder = Holder { tenant: who.tenant, session: who.session, user: who.user, scope: "" };
+        self.access_token(holder, stands).await
+    }
+
+    /// Tells the log, and the person, that a refresh token came back. The family is revoked already; if this fails, a reactor
+    /// tells the log.
+    async fn end_reused(&self, reused: TokenSession, origin: &Origin) {
+        let (session, user) = (SessionId::new(reused.session), UserId::new(reused.user));
+        let told = async {
+            let letter = self.reused_letter(&reused).await?;
+            let (decision, revoke) = ending(reused.tenant, session, user, REFRESH_REUSED, ActorId::SYSTEM);
+            let unit = Unit::new(reused.tenant, origin.cause(ActorId::SYSTEM), decision)
+                .with_vault([revoke].into_iter().chain(letter));
+            self.submit(unit).await
+        };
+        match told.await {
+            Ok(Ok(_)) => {
+                tracing::warn!(session = %session, "a refresh token came back: its session was ended")
+            }
+            Ok(Err(refusal)) => {
+                tracing::error!(code = %refusal.code, "the session of a reused token was not ended")
+            }
+            Err(problem) => {
+                tracing::error!(code = problem.code(), "the session of a reused token was not ended")
+            }
+        }
+    }
+
+    async fn reused_letter(&self, reused: &TokenSession) -> Result<Option<VaultChange>, Problem> {
+        let user = UserId::new(reused.user);
+        let Some(email) = self.address_of(reused.tenant, user).await? else { return Ok(None) };
+        let language = self.policy(reused.tenant).await?.language.clone();
+        let letter = Letter {
+            to: email.mailbox().to_owned(),
+            language: event_store::vault::Language::nearest(language.as_str()),
+            mail: Mail::RefreshReused { at: Utc::now() },
+        };
+        let slip = Slip {
+            tenant: reused.tenant,
+            mail: Uuid::now_v7(),
+            user: Some(reused.user),
+            dedupe: format!("{REFRESH_REUSED}:{}", reused.session),
+        };
+        letter.queued(slip, &self.parts().master).map(Some).map_err(|error| Problem::fault(&error))
+    }
+}
+
+/// What ends a session: the command and what goes with it.
+pub fn ending(
+    tenant: TenantId,
+    session: SessionId,
+    user: UserId,
+    because: &'static str,
+    by: ActorId,
+) -> (EndSession, VaultChange) {
+    let decision = EndSession { session_id: session, of: Some(user), because: Word::of(because), by };
+    (decision, VaultChange::RevokeSession { tenant, session: session.uuid(), because })
+}
+
+/// What ends all sessions of a person but one: the command and what goes with it.
+pub fn ending_all(
+    tenant: TenantId,
+    user: UserId,
+    except: Option<SessionId>,
+    because: &'static str,
+    by: ActorId,
+) -> (EndSessions, VaultChange) {
+    let decision = EndSessions { user_id: user, except, because: Word::of(because), by };
+    let except = except.map(SessionId::uuid);
+    (decision, VaultChange::RevokeUser { tenant, user: user.uuid(), except, because })
+}
+
+fn shown(text: &str) -> Option<ShownToken> {
+    let it = Bearer::parse(Kind::Refresh, text).ok()?;
+    Some(ShownToken { tenant: it.tenant, token: it.id, hash: Digest(it.hash()), service: None })
+}

@@ -1,0 +1,188 @@
+//! Proving an address, and choosing another password.
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use service_kit::access::{Admitted as _, Authenticated};
+use service_kit::body::Json;
+use service_kit::email::EmailAddress;
+use service_kit::problem::{Problem, ProblemBody, code};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{BODY_BYTES_MAX, at, in_session};
+use crate::app::App;
+use crate::identity::Origin;
+use crate::passwords::Password;
+
+/// Every command about one's own account, with its description.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(verify_email))
+        .routes(routes!(resend_verification))
+        .routes(routes!(forgot_password))
+        .routes(routes!(reset_password))
+        .routes(routes!(change_password))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// The secret of a link.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkBody {
+    /// What stands behind the `#` of the link.
+    #[schema(example = "qm_...")]
+    token: String,
+}
+
+/// Somebody's address.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressBody {
+    /// The name of the organisation.
+    #[schema(example = "acme")]
+    tenant_slug: String,
+    /// The address.
+    #[schema(value_type = String, format = "email", max_length = 254)]
+    email: EmailAddress,
+}
+
+/// Another password, by a link.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetBody {
+    /// What stands behind the `#` of the link.
+    #[schema(example = "qm_...")]
+    token: String,
+    /// The password from now on.
+    #[schema(value_type = String, format = "password", max_length = 128)]
+    new_password: Password,
+}
+
+/// Another password, by somebody who knows the present one.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    /// The present one.
+    #[schema(value_type = String, format = "password")]
+    current: Password,
+    /// The password from now on.
+    #[schema(value_type = String, format = "password", max_length = 128)]
+    new: Password,
+    /// Whether all other sessions end. They do unless this says no.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    end_others: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Nothing is said, since nothing may be.
+#[derive(Serialize, ToSchema)]
+pub struct Nothing {}
+
+/// Proves an address
+///
+/// The link in the letter does this when it is opened and confirmed. Looking at it consumes nothing. Open to whoever has it.
+#[utoipa::path(
+    post, path = "/v1/auth/verify-email", tag = "auth", operation_id = "verifyEmail", security(()),
+    request_body(content = LinkBody, example = json!({ "token": "qm_..." })),
+    responses(
+        (status = 204, description = "The address is proven."),
+        (status = 404, description = "The link is not good, or not any more.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn verify_email(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<LinkBody>,
+) -> Result<Response, Problem> {
+    let position = app.identity.verify_email(&body.token, &origin).await?;
+    Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
+}
+
+/// Has the link that proves an address sent once more
+///
+/// The answer is the same whether there is such an account. Open to everybody.
+#[utoipa::path(
+    post, path = "/v1/auth/verify-email/resend", tag = "auth", operation_id = "resendVerification", security(()),
+    request_body(content = AddressBody, example = json!({ "tenant_slug": "acme", "email": "ann@example.com" })),
+    responses((status = 202, description = "If there is such an account, and it needs one, a letter is on its way.", body = Nothing))
+)]
+pub async fn resend_verification(
+    State(app): State<App>,
+    Json(body): Json<AddressBody>,
+) -> Result<(StatusCode, Json<Nothing>), Problem> {
+    app.identity.resend_verification(&body.tenant_slug, &body.email).await?;
+    Ok((StatusCode::ACCEPTED, Json(Nothing {})))
+}
+
+/// Has a link sent to choose another password with
+///
+/// The answer is the same whether there is such an account. Open to everybody.
+#[utoipa::path(
+    post, path = "/v1/auth/password/forgot", tag = "auth", operation_id = "forgotPassword", security(()),
+    request_body(content = AddressBody, example = json!({ "tenant_slug": "acme", "email": "ann@example.com" })),
+    responses((status = 202, description = "If there is such an account, a letter is on its way.", body = Nothing))
+)]
+pub async fn forgot_password(
+    State(app): State<App>,
+    Json(body): Json<AddressBody>,
+) -> Result<(StatusCode, Json<Nothing>), Problem> {
+    app.identity.forgot_password(&body.tenant_slug, &body.email).await?;
+    Ok((StatusCode::ACCEPTED, Json(Nothing {})))
+}
+
+/// Chooses another password by a link
+///
+/// All sessions end, and the address counts as proven. Nobody is signed in by it. Open to whoever has the link.
+#[utoipa::path(
+    post, path = "/v1/auth/password/reset", tag = "auth", operation_id = "resetPassword", security(()),
+    request_body(content = ResetBody, example = json!({ "token": "qm_...", "new_password": "jade-umpire-quartz-lagoon" })),
+    responses(
+        (status = 204, description = "The password is another one."),
+        (status = 404, description = "The link is not good, or not any more.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn reset_password(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<ResetBody>,
+) -> Result<StatusCode, Problem> {
+    app.identity.reset_password(&body.token, body.new_password, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Chooses another password
+///
+/// By somebody who knows the present one. Their other sessions end, unless they say no. Permission: none but to be signed in.
+#[utoipa::path(
+    post, path = "/v1/auth/password/change", tag = "auth", operation_id = "changePassword",
+    request_body(content = ChangeBody, example = json!({
+        "current": "jade-umpire-quartz-lagoon", "new": "violet-anchor-marble-tundra"
+    })),
+    responses(
+        (status = 204, description = "The password is another one."),
+        (status = 401, description = "The present password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It was changed meanwhile.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change_password(
+    State(app): State<App>,
+    by: Authenticated,
+    Json(body): Json<ChangeBody>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
+    let (passwords, origin) = ((body.current, body.new), Origin::of(caller));
+    let gated = |command| by.gated(command);
+    let position = app.identity.change_password(who, passwords, body.end_others, gated, &origin).await?;
+    Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
+}

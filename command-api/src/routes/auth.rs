@@ -1,0 +1,453 @@
+//! Registering, signing in, and the sessions of oneself.
+
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use domain::ids::{SessionId, UserId};
+use domain::metadata::Label;
+use domain::words::Language;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use service_kit::access::{Allowed, Authenticated, Caller, permissions};
+use service_kit::body::{Json, Path, Query};
+use service_kit::email::EmailAddress;
+use service_kit::problem::{Problem, ProblemBody, code};
+use service_kit::token::Issued;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::answer::{POSITION, Together};
+use crate::app::App;
+use crate::identity::Origin;
+use crate::identity::device::KNOWN_FOR;
+use crate::identity::sessions::{InSession, ending, ending_all};
+use crate::identity::sign_in::SignIn;
+use crate::identity::sign_up::{SignUp, SignedUp};
+use crate::passwords::Password;
+
+/// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
+pub(super) const BODY_BYTES_MAX: usize = 8 * 1024;
+/// What a browser keeps of a device that is known. It is sent to us alone and no script can read it.
+const DEVICE_COOKIE: &str = "__Host-quipu-device";
+
+/// Every command about oneself, with its description.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(log_in))
+        .routes(routes!(refresh))
+        .routes(routes!(log_out))
+        .routes(routes!(end_session))
+        .routes(routes!(end_sessions))
+        .routes(routes!(step_up))
+        .routes(routes!(unlock))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Somebody wants to register.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterBody {
+    /// The name of the organisation, as its address has it.
+    #[schema(example = "acme")]
+    tenant_slug: String,
+    /// Where they are written to.
+    #[schema(value_type = String, format = "email", max_length = 254)]
+    email: EmailAddress,
+    /// What will prove that it is them.
+    #[schema(value_type = String, format = "password", max_length = 128)]
+    password: Password,
+    /// What they are called by friends.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    given_name: Option<Label>,
+    /// What they are called by the family.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    family_name: Option<Label>,
+    /// The language in which they are written to, as a tag (RFC 5646).
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "de-AT")]
+    language: Option<Language>,
+}
+
+/// A person who has just registered.
+#[derive(Serialize, ToSchema)]
+pub struct Registered {
+    /// The person.
+    id: Uuid,
+    /// Whether the address is proven. It is when the link that was mailed was followed.
+    email_verified: bool,
+    /// Up to here the log holds what this answer says.
+    #[schema(example = "1-4711")]
+    position: String,
+}
+
+/// Something was asked for. Whoever has the address learns by mail how to go on.
+#[derive(Serialize, ToSchema)]
+pub struct Asked {}
+
+/// Somebody wants to sign in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginBody {
+    /// The name of the organisation.
+    #[schema(example = "acme")]
+    tenant_slug: String,
+    /// Who they say they are.
+    #[schema(value_type = String, format = "email", max_length = 254)]
+    email: EmailAddress,
+    /// What proves it.
+    #[schema(value_type = String, format = "password")]
+    password: Password,
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshBody {
+    /// As it was given out.
+    refresh_token: String,
+}
+
+/// A refresh token whose session ends; if there is none, that of the access token does.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutBody {
+    /// As it was given out.
+    #[serde(default)]
+    refresh_token: Option<String>,
+}
+
+/// Another proof of oneself.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepUpBody {
+    /// The password.
+    #[schema(value_type = String, format = "password")]
+    password: Password,
+}
+
+/// What a client goes on with (RFC 6749 section 5.1).
+#[derive(Serialize, ToSchema)]
+pub struct TokenAnswer {
+    /// Says who acts.
+    access_token: String,
+    /// Gets the next two tokens, once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// How the access token is shown.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds for which the access token is good.
+    #[schema(example = 3600)]
+    expires_in: i64,
+}
+
+/// Which sessions stay.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EndParams {
+    /// `current` for the one of the request; all end if it is left out.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    keep: Option<Keep>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Keep {
+    Current,
+}
+
+/// Sessions ended.
+#[derive(Serialize, ToSchema)]
+pub struct Ended {
+    /// How many of them could still have been refreshed.
+    #[schema(example = 2)]
+    ended: usize,
+}
+
+impl TokenAnswer {
+    pub(super) fn new(access: Issued, refresh: Option<&SecretString>) -> Self {
+        Self {
+            expires_in: seconds_left(access.expires_at),
+            access_token: access.token,
+            refresh_token: refresh.map(|it| it.expose_secret().to_owned()),
+            token_type: "Bearer",
+        }
+    }
+}
+
+fn seconds_left(until: DateTime<Utc>) -> i64 {
+    (until - Utc::now()).num_seconds().max(0)
+}
+
+/// Registers
+///
+/// The person becomes a member with the role `user`; the link that proves the address is mailed. Open to everybody, where the
+/// organisation takes people by themselves.
+#[utoipa::path(
+    post, path = "/v1/auth/register", tag = "auth", operation_id = "register", security(()),
+    request_body(content = RegisterBody, example = json!({
+        "tenant_slug": "acme", "email": "ann@example.com", "password": "jade-umpire-quartz-lagoon",
+        "given_name": "Ann", "family_name": "Smith"
+    })),
+    responses(
+        (status = 201, description = "The person is registered.", body = Registered),
+        (status = 202, description = "The organisation tells nobody who belongs to it: the rest comes by mail.", body = Asked),
+        (status = 403, description = "The organisation takes people by invitation only.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The address belongs to somebody already.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn register(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<RegisterBody>,
+) -> Result<Response, Problem> {
+    let asked = SignUp {
+        tenant_slug: body.tenant_slug,
+        email: body.email,
+        password: body.password,
+        given_name: body.given_name,
+        family_name: body.family_name,
+        language: body.language,
+    };
+    Ok(match app.identity.sign_up(asked, &origin).await? {
+        SignedUp::Registered { user, position } => {
+            let position = position.to_string();
+            let answer = Registered { id: user.uuid(), email_verified: false, position: position.clone() };
+            at((StatusCode::CREATED, Json(answer)).into_response(), &position)
+        }
+        SignedUp::Asked => (StatusCode::ACCEPTED, Json(Asked {})).into_response(),
+    })
+}
+
+/// Signs in
+///
+/// Who is not there, who was deactivated and who types a wrong password are told the same. After some wrong guesses nothing is
+/// looked at for a while, whoever guesses. Open to everybody.
+#[utoipa::path(
+    post, path = "/v1/auth/login", tag = "auth", operation_id = "logIn", security(()),
+    request_body(content = LoginBody, example = json!({
+        "tenant_slug": "acme", "email": "ann@example.com", "password": "jade-umpire-quartz-lagoon"
+    })),
+    responses(
+        (status = 200, description = "The person is signed in.", body = TokenAnswer),
+        (status = 401, description = "They do not belong together.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The address is not proven yet, or the organisation may not work.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn log_in(
+    State(app): State<App>,
+    origin: Origin,
+    headers: HeaderMap,
+    Json(body): Json<LoginBody>,
+) -> Result<Response, Problem> {
+    let asked = SignIn {
+        tenant_slug: body.tenant_slug,
+        email: body.email,
+        password: body.password,
+        device: device_of(&headers),
+    };
+    let done = app.identity.sign_in(asked, &origin).await?;
+    let answer = TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh));
+    let mut response = at(Json(answer).into_response(), &done.position.to_string());
+    let cookie = format!(
+        "{DEVICE_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
+        done.device,
+        KNOWN_FOR.num_seconds()
+    );
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Gets the next two tokens
+///
+/// A refresh token is good once. If one comes back that was used, somebody has a copy: its session ends. Open to everybody who
+/// has one.
+#[utoipa::path(
+    post, path = "/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", security(()),
+    request_body(content = RefreshBody, example = json!({ "refresh_token": "qr_..." })),
+    responses(
+        (status = 200, description = "The session goes on.", body = TokenAnswer),
+        (status = 401, description = "The token is not good.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn refresh(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<RefreshBody>,
+) -> Result<Json<TokenAnswer>, Problem> {
+    let tokens = app.identity.refresh(&body.refresh_token, &origin).await?;
+    Ok(Json(TokenAnswer::new(tokens.access, Some(&tokens.refresh))))
+}
+
+/// Signs out
+///
+/// Ends the session of the refresh token, or without one that of the access token; it is no error if there is none. Open to everybody.
+#[utoipa::path(
+    post, path = "/v1/auth/logout", tag = "auth", operation_id = "logOut", security((), ("bearer" = [])),
+    request_body(content = Option<LogoutBody>, example = json!({ "refresh_token": "qr_..." })),
+    responses((status = 204, description = "Whatever was named is no session any more."))
+)]
+pub async fn log_out(
+    State(app): State<App>,
+    origin: Origin,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let (mut parts, body) = request.into_parts();
+    // A token that is no longer good names nothing to end.
+    let caller = Authenticated::from_request_parts(&mut parts, &app).await.ok();
+    let request = Request::from_parts(parts, body);
+    let bytes = service_kit::body::read(request).await?;
+    let named: LogoutBody = if bytes.is_empty() {
+        LogoutBody::default()
+    } else {
+        service_kit::body::parse(&bytes, service_kit::body::ParseCodes(&[]))?
+    };
+    let caller = caller.and_then(|it| in_session(it.caller()));
+    app.identity.sign_out(caller, named.refresh_token.as_deref(), &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a session of one's own
+///
+/// Its tokens are good no more, everywhere within a second. Permission: none but to be signed in.
+#[utoipa::path(
+    delete, path = "/v1/auth/sessions/{id}", tag = "auth", operation_id = "endSession",
+    params(("id" = Uuid, Path, description = "The session")),
+    responses(
+        (status = 204, description = "It has ended."),
+        (status = 404, description = "There is no such session of one's own.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn end_session(
+    State(app): State<App>,
+    by: Authenticated,
+    Path(session): Path<SessionId>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let user = UserId::new(caller.actor.uuid());
+    let (command, revoke) = ending(caller.tenant, session, user, "asked", caller.actor);
+    let together = Together { commands: [Box::new(command)], vault: vec![revoke] };
+    Ok(without_body(app.run_together(&by, None, "", together).await?))
+}
+
+/// Ends the sessions of oneself
+///
+/// All of them, or all but the one of the request. Permission: none but to be signed in.
+#[utoipa::path(
+    delete, path = "/v1/auth/sessions", tag = "auth", operation_id = "endSessions",
+    params(EndParams),
+    responses((status = 200, description = "They have ended.", body = Ended))
+)]
+pub async fn end_sessions(
+    State(app): State<App>,
+    by: Authenticated,
+    Query(params): Query<EndParams>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let (user, except) =
+        (UserId::new(caller.actor.uuid()), params.keep.and(caller.session).map(SessionId::new));
+    let live = app.identity.live_sessions(caller.tenant, user).await?;
+    let ended = live.into_iter().filter(|it| Some(*it) != except).count();
+    let (command, revoke) = ending_all(caller.tenant, user, except, "asked", caller.actor);
+    let together = Together { commands: [Box::new(command)], vault: vec![revoke] };
+    let response = app.run_together(&by, None, "", together).await?;
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let position = response.headers().get(POSITION).cloned();
+    let mut answer = Json(Ended { ended }).into_response();
+    answer.headers_mut().extend(position.map(|it| (POSITION, it)));
+    Ok(answer)
+}
+
+/// Proves oneself anew
+///
+/// The session stays the same; what asks for a fresh proof is open for ten minutes. Permission: none but to be signed in.
+#[utoipa::path(
+    post, path = "/v1/auth/step-up", tag = "auth", operation_id = "stepUp",
+    request_body(content = StepUpBody, example = json!({ "password": "jade-umpire-quartz-lagoon" })),
+    responses(
+        (status = 200, description = "A new access token of the same session.", body = TokenAnswer),
+        (status = 401, description = "The password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn step_up(
+    State(app): State<App>,
+    by: Authenticated,
+    Json(body): Json<StepUpBody>,
+) -> Result<Json<TokenAnswer>, Problem> {
+    let caller = by.caller();
+    let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
+    let access = app.identity.step_up(who, body.password, &Origin::of(caller)).await?;
+    Ok(Json(TokenAnswer::new(access, None)))
+}
+
+/// Lets a person try again
+///
+/// Ends the lock on their guesses before its time, and counts anew. Permission: `identity.unlock-user`.
+#[utoipa::path(
+    post, path = "/v1/users/{id}/unlock", tag = "users", operation_id = "unlockUser",
+    params(("id" = Uuid, Path, description = "The person")),
+    responses(
+        (status = 204, description = "They may try."),
+        (status = 404, description = "There is no such person.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn unlock(
+    State(app): State<App>,
+    by: Allowed<permissions::UnlockUser>,
+    Path(user): Path<UserId>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let (command, clear) = app.identity.unlocking(caller.tenant, user, caller.actor).await?;
+    let together = Together { commands: [Box::new(command)], vault: vec![clear] };
+    Ok(without_body(app.run_together(&by, None, "", together).await?))
+}
+
+/// The session of a caller who is a person.
+pub(super) fn in_session(caller: &Caller) -> Option<InSession> {
+    let session = SessionId::new(caller.session?);
+    Some(InSession { tenant: caller.tenant, session, user: UserId::new(caller.actor.uuid()) })
+}
+
+/// What a device kept of an earlier sign-in.
+fn device_of(headers: &HeaderMap) -> Option<String> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
+    let mut named =
+        pairs.filter_map(|it| it.trim().split_once('=')).filter(|(name, _)| *name == DEVICE_COOKIE);
+    named.next().map(|(_, value)| value.to_owned())
+}
+
+/// The same answer without a body, if it is about something that was done.
+fn without_body(response: Response) -> Response {
+    if !response.status().is_success() {
+        return response;
+    }
+    let position = response.headers().get(POSITION).cloned();
+    let mut bare = StatusCode::NO_CONTENT.into_response();
+    bare.headers_mut().extend(position.map(|it| (POSITION, it)));
+    bare
+}
+
+/// Says up to where the log holds what an answer says.
+pub(super) fn at(mut response: Response, position: &str) -> Response {
+    if let Ok(position) = HeaderValue::try_from(position) {
+        response.headers_mut().insert(POSITION, position);
+    }
+    response
+}

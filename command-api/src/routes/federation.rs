@@ -1,0 +1,390 @@
+//! Signing in with others: the way there and back, and one's own links.
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, COOKIE, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use domain::Refusal;
+use domain::federation::{FederationError, IdentityHash, ProviderSettings, UnlinkIdentity};
+use domain::ids::{LinkId, ProviderId, SessionId, UserId};
+use event_store::vault::{LinkRow, VaultChange};
+use serde::{Deserialize, Serialize};
+use service_kit::access::Authenticated;
+use service_kit::body::{Json, Path, Query};
+use service_kit::problem::{Problem, ProblemBody, code};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::auth::TokenAnswer;
+use crate::answer::{Accepted, POSITION, Together};
+use crate::app::App;
+use crate::identity::Origin;
+use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, Sent};
+use crate::identity::sessions::InSession;
+
+/// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
+const BODY_BYTES_MAX: usize = 8 * 1024;
+/// What a browser keeps while somebody is at a provider. It is sent to us alone and no script can read it; `Lax`, since it
+/// must come along when the provider sends them back.
+const BROWSER_COOKIE: &str = "__Host-quipu-provider";
+
+/// Everything about signing in with others, with its description.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(begin))
+        .routes(routes!(callback))
+        .routes(routes!(hand_over))
+        .routes(routes!(links, begin_link))
+        .routes(routes!(unlink))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// A provider, as somebody sees it who wants to sign in.
+#[derive(Serialize, ToSchema)]
+pub struct ProviderChoice {
+    /// Its name in addresses.
+    #[schema(example = "github")]
+    name: String,
+    /// Its name for people.
+    #[schema(example = "GitHub")]
+    title: String,
+    /// How it is talked to.
+    #[schema(example = "github")]
+    kind: String,
+}
+
+/// The providers of an organisation.
+#[derive(Serialize, ToSchema)]
+pub struct ProviderChoices {
+    /// By name.
+    providers: Vec<ProviderChoice>,
+}
+
+/// In which organisation.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OrganisationParams {
+    /// The name of the organisation, as its address has it.
+    #[param(example = "acme")]
+    tenant_slug: String,
+}
+
+/// How a sign-in begins.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BeginParams {
+    /// The name of the organisation, as its address has it.
+    #[param(example = "acme")]
+    tenant_slug: String,
+    /// Where to go at the end: one of the provider's return addresses, letter by letter. `code` or `error` is added to it.
+    #[param(example = "https://app.example.com/signed-in")]
+    redirect_uri: String,
+    /// SHA-256, in base64url, of a random text of 43 to 128 characters that the client keeps (RFC 7636, S256).
+    #[param(example = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")]
+    code_challenge: String,
+}
+
+/// How a link begins.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeginLinkBody {
+    /// The provider's name in addresses.
+    #[schema(example = "github")]
+    provider: String,
+    /// Where to go at the end: one of the provider's return addresses, letter by letter.
+    #[schema(example = "https://app.example.com/settings")]
+    redirect_uri: String,
+    /// SHA-256, in base64url, of a random text that the client keeps (RFC 7636, S256).
+    #[schema(example = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")]
+    code_challenge: String,
+}
+
+/// Where to send the browser.
+#[derive(Serialize, ToSchema)]
+pub struct Begun {
+    /// The provider, with everything that it must be asked.
+    authorization_url: String,
+}
+
+/// The last step of a sign-in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOverBody {
+    /// The code that came with the return address.
+    #[schema(example = "qh_...")]
+    code: String,
+    /// The text that the challenge was made of.
+    #[schema(min_length = 43, max_length = 128)]
+    verifier: String,
+}
+
+/// A link of one's own.
+#[derive(Serialize, ToSchema)]
+pub struct LinkItem {
+    /// Which.
+    id: Uuid,
+    /// Who vouches.
+    provider_id: Uuid,
+    /// Its name in addresses, if people still sign in with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    /// Its name for people, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Since when.
+    linked_at: DateTime<Utc>,
+}
+
+/// One's own links.
+#[derive(Serialize, ToSchema)]
+pub struct LinkItems {
+    /// One a provider at most.
+    links: Vec<LinkItem>,
+}
+
+/// Lists with whom one can sign in
+///
+/// The providers of an organisation, by name. Open to everybody.
+#[utoipa::path(
+    get, path = "/v1/auth/providers", tag = "providers", operation_id = "listProviderChoices", security(()),
+    params(OrganisationParams),
+    responses(
+        (status = 200, description = "They are these.", body = ProviderChoices),
+        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(
+    State(app): State<App>,
+    Query(params): Query<OrganisationParams>,
+) -> Result<Json<ProviderChoices>, Problem> {
+    let tenant = app.identity.organisation(&params.tenant_slug).await?;
+    let choice = |(_, it): (ProviderId, ProviderSettings)| ProviderChoice {
+        name: it.name.to_string(),
+        title: it.title.to_string(),
+        kind: it.kind.to_string(),
+    };
+    let providers = app.identity.providers(tenant).await?.into_iter().map(choice).collect();
+    Ok(Json(ProviderChoices { providers }))
+}
+
+/// Begins a sign-in with a provider
+///
+/// Sends the browser there. At the end it is at the return address, with `code` or with `error`. Open to everybody.
+#[utoipa::path(
+    get, path = "/v1/auth/{provider}", tag = "providers", operation_id = "beginProviderSignIn", security(()),
+    params(("provider" = String, Path, description = "The provider's name"), BeginParams),
+    responses(
+        (status = 303, description = "The browser goes to the provider."),
+        (status = 400, description = "The return address or the challenge is not one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such organisation or provider.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The provider does not answer as it should.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn begin(
+    State(app): State<App>,
+    Path(provider): Path<String>,
+    Query(params): Query<BeginParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let challenge = challenge(&params.code_challenge)?;
+    let asked = BeginFederated {
+        tenant: app.identity.organisation(&params.tenant_slug).await?,
+        provider,
+        return_uri: params.redirect_uri,
+        challenge,
+        browser: browser_of(&headers),
+        signed_in: None,
+    };
+    let sent = app.identity.begin_federated(&app.providers, asked).await?;
+    Ok(remembered(&sent, gone_to(sent.url.as_str())))
+}
+
+/// Takes somebody back from a provider
+///
+/// The provider sends the browser here; nobody else calls it. Open to everybody.
+#[utoipa::path(
+    get, path = "/v1/auth/{provider}/callback", tag = "providers", operation_id = "endProviderSignIn", security(()),
+    params(
+        ("provider" = String, Path, description = "The provider's identifier"),
+        ("state" = Option<String>, Query, description = "What the browser was sent with"),
+        ("code" = Option<String>, Query, description = "What the provider gives"),
+        ("error" = Option<String>, Query, description = "What the provider gives instead"),
+        ("iss" = Option<String>, Query, description = "Who the provider says that it is (RFC 9207)"),
+    ),
+    responses(
+        (status = 303, description = "The browser goes to the return address, with `code`, or with the code of a problem as `error`."),
+        (status = 401, description = "This is no sign-in that was begun in this browser.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn callback(
+    State(app): State<App>,
+    origin: Origin,
+    Path(provider): Path<ProviderId>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (query, browser) = (uri.query().unwrap_or_default(), browser_of(&headers));
+    let url = app.identity.came_back(&app.providers, provider, query, browser.as_deref(), &origin).await?;
+    Ok(gone_to(url.as_str()))
+}
+
+/// Ends a sign-in with a provider
+///
+/// Exchanges the code of the return address for tokens, once and within a minute, for whoever has the text that the challenge
+/// was made of. Open to everybody.
+#[utoipa::path(
+    post, path = "/v1/auth/handover", tag = "providers", operation_id = "handOver", security(()),
+    request_body(content = HandOverBody, example = json!({
+        "code": "qh_...", "verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    })),
+    responses(
+        (status = 200, description = "The person is signed in.", body = TokenAnswer),
+        (status = 401, description = "The code is not good, or the link stands no more.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The address is not proven yet, or the organisation may not work.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn hand_over(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<HandOverBody>,
+) -> Result<Response, Problem> {
+    let done = app.identity.hand_over(&body.code, &body.verifier, &origin).await?;
+    let mut response = Json(TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(position) = HeaderValue::try_from(done.position.to_string()) {
+        headers.insert(POSITION, position);
+    }
+    Ok(response)
+}
+
+/// Lists one's own links
+///
+/// With whom one can sign in as oneself. Permission: none but to be signed in.
+#[utoipa::path(
+    get, path = "/v1/auth/links/external", tag = "providers", operation_id = "listLinks",
+    responses((status = 200, description = "They are these.", body = LinkItems))
+)]
+pub async fn links(State(app): State<App>, by: Authenticated) -> Result<Json<LinkItems>, Problem> {
+    let caller = by.caller();
+    let links = app.identity.links(caller.tenant, UserId::new(caller.actor.uuid())).await?;
+    let item = |(row, settings): (LinkRow, Option<ProviderSettings>)| LinkItem {
+        id: row.link.uuid(),
+        provider_id: row.provider.uuid(),
+        provider: settings.as_ref().map(|it| it.name.to_string()),
+        title: settings.map(|it| it.title.to_string()),
+        linked_at: row.since,
+    };
+    Ok(Json(LinkItems { links: links.into_iter().map(item).collect() }))
+}
+
+/// Begins a link
+///
+/// Says where to send the browser, so that one can sign in with that provider too from then on. Permission: none but to be
+/// signed in.
+#[utoipa::path(
+    post, path = "/v1/auth/links/external", tag = "providers", operation_id = "beginLink",
+    request_body(content = BeginLinkBody),
+    responses(
+        (status = 200, description = "The browser can go there.", body = Begun),
+        (status = 400, description = "The return address or the challenge is not one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such provider.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The provider does not answer as it should.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn begin_link(
+    State(app): State<App>,
+    by: Authenticated,
+    headers: HeaderMap,
+    Json(body): Json<BeginLinkBody>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    // A program has no browser and no identity elsewhere.
+    let session =
+        caller.session.ok_or_else(|| Problem::from(Refusal::from(FederationError::LinkNeedsSignIn)))?;
+    let who = InSession {
+        tenant: caller.tenant,
+        session: SessionId::new(session),
+        user: UserId::new(caller.actor.uuid()),
+    };
+    let asked = BeginFederated {
+        tenant: caller.tenant,
+        provider: body.provider,
+        return_uri: body.redirect_uri,
+        challenge: challenge(&body.code_challenge)?,
+        browser: browser_of(&headers),
+        signed_in: Some(who),
+    };
+    let sent = app.identity.begin_federated(&app.providers, asked).await?;
+    let answer = Json(Begun { authorization_url: sent.url.to_string() }).into_response();
+    Ok(remembered(&sent, answer))
+}
+
+/// Gives a link up
+///
+/// One cannot sign in with it any more; sessions that began with it go on. Permission: none but to be signed in.
+#[utoipa::path(
+    delete, path = "/v1/auth/links/external/{id}", tag = "providers", operation_id = "unlink",
+    params(("id" = Uuid, Path, description = "The link")),
+    responses(
+        (status = 200, description = "It is given up.", body = Accepted),
+        (status = 404, description = "There is no such link of one's own.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn unlink(
+    State(app): State<App>,
+    by: Authenticated,
+    Path(link): Path<LinkId>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let (tenant, user) = (caller.tenant, UserId::new(caller.actor.uuid()));
+    let links = app.identity.links(tenant, user).await?;
+    // Of a link that is not one's own nothing is kept here, and the command finds none either.
+    let identity = links.iter().find(|(row, _)| row.link == link).map_or([0; 32], |(row, _)| row.identity.0);
+    let command = UnlinkIdentity { link_id: link, of: user, identity: IdentityHash::new(identity) };
+    let vault = vec![VaultChange::DropIdentity { tenant, link }];
+    app.run_together(&by, None, "", Together { commands: [Box::new(command)], vault }).await
+}
+
+fn challenge(text: &str) -> Result<Challenge, Problem> {
+    Challenge::parse(text)
+        .ok_or_else(|| Problem::new(&code::INVALID_PARAMETER, "code_challenge is not SHA-256 in base64url"))
+}
+
+/// What the browser kept of an earlier sign-in.
+fn browser_of(headers: &HeaderMap) -> Option<String> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
+    let mut named =
+        pairs.filter_map(|it| it.trim().split_once('=')).filter(|(name, _)| *name == BROWSER_COOKIE);
+    named.next().map(|(_, value)| value.to_owned())
+}
+
+/// The browser goes elsewhere. What is in the address is for that place alone, so it is neither kept nor told on.
+fn gone_to(url: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(url) = HeaderValue::try_from(url) {
+        headers.insert(LOCATION, url);
+    }
+    response
+}
+
+fn remembered(sent: &Sent, mut response: Response) -> Response {
+    let cookie = format!(
+        "{BROWSER_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
+        sent.browser,
+        AT_PROVIDER.as_secs()
+    );
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
