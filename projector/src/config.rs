@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use projector::StreamOptions;
 use secrecy::SecretString;
-use service_kit::config::{DatabaseConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, TelemetryConfig};
+use service_kit::config::{
+    DatabaseConfig, HttpConfig, KeyConfig, LogConfig, MailConfig, NatsConfig, TelemetryConfig,
+};
 
 /// Fewer connections than this make followers wait for each other.
 pub(crate) const POOL_MIN: u32 = 16;
@@ -36,6 +38,9 @@ pub(crate) struct Config {
     /// The keys; reactors need the master key.
     #[command(flatten)]
     pub(crate) keys: KeyConfig,
+    /// Where letters go; the reactors send them.
+    #[command(flatten)]
+    pub(crate) mail: MailConfig,
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogConfig,

@@ -13,6 +13,8 @@
 mod backoff;
 mod feed;
 pub mod follower;
+mod heartbeat;
+pub mod mail;
 mod metrics;
 mod observe;
 mod options;
@@ -23,6 +25,7 @@ pub mod registry;
 pub mod replay;
 mod run;
 mod shared;
+pub mod signing_keys;
 pub mod status;
 mod supervise;
 pub mod wake;
@@ -69,7 +72,7 @@ impl Projector {
             });
         }
         if let Some(reactor) = reactor {
-            for follower in reactors::start(&shared, reactor, &metrics) {
+            for follower in reactors::start(&mut tasks, &shared, reactor, &metrics) {
                 names.push(follower.name());
                 observed.push((follower.name(), follower.version()));
                 supervise::spawn(&mut tasks, &shared, follower.name(), move |shared| {
@@ -84,6 +87,7 @@ impl Projector {
             });
         }
         supervise::spawn(&mut tasks, &shared, "partitions", make_partitions);
+        supervise::spawn(&mut tasks, &shared, "heartbeat", heartbeat::run);
         supervise::spawn(&mut tasks, &shared, "observer", move |shared| {
             observe::run(shared, observed.clone())
         });

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use axum::routing::get;
 use axum::{Json, Router};
 use event_store::MasterKey;
+use projector::mail::MailOptions;
 use projector::{Projector, ProjectorOptions, ReactorOptions};
 use serde::Serialize;
 use service_kit::database::{self, Purpose};
@@ -53,9 +54,13 @@ async fn run() -> anyhow::Result<()> {
             database: database::connect_options(&reactor, Purpose::Reactor)
                 .context("REACTOR_DATABASE_URL")?,
             master: Arc::new(MasterKey::new(&config.keys.master_key()?)?),
+            mail: mail(&config)?,
+            signing_keys: true,
         }),
         None => {
-            tracing::warn!("REACTOR_DATABASE_URL is not set: holds do not expire by themselves");
+            tracing::warn!(
+                "REACTOR_DATABASE_URL is not set: holds do not expire by themselves, and no letter is sent"
+            );
             None
         }
     };
@@ -81,6 +86,14 @@ async fn run() -> anyhow::Result<()> {
     let served = server.run().await;
     projector.stopped().await;
     Ok(served?)
+}
+
+fn mail(config: &Config) -> anyhow::Result<Option<MailOptions>> {
+    let mail = MailOptions::of(&config.mail)?;
+    if mail.is_none() {
+        tracing::warn!("QUIPU_SMTP_URL is not set: letters wait in the outbox, `quipu mail list` shows them");
+    }
+    Ok(mail)
 }
 
 async fn check_database(config: &Config) -> anyhow::Result<()> {

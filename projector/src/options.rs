@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::feed::Decode;
 use crate::follower::Follower;
+use crate::mail::MailOptions;
 use crate::registry;
 
 /// Everything that a projector is told.
@@ -76,8 +77,20 @@ impl fmt::Debug for ProjectorOptions {
 pub struct ReactorOptions {
     /// The log, as the role `quipu_reactor`.
     pub database: PgConnectOptions,
-    /// Wraps subject keys and fingerprints requests.
+    /// Wraps subject keys, fingerprints requests and opens letters.
     pub master: Arc<MasterKey>,
+    /// Where letters go. Without it they wait in the outbox.
+    pub mail: Option<MailOptions>,
+    /// Whether signing keys are made and rotated here.
+    pub signing_keys: bool,
+}
+
+impl ReactorOptions {
+    /// Reactors that send no letters and leave the signing keys alone.
+    #[must_use]
+    pub fn new(database: PgConnectOptions, master: Arc<MasterKey>) -> Self {
+        Self { database, master, mail: None, signing_keys: false }
+    }
 }
 
 /// The stream on NATS. Changing these changes an existing stream at the next start.

@@ -6,9 +6,14 @@ use read_models::account_entries::AccountEntries;
 use read_models::accounts::Accounts;
 use read_models::audit_trail::AuditTrail;
 use read_models::event_index::EventIndex;
+use read_models::members::Members;
+use read_models::organizations::Organizations;
+use read_models::roles::Roles;
+use read_models::sessions::Sessions;
 use read_models::tenants::Tenants;
 use read_models::transfers::Transfers;
 use read_models::trial_balance::TrialBalance;
+use read_models::users::Users;
 
 use crate::follower::{Follower, read_model};
 
@@ -23,5 +28,10 @@ pub fn read_models() -> Vec<Arc<dyn Follower>> {
         read_model::<EventIndex>(),
         read_model::<AuditTrail>(),
         read_model::<Tenants>(),
+        read_model::<Users>(),
+        read_model::<Sessions>(),
+        read_model::<Members>(),
+        read_model::<Roles>(),
+        read_model::<Organizations>(),
     ]
 }

@@ -1,13 +1,10 @@
 //! Events as people see them: the envelope whole, the payload as it is stored, and where the request came from, which
 //! is sealed in the log and opened here only.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use domain::ids::TenantId;
 use event_schemas::envelope::{LogPosition, Meta, Origin};
-use event_store::keyring::{ORIGIN_PATH, Place, SubjectKey, sealed_in};
-use event_store::{MasterKey, Recorded, log};
+use event_store::keyring::{ORIGIN_PATH, Place, sealed_in};
+use event_store::{Recorded, log};
 use read_models::TenantTx;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::privacy::{self, Keys};
 
 /// An event of the log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,7 +86,8 @@ pub(crate) async fn shown(
     events: Vec<Recorded>,
 ) -> Result<Vec<EventRow>, Problem> {
     let metas: Vec<Option<Meta>> = events.iter().map(|it| it.meta().ok()).collect();
-    let keys = subject_keys(&app.master, tx, metas.iter().flatten()).await?;
+    let subjects = metas.iter().flatten().filter_map(subject_of);
+    let keys = privacy::keys_of(&app.master, tx, subjects).await?;
     let mut rows = Vec::with_capacity(events.len());
     for (event, meta) in events.into_iter().zip(metas) {
         let meta = meta.map(|it| opened(it, &event, &keys));
@@ -115,44 +114,8 @@ fn subject_of(meta: &Meta) -> Option<Uuid> {
     meta.origin.as_ref().and_then(sealed_in).map(|it| it.subject)
 }
 
-/// The keys of the persons who acted. They are read for each answer anew, so an erased person is erased at once.
-async fn subject_keys(
-    master: &MasterKey,
-    tx: &mut TenantTx,
-    metas: impl Iterator<Item = &Meta>,
-) -> sqlx::Result<HashMap<Uuid, SubjectKey>> {
-    let subjects: Vec<Uuid> = metas.filter_map(subject_of).collect();
-    if subjects.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let tenant = tx.tenant();
-    let rows = sqlx::query!(
-        "select subject_id, wrapped from keys.subject_keys where tenant_id = $1 and subject_id = any($2)",
-        tenant.uuid(),
-        &subjects
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows.into_iter().filter_map(|row| unwrapped(master, tenant, row.subject_id, &row.wrapped)).collect())
-}
-
-fn unwrapped(
-    master: &MasterKey,
-    tenant: TenantId,
-    subject: Uuid,
-    wrapped: &[u8],
-) -> Option<(Uuid, SubjectKey)> {
-    match master.unwrap(tenant, subject, wrapped) {
-        Ok(key) => Some((subject, key)),
-        Err(error) => {
-            tracing::warn!(%subject, %error, "a subject's key cannot be unwrapped");
-            None
-        }
-    }
-}
-
 /// The meta with its origin in the clear, or with `null` in its place.
-fn opened(mut meta: Meta, event: &Recorded, keys: &HashMap<Uuid, SubjectKey>) -> Meta {
+fn opened(mut meta: Meta, event: &Recorded, keys: &Keys) -> Meta {
     let place =
         Place { tenant: event.tenant, stream: event.stream, event_id: event.event_id, path: ORIGIN_PATH };
     meta.origin = meta.origin.take().map(|value| {

@@ -10,10 +10,13 @@ mod difference;
 mod events;
 mod export;
 mod journal;
+mod keys;
 mod live;
+mod privacy;
 mod reading;
 mod routes;
 mod service;
+mod standing;
 mod time_travel;
 mod wait;
 

@@ -8,11 +8,15 @@ mod entries;
 mod events;
 mod journal;
 mod live;
+mod me;
+mod members;
+mod organizations;
 mod projections;
 mod statement;
 mod streams;
 mod transfers;
 mod trial_balance;
+mod users;
 
 use std::sync::Arc;
 
@@ -23,7 +27,6 @@ use service_kit::body::ParseCodes;
 use service_kit::health::Health;
 use service_kit::openapi::{self, Way};
 use service_kit::problem::{PROBLEM_JSON, ProblemBody};
-use service_kit::token::Verifier;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -31,7 +34,7 @@ use utoipa::openapi::{ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr,
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::app::{App, Doors};
 
 /// What can be asked of what a list shows first.
 const WAYS: &[Way] = &[
@@ -39,6 +42,15 @@ const WAYS: &[Way] = &[
     way("listAccounts", "getBalance", "account_id", "$response.body#/items/0/account_id"),
     way("listAccounts", "listEntries", "account_id", "$response.body#/items/0/account_id"),
     way("listAccounts", "getStatement", "account_id", "$response.body#/items/0/account_id"),
+    way("listUsers", "getUser", "user_id", "$response.body#/items/0/user_id"),
+    way("listUsers", "listSessions", "user_id", "$response.body#/items/0/user_id"),
+    way("listMembers", "getMember", "user_id", "$response.body#/items/0/user_id"),
+    way(
+        "listOrganizations",
+        "getPlatformOrganization",
+        "organization_id",
+        "$response.body#/items/0/organization_id",
+    ),
     way("listTransfers", "getTransfer", "transfer_id", "$response.body#/items/0/transfer_id"),
     way("listEvents", "getEvent", "position", "$response.body#/items/0/position"),
     way("listEvents", "getCausation", "position", "$response.body#/items/0/position"),
@@ -79,7 +91,20 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadTrail>(routes!(audit::exports::list)))
         .routes(needs::<may::ReadTrail>(routes!(audit::exports::find)))
         .routes(needs::<may::ExportTrail>(routes!(audit::exports::content)))
-        .routes(needs::<may::ReadProjections>(routes!(projections::list)));
+        .routes(needs::<may::ReadProjections>(routes!(projections::list)))
+        .routes(own(routes!(me::me)))
+        .routes(own(routes!(me::sessions)))
+        .routes(needs::<may::ReadUsers>(routes!(users::list)))
+        .routes(needs::<may::ReadUsers>(routes!(users::find)))
+        .routes(needs::<may::ReadSessions>(routes!(users::sessions)))
+        .routes(needs::<Audited<may::ReadMembers>>(routes!(members::list)))
+        .routes(needs::<Audited<may::ReadMembers>>(routes!(members::find)))
+        .routes(needs::<may::ReadRoles>(routes!(members::roles)))
+        .routes(own(routes!(members::permissions)))
+        .routes(needs::<may::ReadOrganisation>(routes!(organizations::own)))
+        .routes(needs::<may::ReadPolicy>(routes!(organizations::policy)))
+        .routes(needs::<may::ReadOrganisations>(routes!(organizations::list)))
+        .routes(needs::<may::ReadOrganisations>(routes!(organizations::find)));
     openapi::link(all.get_openapi_mut(), WAYS);
     all
 }
@@ -102,11 +127,12 @@ pub fn document() -> OpenApi {
 }
 
 /// Everything that the process serves, to be hardened.
-pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Result<Router, serde_json::Error> {
+pub(crate) fn router(app: App, health: Health) -> Result<Router, serde_json::Error> {
     let (router, description) = all().split_for_parts();
     let described = openapi::routes(&openapi::complete(description))?;
     let recorder = Arc::clone(&app.recorder);
-    let router = verified_by(router.with_state(app), verifier).layer(Extension(recorder));
+    let Doors { verifier, access } = app.doors.clone();
+    let router = verified_by(router.with_state(app), verifier, access).layer(Extension(recorder));
     let router = router.layer(Extension(ParseCodes(PARSE_CODES)));
     Ok(router
         .merge(health.routes())
@@ -117,15 +143,29 @@ pub(crate) fn router(app: App, verifier: Arc<Verifier>, health: Health) -> Resul
 
 /// Writes the permission, and what all reads have in common, into the description of operations.
 fn needs<P: Permission>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    described::<P>(routes, |operation| {
-        let headers = [
-            ("Quipu-Position", "The answer must be exact at least up to here, such as `1-4711`."),
-            ("If-None-Match", "Tags of content that the client has; an equal answer is 304 without a body."),
-        ];
-        describe_read(operation, &headers);
-        let not_modified = ResponseBuilder::new().description("The client has it already.").build();
-        operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(not_modified));
-    })
+    described::<P>(routes, describe_rows)
+}
+
+/// The same for what everybody may read who stands: about themselves.
+fn own(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    for operation in routes.1.paths.values_mut().filter_map(|it| it.get.as_mut()) {
+        describe_rows(operation);
+        let text = operation.description.get_or_insert_default();
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        text.push_str(gap);
+        text.push_str("Permission: none but to be signed in.");
+    }
+    routes
+}
+
+fn describe_rows(operation: &mut Operation) {
+    let headers = [
+        ("Quipu-Position", "The answer must be exact at least up to here, such as `1-4711`."),
+        ("If-None-Match", "Tags of content that the client has; an equal answer is 304 without a body."),
+    ];
+    describe_read(operation, &headers);
+    let not_modified = ResponseBuilder::new().description("The client has it already.").build();
+    operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(not_modified));
 }
 
 /// The same for what is made, not read.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use event_store::MasterKey;
+use event_store::access::Standings;
 use event_store::epoch::{self, EpochError};
 use event_store::keyring::KeyError;
 use service_kit::audit::Recorder;
@@ -14,13 +15,16 @@ use service_kit::layers::harden;
 use service_kit::metrics::Metrics;
 use service_kit::serve::Server;
 use service_kit::token::Verifier;
+use service_kit::token::reload::LoadError;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Doors};
 use crate::config::Config;
+use crate::keys;
 use crate::routes;
+use crate::standing::ByLog;
 
 /// Why the process does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,12 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Whose tokens are ours cannot be read.
+    #[error("the signing keys cannot be read")]
+    Keys(#[source] LoadError),
+    /// Who may act cannot be read from the log.
+    #[error("the log cannot be read")]
+    Log(#[from] sqlx::Error),
     /// The database holds another history than its log says.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -69,13 +79,21 @@ impl QueryApi {
         check_history(&pool).await?;
         let master = MasterKey::new(&config.keys.master_key()?)?;
         let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
-        let app = App::new(pool.clone(), master, config.live, &config.audit, shutdown.clone());
+        let keys = keys::follow(pool.clone(), &verifier);
+        keys.reload().await.map_err(StartError::Keys)?;
+        tokio::spawn(keys.keep(shutdown.clone()));
+        let database = database::connect_options(&config.database, Purpose::Query)?;
+        let access = Arc::new(ByLog(Standings::start(database, shutdown.clone()).await?));
+        let doors = Doors { verifier, access };
+        let app = App::new(pool.clone(), doors, master, config.live, &config.audit, shutdown.clone());
         let recorder = Arc::clone(&app.recorder);
         let metrics = Metrics::of("query-api");
         metrics.pool(&pool);
         app.register(&metrics);
+        let standings = Arc::clone(&app.doors.access);
         let health = Health::new(shutdown.clone()).database(pool.clone());
-        let router = harden(routes::router(app, verifier, health)?, &config.http, &metrics);
+        let health = health.check("access", move || std::future::ready(standings.readiness()));
+        let router = harden(routes::router(app, health)?, &config.http, &metrics);
         Ok(Self { http: config.http, telemetry: config.telemetry, metrics, pool, router, recorder, shutdown })
     }
 

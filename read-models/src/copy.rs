@@ -85,7 +85,7 @@ macro_rules! plain {
     };
 }
 
-plain!(i16, i64, bool, Uuid, Decimal);
+plain!(i16, i32, i64, bool, Uuid, Decimal);
 
 impl Cell for String {
     fn put(&self, text: &mut String) {

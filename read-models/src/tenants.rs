@@ -1,5 +1,7 @@
 //! `tenants`: one row a tenant, readable by itself.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 use domain::organisation::{OrganisationEvent, Tenant};
@@ -35,29 +37,48 @@ pub struct TenantRow {
     pub position: i64,
 }
 
-/// Refuses an event that cannot be read.
-fn fold(rows: &mut Vec<TenantRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
+/// Refuses an event that cannot be read, and a new name of an organisation that is not there.
+fn fold(rows: &mut HashMap<Uuid, TenantRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
     for item in items {
-        if let Event::Organisation(OrganisationEvent::TenantCreated(event)) = item.event()? {
-            rows.push(TenantRow {
-                tenant_id: event.tenant_id.uuid(),
-                slug: event.slug.as_str().to_owned(),
-                name: event.name.as_str().to_owned(),
-                created_at: event.at,
-                position: item.recorded.position,
-            });
-        }
+        let Event::Organisation(event) = item.event()? else { continue };
+        let (slug, name, at) = match event {
+            OrganisationEvent::TenantCreated(it) => (&it.slug, &it.name, it.at),
+            OrganisationEvent::TenantRequested(it) => (&it.slug, &it.name, it.at),
+            OrganisationEvent::TenantRenamed(it) => {
+                let row = rows.get_mut(&item.partition).ok_or_else(|| ProjectionError::Poisoned {
+                    position: item.recorded.position,
+                    reason: "it names an organisation that is not there".to_owned(),
+                })?;
+                it.name.as_str().clone_into(&mut row.name);
+                row.position = item.recorded.position;
+                continue;
+            }
+            _ => continue,
+        };
+        let row = TenantRow {
+            tenant_id: item.partition,
+            slug: slug.as_str().to_owned(),
+            name: name.as_str().to_owned(),
+            created_at: at,
+            position: item.recorded.position,
+        };
+        rows.insert(item.partition, row);
     }
     Ok(())
+}
+
+fn in_order(rows: HashMap<Uuid, TenantRow>) -> Vec<TenantRow> {
+    let mut rows: Vec<TenantRow> = rows.into_values().collect();
+    rows.sort_unstable_by_key(|row| row.tenant_id);
+    rows
 }
 
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
     const VERSION: i32 = 1;
     const TABLES: &'static [&'static str] = &["tenants"];
-    const APPENDS_ONLY: bool = true;
 
-    type Rows = Vec<TenantRow>;
+    type Rows = HashMap<Uuid, TenantRow>;
 
     fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
         (stream.category == Tenant::CATEGORY).then_some(stream.id)
@@ -67,7 +88,28 @@ impl ReadModel for Tenants {
         TenantId::new(partition)
     }
 
-    async fn load(_: &mut PgConnection, _: &mut Self::Rows, _: &[Item<'_>]) -> Result<(), ProjectionError> {
+    async fn load(
+        conn: &mut PgConnection,
+        rows: &mut Self::Rows,
+        items: &[Item<'_>],
+    ) -> Result<(), ProjectionError> {
+        let known: Vec<Uuid> = items
+            .iter()
+            .filter(|item| item.recorded.version > 1)
+            .map(|item| item.partition)
+            .filter(|key| !rows.contains_key(key))
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let found = sqlx::query_as!(
+            TenantRow,
+            "select tenant_id, slug, name, created_at, position from tenants where tenant_id = any($1)",
+            &known
+        )
+        .fetch_all(conn)
+        .await?;
+        rows.extend(found.into_iter().map(|row| (row.tenant_id, row)));
         Ok(())
     }
 
@@ -76,9 +118,11 @@ impl ReadModel for Tenants {
     }
 
     async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+        let rows = in_order(rows);
         sqlx::query!(
             "insert into tenants
-             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])",
+             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+             on conflict (tenant_id) do update set name = excluded.name, position = excluded.position",
             column!(rows, tenant_id),
             column!(rows, slug),
             column!(rows, name),
@@ -92,7 +136,7 @@ impl ReadModel for Tenants {
 
     async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
         let cells = cells!(TenantRow: tenant_id, slug, name, created_at, position);
-        copy::rows(conn, "copy tenants from stdin", &rows, cells).await
+        copy::rows(conn, "copy tenants from stdin", &in_order(rows), cells).await
     }
 }
 

@@ -105,7 +105,8 @@ impl TrailFilters {
 
 /// Whether a word is the type of an event, the name of a permission, or a context of such with a point behind it.
 pub(crate) fn is_action(word: &str) -> bool {
-    let mut actions = catalog::EVENTS.iter().map(|it| it.name).chain(permissions::ALL.iter().copied());
+    let mut actions =
+        catalog::EVENTS.iter().map(|it| it.name).chain(permissions::ALL.iter().map(|it| it.name));
     match word.strip_suffix('.') {
         Some(context) => actions.any(|it| it.split_once('.').is_some_and(|(of, _)| of == context)),
         None => actions.any(|it| it == word),

@@ -1,25 +1,30 @@
 //! One live stream from its begin to its end: sends what its source finds, keeps it alive, and ends it when the reader
-//! does not take it, when the token is not believed any more, or when the process stops.
+//! does not take it, when the token is not believed any more, when its bearer may not read any more, or when the process
+//! stops.
+//!
+//! **Invariant:** nothing is sent to somebody of whom it is not known that they may read it now.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::Utc;
 use event_schemas::envelope::LogPosition;
 use futures_util::{Stream, stream};
 use sabotage::Guard;
-use service_kit::access::Caller;
+use service_kit::access::{Access as _, Admitted, Caller};
+use service_kit::permissions::PermissionDoc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
 
 use super::frame::{farewell, opening, place};
 use super::{Live, Look, News, Seat, Source};
-use crate::app::App;
+use crate::app::{App, Doors};
 use crate::reading::{QUIPU_POSITION, position_header};
 use crate::wait::Follower;
 
@@ -28,6 +33,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Positions that may pass without an event before the place to resume at is told.
 const SILENT_POSITIONS: i64 = 1_000;
 const LOOK_AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How often a reader is looked at of whom nothing is heard.
+const LOOK_AT_READER_EVERY: Duration = Duration::from_millis(500);
 /// A token that is believed for longer is looked at again by whoever comes back.
 const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,6 +47,8 @@ enum Ending {
     Dropped,
     /// The token is not believed any more.
     Expired,
+    /// Its bearer may not read any more: the session has ended, or the permission is gone.
+    Revoked,
     /// The process stops.
     Goodbye,
     /// The log was restored: there is nothing to resume after.
@@ -52,6 +61,7 @@ impl Ending {
             Self::Gone => "gone",
             Self::Dropped => "dropped",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::Goodbye => "goodbye",
             Self::EpochChanged => "epoch-changed",
         }
@@ -59,12 +69,15 @@ impl Ending {
 }
 
 /// Begins a stream, and answers with it.
-pub(crate) fn open(app: &App, caller: &Caller, seat: Seat, source: impl Source) -> Response {
+pub(crate) fn open(app: &App, by: &impl Admitted, seat: Seat, source: impl Source) -> Response {
+    let caller = by.caller();
     let begin = source.begin();
     // The reader takes a chunk while the next one is made; there are never more.
     let (line, chunks) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
-    let pump = Pump { app: app.clone(), line, told: begin, told_at: Instant::now() };
+    let reader = Reader { caller: caller.clone(), permission: by.permission(), doors: app.doors.clone() };
+    let pump =
+        Pump { app: app.clone(), reader: Arc::new(reader), line, told: begin, told_at: Instant::now() };
     let follower = app.watcher.follow();
     let life = life(caller.believed_until);
     tokio::spawn(pump.run(source, follower, life, last, seat).in_current_span());
@@ -106,8 +119,44 @@ fn body(
     })
 }
 
+/// Who reads, and with which right.
+struct Reader {
+    caller: Caller,
+    permission: Option<&'static PermissionDoc>,
+    doors: Doors,
+}
+
+impl Reader {
+    /// Whether they may go on. While that is not known, it is waited for: what is not sent now is sent then.
+    async fn may_go_on(&self) -> bool {
+        loop {
+            if !self.doors.verifier.believes(&self.caller.kid) {
+                return false;
+            }
+            match self.doors.access.standing(&self.caller.who).await {
+                Ok(standing) => return self.caller.check_as(&standing, self.permission).is_ok(),
+                Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                    sleep(LOOK_AGAIN_AFTER_FAILURE).await;
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Waits until they may not go on any more.
+    async fn revoked(&self) {
+        let mut seen = 0;
+        while self.may_go_on().await {
+            // Nothing moves in the log when a key is taken away, or when time passes.
+            let moved = timeout(LOOK_AT_READER_EVERY, self.doors.access.moved(seen)).await;
+            seen = moved.unwrap_or(seen);
+        }
+    }
+}
+
 struct Pump {
     app: App,
+    reader: Arc<Reader>,
     line: mpsc::Sender<Bytes>,
     /// The last place to resume at that was handed over.
     told: LogPosition,
@@ -126,11 +175,13 @@ impl Pump {
     ) {
         let expires = Instant::now() + life;
         let (shutdown, line) = (self.app.live.shutdown.clone(), self.line.clone());
+        let reader = Arc::clone(&self.reader);
         let ending = tokio::select! {
             biased;
             () = shutdown.cancelled() => Ending::Goodbye,
             () = sleep_until(expires) => Ending::Expired,
             () = line.closed() => Ending::Gone,
+            () = reader.revoked() => Ending::Revoked,
             ending = self.feed(source, follower) => ending,
         };
         tracing::debug!(ending = ending.name(), at = %self.told, "live stream ended");
@@ -195,6 +246,9 @@ impl Pump {
 
     /// Hands a chunk over, after which `at` is the place to resume at.
     async fn send(&mut self, chunk: Bytes, at: LogPosition) -> Result<(), Ending> {
+        if !self.reader.may_go_on().await {
+            return Err(Ending::Revoked);
+        }
         let stands = sabotage::stands(Guard::StreamStall);
         let limit = if stands { self.app.live.config.stream_stall_max } else { LIFE_MAX };
         match timeout(limit, self.line.send(chunk)).await {

@@ -54,7 +54,8 @@ pub(crate) struct LiveQuery {
 /// its type, `data` the event as in the list, `id` the position to resume after. It begins now, or behind
 /// `Last-Event-ID`, and goes on until the token expires. Blocks with an `id` and no data move the place to resume at.
 /// The server's own last words have no dot in their names: `dropped` (the reader was too slow), `expired` (the token),
-/// `goodbye` (the server stops), `epoch-changed` (the log was restored: nothing can be resumed).
+/// `revoked` (the session has ended, or the permission is gone), `goodbye` (the server stops), `epoch-changed` (the log
+/// was restored: nothing can be resumed).
 #[utoipa::path(get, operation_id = "followEvents", path = "/v1/events/stream", tag = "events",
     params(LiveQuery),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
@@ -84,7 +85,7 @@ pub(crate) async fn events(
         None => beginning(&mut reading, &filter).await?,
     };
     reading.tx.end().await?;
-    Ok(live::open(&app, caller, seat, EventFeed::new(app.clone(), caller.tenant, filter, begin)))
+    Ok(live::open(&app, &allowed, seat, EventFeed::new(app.clone(), caller.tenant, filter, begin)))
 }
 
 /// Behind the newest event of the log, or before the first one since the moment that is asked for.
@@ -158,5 +159,5 @@ pub(crate) async fn account(
     }
     let position = reading.position();
     reading.tx.end().await?;
-    Ok(live::open(&app, caller, seat, RowFeed::new(app.clone(), caller.tenant, row, position)))
+    Ok(live::open(&app, &allowed, seat, RowFeed::new(app.clone(), caller.tenant, row, position)))
 }

@@ -1,0 +1,169 @@
+//! English.
+
+use event_store::vault::{AddressStage, Mail, Purpose, Ruling};
+use service_kit::config::PublicUrl;
+
+use super::{Words, moment_en as moment, said, verify_path};
+
+const NOT_YOU: &str = "If you did not expect this letter, do nothing: without the link nothing happens.";
+const ONE_USE: &str = "The link works once, and only for you: do not pass it on.";
+
+pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
+    match mail {
+        Mail::VerifyAddress { purpose, token, until } => {
+            let (subject, first, label) = match purpose {
+                Purpose::Account => (
+                    "Confirm your address",
+                    format!("An account at {} was asked for with this address.", here.host()),
+                    "Confirm the address",
+                ),
+                Purpose::Change => (
+                    "Confirm your new address",
+                    format!("An account at {} is to have this address from now on.", here.host()),
+                    "Confirm the new address",
+                ),
+                Purpose::Organisation => (
+                    "Confirm your new organisation",
+                    format!("A new organisation at {} was asked for with this address.", here.host()),
+                    "Confirm the organisation",
+                ),
+            };
+            Words::new(subject, [first, format!("If it was you, confirm it until {}.", moment(*until))])
+                .action(label, here.link(verify_path(*purpose), Some(token)))
+                .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()])
+        }
+        Mail::RegisteredAlready => Words::new(
+            "You have an account already",
+            [
+                format!("Somebody, perhaps you, wanted to open an account at {} with this address.", here.host()),
+                "It has one already, so nothing was changed. Sign in with your password, or choose a new one if you \
+                 have forgotten it."
+                    .to_owned(),
+            ],
+        )
+        .action("Sign in", here.link("/sign-in", None))
+        .afterwards(["If it was not you, there is nothing to do.".to_owned()]),
+        Mail::Reset { token, until } => Words::new(
+            "Choose a new password",
+            [
+                format!("A new password was asked for, for your account at {}.", here.host()),
+                format!("Choose it until {}. You will be signed out everywhere.", moment(*until)),
+            ],
+        )
+        .action("Choose a new password", here.link("/reset", Some(token)))
+        .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()]),
+        Mail::PasswordChanged { at } => Words::new(
+            "Your password was changed",
+            [format!("The password of your account at {} was changed on {}.", here.host(), moment(*at))],
+        )
+        .action("It was not me: choose a new password", here.link("/forgot", None))
+        .afterwards(["If it was you, there is nothing to do.".to_owned()]),
+        Mail::AddressChanged { stage, at } => {
+            let (subject, what) = match stage {
+                AddressStage::Asked => (
+                    "Another address was asked for",
+                    format!(
+                        "On {} another address was asked for, for your account at {}. This one holds until the other \
+                         is confirmed.",
+                        moment(*at),
+                        here.host()
+                    ),
+                ),
+                AddressStage::Done => (
+                    "The address of your account was changed",
+                    format!("The address of your account at {} was changed on {}.", here.host(), moment(*at)),
+                ),
+            };
+            Words::new(subject, [what, "If it was you, there is nothing to do.".to_owned()])
+                .action("It was not me: choose a new password", here.link("/forgot", None))
+                .afterwards([
+                    "If the address was changed already and it was not you, write to your organisation at once."
+                        .to_owned(),
+                ])
+        }
+        Mail::Invitation { organisation, inviter, token, until } => {
+            let organisation = said(organisation);
+            let first = match inviter {
+                Some(inviter) => {
+                    format!("{} invites you to join {organisation} at {}.", said(inviter), here.host())
+                }
+                None => format!("You are invited to join {organisation} at {}.", here.host()),
+            };
+            Words::new(
+                format!("Invitation to {organisation}"),
+                [first, format!("Accept or decline it until {}.", moment(*until))],
+            )
+            .action("Look at the invitation", here.link("/invitation", Some(token)))
+            .afterwards([ONE_USE.to_owned(), "If you do not know the sender, do nothing.".to_owned()])
+        }
+        Mail::NewSignIn { at, device, address } => {
+            let mut paragraphs = vec![format!(
+                "On {} somebody signed in to your account at {} from a device that was not seen before.",
+                moment(*at),
+                here.host()
+            )];
+            paragraphs.extend(device.as_ref().map(|it| format!("Device: {}", said(it))));
+            paragraphs.extend(address.as_ref().map(|it| format!("Network address: {it}")));
+            Words { paragraphs, ..Words::new("Sign-in from a new device", []) }
+                .action("It was not me: choose a new password", here.link("/forgot", None))
+                .afterwards(["If it was you, there is nothing to do.".to_owned()])
+        }
+        Mail::Locked { at, until } => Words::new(
+            "Sign-in is locked for a while",
+            [
+                format!(
+                    "On {} there were too many wrong guesses for your account at {}.",
+                    moment(*at),
+                    here.host()
+                ),
+                format!("Nobody can sign in with a password until {}. The lock then ends by itself.", moment(*until)),
+            ],
+        )
+        .action("Choose a new password", here.link("/forgot", None))
+        .afterwards([
+            "If it was not you, your password has held. A longer one and a second factor make it stronger.".to_owned()
+        ]),
+        Mail::RefreshReused { at } => Words::new(
+            "A session of yours was ended",
+            [
+                format!(
+                    "On {} a sign-in of your account at {} was used twice, so that one of the two was not yours.",
+                    moment(*at),
+                    here.host()
+                ),
+                "We have ended that session. Sign in again, and choose a new password if you cannot explain it."
+                    .to_owned(),
+            ],
+        )
+        .action("Choose a new password", here.link("/forgot", None)),
+        Mail::OrganisationDecided { organisation, decision, reason } => {
+            let organisation = said(organisation);
+            let (subject, what) = match decision {
+                Ruling::Approved => ("was approved", "was approved. Its members can work from now on."),
+                Ruling::Rejected => ("was not approved", "was not approved."),
+                Ruling::Suspended => ("is suspended", "is suspended. Nobody can work in it for now."),
+                Ruling::Reactivated => ("is active again", "is active again. Sign in once more."),
+                Ruling::Closed => ("was closed", "was closed. Nobody can work in it any more."),
+            };
+            let mut paragraphs = vec![format!("Your organisation {organisation} at {} {what}", here.host())];
+            paragraphs.extend(reason.as_ref().map(|it| format!("The reason given: {}", said(it))));
+            Words { paragraphs, ..Words::new(format!("{organisation} {subject}"), []) }
+        }
+        Mail::Erased { at, receipt } => Words::new(
+            "You were erased",
+            [
+                format!(
+                    "On {} everything that {} knew about you was made unreadable for ever.",
+                    moment(*at),
+                    here.host()
+                ),
+                format!("The receipt of it is {receipt}. Keep it: we know nothing any more by which to find you."),
+                "This is the last letter that you get from us.".to_owned(),
+            ],
+        ),
+    }
+}
+
+pub(super) fn footer(host: &str) -> String {
+    format!("This letter was written by {host} itself. Nobody reads an answer to it.")
+}

@@ -1,0 +1,84 @@
+//! Sessions whose refresh token came back, and what of the vault is over. The vault revokes a family at once; this ends its
+//! session in the log if the process that saw it did not live to do so. Nothing here is urgent: it makes good what is rare.
+//!
+//! Any number of processes do this side by side: a session that has ended already is no error, and swept rows are skipped by
+//! whoever comes second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::identity::EndSession;
+use domain::ids::{ActorId, SessionId, UserId};
+use domain::words::Word;
+use event_store::vault::{TokenSession, Vault, VaultChange};
+use event_store::{Cause, Executor, SubmitError, Unit};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::run::Fault;
+use crate::shared::Shared;
+
+pub(super) const NAME: &str = "reactor.sessions";
+
+const BECAUSE: &str = "refresh-reused";
+const BATCH_MAX: u16 = 100;
+const SWEPT_MAX: u16 = 1_000;
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What it works with.
+pub(super) struct Sessions {
+    /// Over a pool of the role `quipu_reactor`.
+    pub(super) vault: Vault,
+    pub(super) executor: Executor,
+}
+
+/// Does both until the process ends.
+///
+/// # Errors
+/// A fault of the database; beginning again may mend it.
+pub(super) async fn run(sessions: Arc<Sessions>, shared: Arc<Shared>) -> Result<(), Fault> {
+    let mut swept_at: Option<Instant> = None;
+    while !shared.shutdown.is_cancelled() {
+        for session in sessions.vault.untold_sessions(BATCH_MAX).await? {
+            sessions.end(session).await?;
+        }
+        if swept_at.is_none_or(|it| it.elapsed() >= SWEEP_EVERY) {
+            // What one sweep leaves over, the next one takes: rows are over for weeks before they are missed.
+            let gone = sessions.vault.sweep(SWEPT_MAX).await?;
+            tracing::debug!(reactor = NAME, gone, "the vault was swept");
+            swept_at = Some(Instant::now());
+        }
+        tokio::select! {
+            () = shared.shutdown.cancelled() => {}
+            () = tokio::time::sleep(shared.timing.tick) => {}
+        }
+    }
+    Ok(())
+}
+
+impl Sessions {
+    async fn end(&self, session: TokenSession) -> Result<(), Fault> {
+        let end = EndSession {
+            session_id: SessionId::new(session.session),
+            of: Some(UserId::new(session.user)),
+            because: Word::of(BECAUSE),
+            by: ActorId::SYSTEM,
+        };
+        let revoke =
+            VaultChange::RevokeSession { tenant: session.tenant, session: session.session, because: BECAUSE };
+        let unit = Unit::new(session.tenant, Cause::system(Uuid::now_v7()), end).with_vault([revoke]);
+        let receipt = match self.executor.submit(unit).await {
+            Ok(receipt) => receipt,
+            Err(error @ (SubmitError::Overloaded | SubmitError::Unavailable)) => {
+                tracing::info!(reactor = NAME, %error, "a session is ended later");
+                return Ok(());
+            }
+            Err(error) => return Err(Fault::Odd(error.to_string())),
+        };
+        // Nothing was appended for one that had ended, or never was, so its rows were not touched either.
+        if let Some(Err(refusal)) = receipt.results.first() {
+            tracing::error!(reactor = NAME, code = %refusal.code, "a family is of no session");
+        }
+        Ok(self.vault.mark_told(session.tenant, session.session).await?)
+    }
+}

@@ -1,0 +1,121 @@
+//! `/v1/auth`: what a signed-in person asks about the own account.
+
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use read_models::progress::Touch;
+use read_models::sessions::{SessionFilter, SessionRow};
+use read_models::users::UserRow;
+use read_models::{Page, Sessions, Users};
+use serde::{Deserialize, Serialize};
+use service_kit::access::{Authenticated, Caller, permissions};
+use service_kit::body::Query;
+use service_kit::problem::Problem;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::accounts::NoParameters;
+use crate::app::App;
+use crate::reading::{Conditions, limit, listed};
+use crate::{answer, privacy};
+
+/// Whoever asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    /// The organisation acted in.
+    tenant_id: Uuid,
+    /// Who acts.
+    actor_id: Uuid,
+    /// The session; `null` for tokens of operators and machines.
+    session_id: Option<Uuid>,
+    /// Until when the token is good at the latest.
+    expires_at: Option<DateTime<Utc>>,
+    /// What the caller may do now.
+    #[schema(example = json!(["ledger.read-accounts"]))]
+    permissions: BTreeSet<String>,
+    /// The person; `null` if it is none, such as for tokens of operators.
+    user: Option<UserRow>,
+}
+
+/// Show who I am
+#[utoipa::path(get, operation_id = "getMe", path = "/v1/auth/me", tag = "identity", responses(
+    (status = 200, description = "The caller.", body = Me),
+))]
+pub(crate) async fn me(
+    State(app): State<App>,
+    who: Authenticated,
+    conditions: Conditions,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Response, Problem> {
+    let caller = who.caller();
+    let touches = [Touch::one::<Users>(caller.actor.uuid()), Touch::all::<Sessions>()];
+    let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
+    let mut user: Vec<UserRow> =
+        Users::find(&mut reading.tx, caller.actor.uuid()).await?.into_iter().collect();
+    privacy::open(&app.master, &mut reading.tx, &mut user).await?;
+    let me = Me {
+        tenant_id: caller.tenant.uuid(),
+        actor_id: caller.actor.uuid(),
+        session_id: caller.session,
+        expires_at: DateTime::from_timestamp(caller.believed_until, 0),
+        permissions: held(caller),
+        user: user.pop(),
+    };
+    answer::json(reading, &conditions, &me).await
+}
+
+/// The permissions that exist in the caller's organisation and that the caller holds.
+fn held(caller: &Caller) -> BTreeSet<String> {
+    let exist = permissions::ALL.iter().filter(|it| it.exists_in(caller.tenant));
+    exist.filter(|it| caller.standing.granted.allows(it.name)).map(|it| it.name.to_owned()).collect()
+}
+
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionsQuery {
+    /// Only those that stand.
+    live: Option<bool>,
+    /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List my sessions
+///
+/// The newest first, with where each began.
+#[utoipa::path(get, operation_id = "listMySessions", path = "/v1/auth/sessions", tag = "identity",
+    params(SessionsQuery), responses(
+    (status = 200, description = "A page of sessions.", body = Page<SessionRow>),
+))]
+pub(crate) async fn sessions(
+    State(app): State<App>,
+    who: Authenticated,
+    conditions: Conditions,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Response, Problem> {
+    sessions_of(&app, who.caller(), who.caller().actor.uuid(), conditions, query).await
+}
+
+/// The sessions of a person of the caller's organisation.
+pub(super) async fn sessions_of(
+    app: &App,
+    caller: &Caller,
+    user_id: Uuid,
+    conditions: Conditions,
+    query: SessionsQuery,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let filter = SessionFilter { user_id, live: query.live.unwrap_or(false) };
+    let touches = [Touch::all::<Sessions>(), Touch::one::<Users>(user_id)];
+    let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
+    let mut page =
+        Sessions::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
+    answer::json(reading, &conditions, &page).await
+}

@@ -1,0 +1,168 @@
+//! `/v1/organization`: what an organisation sees of itself. `/v1/platform/organizations`: what the platform sees of all.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::Aggregate as _;
+use domain::organisation::{self, Policy, TenantStatus};
+use event_store::log::{self, Direction};
+use read_models::organizations::OrganizationRow;
+use read_models::progress::Touch;
+use read_models::tenants::TenantRow;
+use read_models::{Organizations, Page, Tenants};
+use serde::{Deserialize, Serialize};
+use service_kit::access::Allowed;
+use service_kit::access::permissions::{ReadOrganisation, ReadOrganisations, ReadPolicy};
+use service_kit::body::{Path, Query};
+use service_kit::problem::{Problem, ProblemBody};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::accounts::NoParameters;
+use crate::app::App;
+use crate::reading::{Conditions, limit, listed};
+use crate::{answer, privacy};
+
+/// The caller's organisation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OwnOrganization {
+    /// `pending`, `active`, `suspended`, `rejected` or `closed`.
+    #[schema(example = "active")]
+    status: String,
+    #[serde(flatten)]
+    row: TenantRow,
+}
+
+/// Show my organisation
+#[utoipa::path(get, operation_id = "getOrganization", path = "/v1/organization", tag = "organisation", responses(
+    (status = 200, description = "The caller's organisation.", body = OwnOrganization),
+    (status = 404, description = "The caller is of none, but of the platform.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(crate) async fn own(
+    State(app): State<App>,
+    allowed: Allowed<ReadOrganisation>,
+    conditions: Conditions,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Response, Problem> {
+    let caller = allowed.caller();
+    let touches = [Touch::one::<Tenants>(caller.tenant.uuid())];
+    let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
+    let row = Tenants::own(&mut reading.tx).await?.ok_or_else(|| reading.not_found())?;
+    let status = caller.standing.status.word().to_string();
+    answer::json(reading, &conditions, &OwnOrganization { status, row }).await
+}
+
+/// What the organisation asks of its people.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OwnPolicy {
+    /// Version of its stream; `If-Match` of a change takes it. 0 while it is as every organisation begins.
+    #[schema(example = 1)]
+    version: i64,
+    /// All of it.
+    #[schema(value_type = Object)]
+    policy: Policy,
+}
+
+/// Show my organisation's settings and policies
+#[utoipa::path(get, operation_id = "getPolicy", path = "/v1/organization/policy", tag = "organisation", responses(
+    (status = 200, description = "The settings and policies.", body = OwnPolicy),
+))]
+pub(crate) async fn policy(
+    State(app): State<App>,
+    allowed: Allowed<ReadPolicy>,
+    conditions: Conditions,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Response, Problem> {
+    let tenant = allowed.caller().tenant;
+    let mut reading = app.read(tenant, &conditions, &[]).await?;
+    let stream = organisation::policy::stream(tenant);
+    let newest = log::stream(reading.tx.conn(), tenant, stream, i64::MAX, Direction::Backwards, 1).await?;
+    let answer = match newest.first() {
+        Some((version, event)) => {
+            let event = event.decode().map_err(|error| Problem::fault(&error))?;
+            OwnPolicy {
+                version: *version,
+                policy: Policy::restore(tenant.uuid(), &event).unwrap_or_default(),
+            }
+        }
+        None => OwnPolicy { version: 0, policy: Policy::default() },
+    };
+    answer::json(reading, &conditions, &answer).await
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Pending,
+    Active,
+    Suspended,
+    Rejected,
+    Closed,
+}
+
+/// Which organisations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OrganizationsQuery {
+    /// Only those in this state; `pending` are those that await approval.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List organisations
+///
+/// Asked for last first. For members of the platform alone.
+#[utoipa::path(get, operation_id = "listOrganizations", path = "/v1/platform/organizations", tag = "platform",
+    params(OrganizationsQuery), responses(
+    (status = 200, description = "A page of organisations.", body = Page<OrganizationRow>),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    allowed: Allowed<ReadOrganisations>,
+    conditions: Conditions,
+    Query(query): Query<OrganizationsQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let status = query.status.map(|it| match it {
+        Status::Pending => TenantStatus::Pending,
+        Status::Active => TenantStatus::Active,
+        Status::Suspended => TenantStatus::Suspended,
+        Status::Rejected => TenantStatus::Rejected,
+        Status::Closed => TenantStatus::Closed,
+    });
+    let status = status.map(|it| it.word().to_string());
+    let mut reading =
+        app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Organizations>()]).await?;
+    let mut page = Organizations::list(&mut reading.tx, status.as_deref(), query.cursor.as_deref(), limit)
+        .await
+        .map_err(listed)?;
+    privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
+    answer::json(reading, &conditions, &page).await
+}
+
+/// Show an organisation
+#[utoipa::path(get, operation_id = "getPlatformOrganization", path = "/v1/platform/organizations/{organization_id}", tag = "platform",
+    params(("organization_id" = Uuid, Path, description = "Which.")),
+    responses(
+        (status = 200, description = "The organisation as it is now.", body = OrganizationRow),
+        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn find(
+    State(app): State<App>,
+    allowed: Allowed<ReadOrganisations>,
+    conditions: Conditions,
+    Path(id): Path<Uuid>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Response, Problem> {
+    let touches = [Touch::one::<Organizations>(id)];
+    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
+    let mut row = [Organizations::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?];
+    privacy::open(&app.master, &mut reading.tx, &mut row).await?;
+    let [row] = row;
+    answer::json(reading, &conditions, &row).await
+}

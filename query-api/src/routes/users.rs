@@ -1,0 +1,110 @@
+//! `/v1/users`: the persons of an organisation. Their personal data is opened here, so each use is recorded.
+
+use axum::extract::State;
+use axum::response::Response;
+use read_models::progress::Touch;
+use read_models::sessions::SessionRow;
+use read_models::users::{UserFilter, UserRow};
+use read_models::{Page, Sessions, Users};
+use serde::Deserialize;
+use service_kit::access::Allowed;
+use service_kit::access::permissions::{ReadSessions, ReadUsers};
+use service_kit::body::{Path, Query};
+use service_kit::problem::{Problem, ProblemBody};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::accounts::NoParameters;
+use super::me::{SessionsQuery, sessions_of};
+use crate::app::App;
+use crate::reading::{Conditions, limit, listed};
+use crate::{answer, privacy};
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum UserStatus {
+    Active,
+    Inactive,
+    Erased,
+}
+
+/// Which persons.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UsersQuery {
+    /// Only those in this state.
+    #[param(inline)]
+    status: Option<UserStatus>,
+    /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List persons
+///
+/// Who registered last first.
+#[utoipa::path(get, operation_id = "listUsers", path = "/v1/users", tag = "identity",
+    params(UsersQuery), responses(
+    (status = 200, description = "A page of persons.", body = Page<UserRow>),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    allowed: Allowed<ReadUsers>,
+    conditions: Conditions,
+    Query(query): Query<UsersQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let status = query.status.map(|it| match it {
+        UserStatus::Active => "active".to_owned(),
+        UserStatus::Inactive => "inactive".to_owned(),
+        UserStatus::Erased => "erased".to_owned(),
+    });
+    let touches = [Touch::all::<Users>(), Touch::all::<Sessions>()];
+    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
+    let filter = UserFilter { status };
+    let mut page =
+        Users::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
+    answer::json(reading, &conditions, &page).await
+}
+
+/// Show a person
+#[utoipa::path(get, operation_id = "getUser", path = "/v1/users/{user_id}", tag = "identity",
+    params(("user_id" = Uuid, Path, description = "Who.")),
+    responses(
+        (status = 200, description = "The person as they are now.", body = UserRow),
+        (status = 404, description = "There is no such person.", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn find(
+    State(app): State<App>,
+    allowed: Allowed<ReadUsers>,
+    conditions: Conditions,
+    Path(id): Path<Uuid>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Response, Problem> {
+    let touches = [Touch::one::<Users>(id), Touch::all::<Sessions>()];
+    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
+    let mut row = [Users::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?];
+    privacy::open(&app.master, &mut reading.tx, &mut row).await?;
+    let [row] = row;
+    answer::json(reading, &conditions, &row).await
+}
+
+/// List the sessions of a person
+///
+/// The newest first, with where each began.
+#[utoipa::path(get, operation_id = "listSessions", path = "/v1/users/{user_id}/sessions", tag = "identity",
+    params(("user_id" = Uuid, Path, description = "Whose."), SessionsQuery),
+    responses((status = 200, description = "A page of sessions.", body = Page<SessionRow>)))]
+pub(crate) async fn sessions(
+    State(app): State<App>,
+    allowed: Allowed<ReadSessions>,
+    conditions: Conditions,
+    Path(id): Path<Uuid>,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Response, Problem> {
+    sessions_of(&app, allowed.caller(), id, conditions, query).await
+}

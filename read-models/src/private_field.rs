@@ -1,0 +1,113 @@
+//! What a row says in private: the sealed text, and the place in the log that the seal is bound to. Rows keep it sealed,
+//! so that an erasure reaches them by the deletion of a key; only who answers a query opens it, with
+//! [`PrivateField::resolve`].
+
+use std::borrow::Cow;
+
+use domain::StreamId;
+use domain::private::{Private, Sealed};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sqlx::types::Json;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
+
+use crate::read_model::Item;
+
+/// A sealed text and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedText {
+    /// Category code and id of the event's own stream.
+    pub stream: (i16, Uuid),
+    /// The event.
+    pub event_id: Uuid,
+    /// Where in the event.
+    pub path: Cow<'static, str>,
+    /// The text.
+    pub sealed: Sealed,
+}
+
+/// A private field of a row: sealed as it comes from the table, open or erased once it was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrivateField {
+    /// As the table has it.
+    Sealed(Box<SealedText>),
+    /// What it says.
+    Open(String),
+    /// The key of its subject is gone.
+    Erased,
+}
+
+/// The form of a column, `jsonb`.
+pub type PrivateColumn = Json<PrivateField>;
+
+impl PrivateField {
+    /// A field of an event as the table keeps it. `None` if it is not sealed, which a stored event never is.
+    #[must_use]
+    pub fn of(item: &Item<'_>, path: &'static str, private: &Private) -> Option<PrivateColumn> {
+        let Private::Sealed(sealed) = private else { return None };
+        let StreamId { category, id } = item.recorded.stream;
+        Some(Json(Self::Sealed(Box::new(SealedText {
+            stream: (category.code, id),
+            event_id: item.recorded.event_id,
+            path: Cow::Borrowed(path),
+            sealed: sealed.clone(),
+        }))))
+    }
+
+    /// Whose it is; nobody's once it was resolved.
+    #[must_use]
+    pub fn subject(&self) -> Option<Uuid> {
+        match self {
+            Self::Sealed(text) => Some(text.sealed.subject),
+            Self::Open(_) | Self::Erased => None,
+        }
+    }
+
+    /// Opens it. `open` answers nothing where the key is gone or does not fit.
+    pub fn resolve(&mut self, open: impl FnOnce(&SealedText) -> Option<String>) {
+        if let Self::Sealed(text) = self {
+            *self = open(text).map_or(Self::Erased, Self::Open);
+        }
+    }
+}
+
+/// A row with private fields.
+pub trait HasPrivate {
+    /// Those that are set.
+    fn private_fields(&mut self) -> Vec<&mut PrivateField>;
+}
+
+/// The table's form while it is sealed; in an answer, the text or `null`. What was resolved is never written to a table,
+/// and what was not is recognised in an answer by whoever looks at one.
+impl Serialize for PrivateField {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sealed(text) => text.serialize(serializer),
+            Self::Open(text) => serializer.serialize_str(text),
+            Self::Erased => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PrivateField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SealedText::deserialize(deserializer).map(|text| Self::Sealed(Box::new(text)))
+    }
+}
+
+impl PartialSchema for PrivateField {
+    fn schema() -> RefOr<Schema> {
+        let types = SchemaType::from_iter([Type::String, Type::Null]);
+        RefOr::T(
+            ObjectBuilder::new()
+                .schema_type(types)
+                .description(Some("`null` once the person was erased."))
+                .into(),
+        )
+    }
+}
+
+impl ToSchema for PrivateField {}
