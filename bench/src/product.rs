@@ -56,7 +56,7 @@ impl Product {
         let folder = tempfile::tempdir()?;
         let keys = KeyConfig::at(folder.path().join("keys"));
         generate_keys(&keys)?;
-        let signer = Signer::load(&keys)?;
+        let signer = Signer::load(&keys, &TokenConfig::default())?;
         let token = signer.mint(&claims())?;
         Ok(Self { database, signer, token, folder })
     }
@@ -181,19 +181,9 @@ impl Product {
 
 /// Claims of the owner of [`TENANT`].
 pub(crate) fn claims() -> Claims {
-    let (now, tokens) = (Utc::now().timestamp(), TokenConfig::default());
-    Claims {
-        iss: tokens.issuer,
-        aud: tokens.audience,
-        sub: ActorId::new(Uuid::from_u128(0xac70)),
-        tenant_id: TENANT,
-        jti: TokenId::new(Uuid::now_v7()),
-        roles: vec![Role::Owner],
-        iat: now,
-        exp: now + 24 * 3600,
-        nbf: None,
-        sid: None,
-    }
+    let now = Utc::now().timestamp();
+    let (subject, token) = (ActorId::new(Uuid::from_u128(0xac70)), TokenId::new(Uuid::now_v7()));
+    Claims::new(&TokenConfig::default(), TENANT, subject, token, now, now + 24 * 3600).with_role(Role::Owner)
 }
 
 impl Process {

@@ -8,12 +8,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use command_api::identity::PLATFORM_SLUG;
+use command_api::passwords::Password;
+use domain::Refusal;
 use domain::identity::{MintAccessToken, Role};
-use domain::ids::{ActorId, TenantId, TokenId};
+use domain::ids::{ActorId, TenantId, TokenId, UserId};
 use domain::metadata::Label;
-use domain::organisation::{CreateTenant, Slug};
-use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Receipt, Unit};
-use service_kit::config::KeyConfig;
+use domain::organisation::{CreateTenant, RoleRef, Slug};
+use event_store::unit::NOT_APPLIED;
+use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Unit};
+use serde::Serialize;
+use service_kit::config::{KeyConfig, TokenConfig};
+use service_kit::email::EmailAddress;
 use service_kit::token::{Claims, Signer};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
@@ -22,10 +28,13 @@ use crate::stack::connections::{Connections, Given};
 use crate::stack::layout::Layout;
 use crate::stack::run_file::RunFile;
 use crate::stack::secrets::Secrets;
-use crate::stack::{AUDIENCE, ISSUER};
+use crate::user::NewPerson;
 
 /// The role that sets up tenants and mints tokens.
 pub const ADMIN_ROLE: &str = "quipu_platform";
+
+/// The refusal of somebody who is there already.
+const USER_EXISTS: &str = "identity.user-exists";
 
 /// How long a demo token is good.
 const DEMO_TOKEN_DAYS: i64 = 7;
@@ -37,10 +46,8 @@ pub struct AdminSettings {
     pub database_url: String,
     /// The directory of the keys.
     pub key_dir: PathBuf,
-    /// `iss` of the tokens.
-    pub issuer: String,
-    /// `aud` of the tokens.
-    pub audience: String,
+    /// Who signs tokens, for whom and how.
+    pub tokens: TokenConfig,
 }
 
 /// Which log to act on; by default the one that `up` runs here.
@@ -52,12 +59,8 @@ pub struct AdminArgs {
     /// Directory of the keys.
     #[arg(long, env = "QUIPU_KEY_DIR")]
     key_dir: Option<PathBuf>,
-    /// `iss` of the tokens.
-    #[arg(long, env = "QUIPU_TOKEN_ISSUER", default_value = ISSUER)]
-    issuer: String,
-    /// `aud` of the tokens.
-    #[arg(long, env = "QUIPU_TOKEN_AUDIENCE", default_value = AUDIENCE)]
-    audience: String,
+    #[command(flatten)]
+    tokens: TokenConfig,
 }
 
 impl AdminArgs {
@@ -78,8 +81,7 @@ impl AdminArgs {
         Ok(AdminSettings {
             database_url,
             key_dir: self.key_dir.clone().unwrap_or_else(|| layout.keys()),
-            issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
+            tokens: self.tokens.clone(),
         })
     }
 }
@@ -95,11 +97,37 @@ pub struct DemoTokens {
     pub member_token: String,
     /// May do everything in another tenant, to see the wall between them.
     pub other_tenant_owner_token: String,
+    /// Persons who can sign in; all have the same password.
+    pub people: Vec<DemoPerson>,
+    /// Their password, of this set-up alone.
+    pub password: String,
 }
+
+/// Somebody who can sign in to a demo set-up.
+#[derive(Debug, Clone, Serialize)]
+pub struct DemoPerson {
+    /// The organisation's name in addresses.
+    pub tenant_slug: &'static str,
+    /// Where they would be written to.
+    pub email: &'static str,
+    /// What they are.
+    pub role: &'static str,
+}
+
+/// Slug, address, names and role of those who can sign in.
+const DEMO_PEOPLE: &[(&str, &str, &str, &str, &str)] = &[
+    ("demo-shop", "olga.owner@shop.example", "Olga", "Owner", "owner"),
+    ("demo-shop", "adam.admin@shop.example", "Adam", "Admin", "admin"),
+    ("demo-shop", "mia.manager@shop.example", "Mia", "Manager", "manager"),
+    ("demo-shop", "uri.user@shop.example", "Uri", "User", "user"),
+    ("demo-other", "oscar.owner@other.example", "Oscar", "Owner", "owner"),
+    ("platform", "pia.platform@quipu.example", "Pia", "Platform", "owner"),
+];
 
 /// An operator at work on one log.
 pub struct Admin {
     executor: Executor,
+    master: Arc<MasterKey>,
     signer: Signer,
     settings: AdminSettings,
 }
@@ -114,8 +142,13 @@ impl Admin {
         let master = Arc::new(MasterKey::new(&keys.master_key()?)?);
         let database = PgConnectOptions::from_str(&settings.database_url)
             .map_err(|_| anyhow!("the database URL is not postgres://user:password@host:port/database"))?;
-        let (executor, _task) = Executor::start(ExecutorOptions::new(database, master));
-        Ok(Self { executor, signer: Signer::load(&keys)?, settings: settings.clone() })
+        let (executor, _task) = Executor::start(ExecutorOptions::new(database, Arc::clone(&master)));
+        Ok(Self {
+            executor,
+            master,
+            signer: Signer::load(&keys, &settings.tokens)?,
+            settings: settings.clone(),
+        })
     }
 
     /// Brings a tenant into being. Repeating it word for word changes nothing.
@@ -124,8 +157,31 @@ impl Admin {
     /// If the slug or identifier is in use, or the log cannot be reached.
     pub async fn create_tenant(&self, tenant_id: TenantId, slug: Slug, name: Label) -> anyhow::Result<()> {
         let decision = CreateTenant { tenant_id, slug, name };
-        let unit = Unit::new(TenantId::PLATFORM, Cause::system(Uuid::now_v7()), decision);
-        accepted(self.executor.submit(unit).await?)
+        self.submit(Unit::new(TenantId::PLATFORM, Cause::system(Uuid::now_v7()), decision)).await
+    }
+
+    pub(crate) fn master(&self) -> &MasterKey {
+        &self.master
+    }
+
+    /// Has a unit carried out.
+    ///
+    /// # Errors
+    /// If it is refused, or the log cannot be reached.
+    pub(crate) async fn submit(&self, unit: Unit) -> anyhow::Result<()> {
+        match self.judged(unit).await? {
+            Some(refusal) => bail!("{} ({})", refusal.message, refusal.code),
+            None => Ok(()),
+        }
+    }
+
+    /// Has a unit judged: why it is refused, if it is.
+    ///
+    /// # Errors
+    /// If the log cannot be reached.
+    pub(crate) async fn judged(&self, unit: Unit) -> anyhow::Result<Option<Refusal>> {
+        let results = self.executor.submit(unit).await?.results;
+        Ok(results.into_iter().filter_map(Result::err).find(|it| it.code != NOT_APPLIED))
     }
 
     /// Issues an access token and records that it was issued.
@@ -141,28 +197,10 @@ impl Admin {
     ) -> anyhow::Result<String> {
         let token_id = TokenId::new(Uuid::now_v7());
         let decision = MintAccessToken { token_id, subject, roles: vec![role], expires_at };
-        let unit = Unit::new(tenant, Cause::system(Uuid::now_v7()), decision);
-        accepted(self.executor.submit(unit).await?)?;
-        let claims = Claims {
-            iss: self.settings.issuer.clone(),
-            aud: self.settings.audience.clone(),
-            sub: subject,
-            tenant_id: tenant,
-            jti: token_id,
-            roles: vec![role.into()],
-            iat: Utc::now().timestamp(),
-            exp: expires_at.timestamp(),
-            nbf: None,
-            sid: None,
-        };
-        Ok(self.signer.mint(&claims)?)
-    }
-}
-
-fn accepted(receipt: Receipt) -> anyhow::Result<()> {
-    match receipt.results.into_iter().find_map(Result::err) {
-        Some(refusal) => bail!("{} ({})", refusal.message, refusal.code),
-        None => Ok(()),
+        self.submit(Unit::new(tenant, Cause::system(Uuid::now_v7()), decision)).await?;
+        let (now, until) = (Utc::now().timestamp(), expires_at.timestamp());
+        let claims = Claims::new(&self.settings.tokens, tenant, subject, token_id, now, until);
+        Ok(self.signer.mint(&claims.with_role(role.into()))?)
     }
 }
 
@@ -179,12 +217,48 @@ pub async fn ensure_demo(settings: &AdminSettings) -> anyhow::Result<DemoTokens>
         let subject = ActorId::new(demo_id(person));
         admin.mint_token(tenant, subject, role, expires_at).await
     };
+    let password = demo_password(admin.master());
+    let mut people = Vec::with_capacity(DEMO_PEOPLE.len());
+    for (slug, email, given, family, role) in DEMO_PEOPLE.iter().copied() {
+        let tenant = if slug == PLATFORM_SLUG { TenantId::PLATFORM } else { TenantId::new(demo_id(slug)) };
+        demo_person(&admin, tenant, &password, (email, given, family, role)).await?;
+        people.push(DemoPerson { tenant_slug: slug, email, role });
+    }
     Ok(DemoTokens {
         tenant_id: shop,
         owner_token: mint(shop, "owner", Role::Owner).await?,
         member_token: mint(shop, "member", Role::Member).await?,
         other_tenant_owner_token: mint(other, "other-owner", Role::Owner).await?,
+        people,
+        password,
     })
+}
+
+/// Another one for each set-up, and the same one whenever it is asked for.
+fn demo_password(master: &MasterKey) -> String {
+    let digits = master.fingerprint(b"quipu demo password v1").into_iter().take(12);
+    digits.fold("demo".to_owned(), |text, byte| format!("{text}-{byte:02x}"))
+}
+
+/// Adds somebody, unless they are there.
+async fn demo_person(
+    admin: &Admin,
+    tenant: TenantId,
+    password: &str,
+    (email, given, family, role): (&str, &str, &str, &str),
+) -> anyhow::Result<()> {
+    let person = NewPerson {
+        user_id: UserId::new(demo_id(email)),
+        email: EmailAddress::parse(email)?,
+        password: Password::new(password),
+        given_name: Some(Label::parse(given)?),
+        family_name: Some(Label::parse(family)?),
+        roles: vec![RoleRef::parse(role)?],
+    };
+    match admin.person_added(tenant, person).await? {
+        Some(refusal) if refusal.code != USER_EXISTS => bail!("{} ({})", refusal.message, refusal.code),
+        _ => Ok(()),
+    }
 }
 
 async fn demo_tenant(admin: &Admin, slug: &str, name: &str) -> anyhow::Result<TenantId> {

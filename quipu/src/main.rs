@@ -18,7 +18,9 @@ use quipu::epoch::{self, EpochCommand};
 use quipu::events::{self, EventsCommand};
 use quipu::explain::{self, ExplainArgs};
 use quipu::journal::{self, JournalCommand};
+use quipu::keys::{self, KeysCommand};
 use quipu::log_status::LogStatus;
+use quipu::mail::{self, MailCommand};
 use quipu::operator::OperatorArgs;
 use quipu::projection::{self, ProjectionCommand};
 use quipu::replay::{self, ReplayArgs};
@@ -28,6 +30,7 @@ use quipu::stream::{self, StreamCommand};
 use quipu::tenant::{self, TenantCommand};
 use quipu::token::{self, TokenCommand};
 use quipu::up::{self, UpArgs};
+use quipu::user::{self, UserCommand};
 
 /// Quipu, an event-sourced business backend.
 #[derive(Parser)]
@@ -77,6 +80,9 @@ enum Command {
     /// The books as text.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Letters that wait to be sent.
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// Read models: where they stand, rebuilding, comparing, repairing.
     #[command(subcommand)]
     Projection(ProjectionCommand),
@@ -87,9 +93,15 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Persons that an operator adds by hand.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Example data.
     #[command(subcommand)]
     Demo(DemoCommand),
@@ -206,6 +218,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stream(command) => stream::run(&layout()?, command).await?,
         Command::Audit(command) => audit::run(&layout()?, command).await?,
         Command::Journal(command) => journal::run(&layout()?, command).await?,
+        Command::Mail(command) => mail::run(&layout()?, command).await?,
+        Command::Keys(command) => keys::run(&layout()?, command).await?,
         Command::Projection(command) => return projection::run(&layout()?, command).await,
         Command::Replay(args) => return replay::run(&layout()?, &args).await,
         Command::Explain(args) => explain::run(&args)?,
@@ -216,6 +230,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Tenant(command) => tenant::run(&layout()?, command).await?,
         Command::Token(command) => token::run(&layout()?, command).await?,
+        Command::User(command) => user::run(&layout()?, command).await?,
         Command::Demo(command) => demo::run(&layout()?, command).await?,
         Command::Epoch(command) => epoch::run(&layout()?, command).await?,
         Command::Docs(args) => docs::run(&args)?,

@@ -79,13 +79,15 @@ impl NatsArgs {
     }
 }
 
-fn here(layout: &Layout, option: &str) -> anyhow::Result<Connections> {
+/// The servers of the stack that runs here; `option` is what to give if none does.
+pub(crate) fn here(layout: &Layout, option: &str) -> anyhow::Result<Connections> {
     let run = RunFile::read(layout)?
         .with_context(|| format!("nothing runs here: start it with `quipu up`, or give {option}"))?;
     Connections::of(&run, &Given::from_environment(), &Secrets::read(layout)?)
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+/// A file of one secret.
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(text.trim().to_owned())
 }

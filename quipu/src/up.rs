@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use service_kit::config::TokenConfig;
 
-use crate::admin::{ADMIN_ROLE, AdminSettings, ensure_demo};
+use crate::admin::{ADMIN_ROLE, AdminSettings, DemoPerson, ensure_demo};
 use crate::console;
 use crate::stack::connections::{Connections, Given};
 use crate::stack::context::Context;
@@ -70,6 +71,9 @@ struct Description {
     owner_token: String,
     member_token: String,
     other_tenant_owner_token: String,
+    /// Who can sign in, all with the same password.
+    people: Vec<DemoPerson>,
+    password: String,
 }
 
 /// Starts the stack, or finds it running, and describes it.
@@ -220,8 +224,11 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
     let settings = AdminSettings {
         database_url: connections.database_url_of(ADMIN_ROLE)?,
         key_dir: layout.keys(),
-        issuer: ISSUER.to_owned(),
-        audience: AUDIENCE.to_owned(),
+        tokens: TokenConfig {
+            issuer: ISSUER.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            ..TokenConfig::default()
+        },
     };
     let tokens = ensure_demo(&settings).await.context("the demo tenants cannot be set up")?;
     let description = Description {
@@ -238,6 +245,8 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
         owner_token: tokens.owner_token,
         member_token: tokens.member_token,
         other_tenant_owner_token: tokens.other_tenant_owner_token,
+        people: tokens.people,
+        password: tokens.password,
     };
     let (query_url, owner_token) = (description.query_url.clone(), description.owner_token.clone());
     Context { query_url, owner_token }.write(layout)?;
@@ -266,20 +275,34 @@ fn service_url(run: &RunFile, name: &str) -> anyhow::Result<String> {
 impl Description {
     fn for_people(&self) -> String {
         let rule = "─".repeat(78);
+        let (people, first): (Vec<String>, _) = (
+            self.people
+                .iter()
+                .map(|it| format!("{:11} {:9} {}", it.tenant_slug, it.role, it.email))
+                .collect(),
+            self.people.first(),
+        );
         format!(
             "\n{rule}\n Quipu is ready\n{rule}\n \
              commands   {command}        documentation  {command}/docs\n \
              queries    {query}        documentation  {query}/docs\n \
              tenant     {tenant}\n \
-             tokens     quipu up --json prints one for an owner, a member, and another tenant's owner\n\n \
-             try        TOKEN=$(./dev up --detach --json | python3 -c \\\n              \
-             'import json,sys; print(json.load(sys.stdin)[\"owner_token\"])')\n            \
-             curl -H \"Authorization: Bearer $TOKEN\" {query}/v1/ledger/accounts\n\n \
+             people     {people}\n \
+             password   {password}\n\n \
+             try        TOKEN=$(curl -s {command}/v1/auth/login --json \\\n              \
+             '{{\"tenant_slug\":\"{slug}\",\"email\":\"{email}\",\"password\":\"{password}\"}}' \\\n              \
+             | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')\n            \
+             curl -H \"Authorization: Bearer $TOKEN\" {query}/v1/auth/me\n\n \
              events     ./dev events tail --follow\n \
+             mail       ./dev mail list, ./dev mail show ID   (QUIPU_SMTP_URL sends it)\n \
              status     ./dev status        logs  ./dev logs        stop  ./dev down\n{rule}",
             command = self.command_url,
             query = self.query_url,
             tenant = self.tenant_id,
+            people = people.join("\n            "),
+            password = self.password,
+            slug = first.map_or("", |it| it.tenant_slug),
+            email = first.map_or("", |it| it.email),
         )
     }
 }

@@ -85,7 +85,7 @@ impl World {
             postgres,
             nats: Mutex::new((nats, None)),
             nats_port,
-            signer: Signer::load(&KeyConfig::at(&keys))?,
+            signer: Signer::load(&KeyConfig::at(&keys), &TokenConfig::default())?,
             folder: folder.to_owned(),
         };
         for process in Process::ALL {
@@ -166,19 +166,10 @@ impl World {
     /// If it cannot be signed.
     pub fn token(&self, tenant: TenantId, lasts: Duration) -> anyhow::Result<String> {
         let now = Utc::now().timestamp();
-        let config = TokenConfig::default();
-        Ok(self.signer.mint(&Claims {
-            iss: config.issuer,
-            aud: config.audience,
-            sub: ActorId::new(Uuid::from_u128(0x5707_0000)),
-            tenant_id: tenant,
-            jti: TokenId::new(Uuid::now_v7()),
-            roles: vec![Role::Owner],
-            iat: now,
-            exp: now.saturating_add_unsigned(lasts.as_secs()),
-            nbf: None,
-            sid: None,
-        })?)
+        let (subject, token) = (ActorId::new(Uuid::from_u128(0x5707_0000)), TokenId::new(Uuid::now_v7()));
+        let until = now.saturating_add_unsigned(lasts.as_secs());
+        let claims = Claims::new(&TokenConfig::default(), tenant, subject, token, now, until);
+        Ok(self.signer.mint(&claims.with_role(Role::Owner))?)
     }
 
     fn spec(&self, process: Process) -> anyhow::Result<Spec> {

@@ -4,22 +4,28 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use service_kit::access::{grants, permissions};
 use service_kit::openapi::AUDITED;
-use service_kit::token::Role;
+use service_kit::permissions::{self, BuiltIn, PermissionDoc};
 
 use super::{GENERATED, head, openapi, row};
 
 const BEGINNING: &str = "
 # Permissions
 
-A permission is `<context>.<verb>-<noun>`. Verbs that begin with `read` change nothing. An owner may do everything in
-the own organisation, a member may read, but not who did what. Nobody may do anything in another organisation: what is there does not exist
-for them, and the answer is 404.
+A permission is `<context>.<verb>-<noun>`. Verbs that begin with `read` change nothing. Members hold them by their roles:
+those of the table, which every organisation has, and those that it defines itself. An owner may do everything in the own
+organisation. Nobody may do anything in another one: what is there does not exist for them, and the answer is 404.
+Permissions of the platform are held by members of the platform alone.
+
+A token that an operator issues with `quipu token` belongs to no member; with the role `owner` it allows everything too, with
+`member` whatever reads, but for the audit trail.
 
 Every operation asks for one permission; a batch also for what each of its items would need by itself. Every use of an
 operation that is marked as recorded is an entry of the audit trail, written before the answer; and so is every command
 that is refused.
+
+Conditions: *pending* works while the organisation waits for its approval; *step-up* needs a session whose person showed
+within ten minutes who they are.
 
 ";
 
@@ -27,13 +33,20 @@ that is refused.
 pub(super) fn page() -> anyhow::Result<String> {
     let asked = asked()?;
     let mut page = GENERATED.to_owned() + BEGINNING;
-    page += &head(["Permission", "Owner", "Member", "Operations"]);
-    for name in permissions::ALL {
-        let yes = |role| if grants(role, name) { "yes" } else { "no" };
-        let operations = asked.get(*name).map_or_else(|| "none yet".to_owned(), |all| all.join(", "));
-        page += &row([&format!("`{name}`"), yes(Role::Owner), yes(Role::Member), &operations]);
+    page += &head(["Permission", "Allows to", "Admin", "Manager", "User", "Conditions", "Operations"]);
+    for doc in permissions::ALL {
+        let [admin, manager, user] =
+            BuiltIn::ALL.map(|role| if doc.roles.contains(&role) { "yes" } else { "no" });
+        let operations = asked.get(doc.name).map_or_else(|| "none yet".to_owned(), |all| all.join(", "));
+        let name = format!("`{}`", doc.name);
+        page += &row([&name, doc.text, admin, manager, user, &conditions(doc), &operations]);
     }
     Ok(page)
+}
+
+fn conditions(doc: &PermissionDoc) -> String {
+    let all = [(doc.works_while_pending, "pending"), (doc.needs_step_up, "step-up")];
+    all.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect::<Vec<_>>().join(", ")
 }
 
 /// Which operations name a permission in their descriptions, which are where a reader looks.

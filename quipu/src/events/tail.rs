@@ -160,7 +160,8 @@ impl Tail<'_> {
     }
 
     async fn arrived(&mut self, event: Event) -> anyhow::Result<bool> {
-        // A place without an event, or the server's own words (`dropped`, `goodbye`, `expired`), which no type of event is.
+        // A place without an event, or the server's own words (`dropped`, `goodbye`, `expired`, `revoked`), which no type
+        // of event is.
         if event.name.contains('.') && !event.data.is_empty() {
             let value: Value = serde_json::from_str(&event.data)?;
             if let Some(forward) = &self.forward {

@@ -44,6 +44,9 @@ pub(crate) struct Service {
     further_roles: &'static [(&'static str, &'static str)],
 }
 
+/// The service whose pages people see; the others are told where it is, so it starts first.
+pub(crate) const PAGES: &str = "command-api";
+
 /// Every service, in the order of their start.
 pub(crate) const SERVICES: [Service; 3] = [
     Service {
@@ -67,12 +70,13 @@ pub(crate) const SERVICES: [Service; 3] = [
 ];
 
 impl Service {
-    /// Starts the process; it is not ready yet.
+    /// Starts the process; it is not ready yet. `pages` is the port of the service whose pages people see.
     pub(crate) fn spawn(
         &self,
         layout: &Layout,
         connections: &Connections,
         ports: Ports,
+        pages: u16,
         restarts: u32,
     ) -> anyhow::Result<(Child, ServiceRun)> {
         let program = beside_us(self.name)?;
@@ -80,6 +84,10 @@ impl Service {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let mut command = std::process::Command::new(&program);
         command.envs(self.environment(layout, connections, ports)?);
+        // Links in letters lead to this machine, unless the caller knows better.
+        if std::env::var_os("QUIPU_PUBLIC_URL").is_none() {
+            command.env("QUIPU_PUBLIC_URL", format!("http://127.0.0.1:{pages}"));
+        }
         // A twin of the caller's would contradict what is set here.
         for name in ["DATABASE_URL_FILE", "REACTOR_DATABASE_URL_FILE", "NATS_URL_FILE"] {
             command.env_remove(name);

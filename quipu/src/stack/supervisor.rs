@@ -20,7 +20,7 @@ use super::postgres::{PostgresAge, Programs};
 use super::processes::{ProcessMark, Stopped};
 use super::run_file::{Phase, RunFile};
 use super::secrets::Secrets;
-use super::services::{Ports, SERVICES, Service};
+use super::services::{PAGES, Ports, SERVICES, Service};
 use super::{database, nats, postgres};
 use crate::console;
 
@@ -220,7 +220,8 @@ impl Supervisor {
         let port = free_port(Some(wanted.service), &taken)?;
         taken.push(port);
         let ports = Ports { service: port, metrics: free_port(Some(wanted.metrics), &taken)? };
-        let (child, run) = service.spawn(&self.layout, &connections, ports, restarts)?;
+        let pages = self.run.service(PAGES).filter(|_| service.name != PAGES).map_or(port, |run| run.port);
+        let (child, run) = service.spawn(&self.layout, &connections, ports, pages, restarts)?;
         self.run.services.retain(|known| known.name != service.name);
         self.run.services.push(run);
         self.children.push((service.name, child));
