@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use service_kit::token::Role;
 use tests::database::tenant;
 use tests::stack::{Answer, Stack, answer};
 use uuid::Uuid;
@@ -316,87 +315,6 @@ async fn if_match_is_judged_with_the_command() -> Test {
     assert_eq!((frozen.status.as_u16(), frozen.header("etag")), (200, "\"3\""));
     let refused = stack.post(&owner, "/v1/ledger/transfers", &transfer(1, 2, "1.00")).await?;
     assert_eq!((refused.status.as_u16(), refused.code()), (409, "ledger.account-frozen"));
-    Ok(())
-}
-
-/// Every command with a body that would be accepted from its owner.
-fn every_command() -> Vec<(String, Value)> {
-    let transfer_id = Uuid::from_u128(0x7a);
-    let account = format!("/v1/ledger/accounts/{}", id(1));
-    let held = format!("/v1/ledger/transfers/{transfer_id}");
-    vec![
-        ("/v1/ledger/accounts".to_owned(), json!({ "name": "x", "currency": "EUR" })),
-        (format!("{account}/freeze"), json!({ "side": "both" })),
-        (format!("{account}/unfreeze"), json!({})),
-        (format!("{account}/close"), json!({})),
-        ("/v1/ledger/transfers".to_owned(), transfer(1, 2, "1.00")),
-        (format!("{held}/post"), json!({})),
-        (format!("{held}/void"), json!({})),
-        (format!("{held}/reverse"), json!({})),
-        ("/v1/ledger/batches".to_owned(), json!({ "items": [{ "transfer": transfer(1, 2, "1.00") }] })),
-        ("/v1/ledger/periods/close".to_owned(), json!({ "through": "2020-01-01T00:00:00Z" })),
-    ]
-}
-
-#[tokio::test]
-async fn every_command_is_in_the_access_matrix() -> Test {
-    let document = serde_json::to_value(command_api::app::document())?;
-    let mut described: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
-    described.sort();
-    let transfer_id = Uuid::from_u128(0x7a).to_string();
-    let mut listed: Vec<String> = every_command()
-        .into_iter()
-        .map(|(path, _)| path.replace(&id(1), "{id}").replace(&transfer_id, "{id}"))
-        .collect();
-    listed.sort();
-    assert_eq!(described, listed.iter().collect::<Vec<_>>());
-    Ok(())
-}
-
-#[tokio::test]
-async fn commands_are_only_for_those_who_may() -> Test {
-    let stack = Stack::commands_only().await?;
-    let owner = shop(&stack).await?;
-    let hold = json!({ "id": Uuid::from_u128(0x7a), "legs": transfer(1, 2, "5.00")["legs"], "hold": {} });
-    assert_eq!(stack.post(&owner, "/v1/ledger/transfers", &hold).await?.status, StatusCode::CREATED);
-    let before = events(&stack).await?;
-    let mut expired = stack.claims(tenant(1), Role::Owner);
-    expired.exp = expired.iat - 60;
-    expired.iat -= 3600;
-    let mut foreign_issuer = stack.claims(tenant(1), Role::Owner);
-    foreign_issuer.iss = "somebody-else".to_owned();
-    let forged = format!("{}x", owner);
-    let unsigned = format!("{}.", owner.rsplit_once('.').map_or("", |(head, _)| head));
-    let identities = [
-        (String::new(), 401, None),
-        (stack.signer.mint(&expired)?, 401, Some("auth.token-expired")),
-        (stack.signer.mint(&foreign_issuer)?, 401, Some("auth.token-invalid")),
-        (forged, 401, Some("auth.token-invalid")),
-        (unsigned, 401, Some("auth.token-invalid")),
-        (stack.member(tenant(1))?, 403, Some("auth.permission-missing")),
-    ];
-    for (path, body) in every_command() {
-        for (token, status, code) in &identities {
-            let answer = stack.post(token, &path, &body).await?;
-            assert_eq!(answer.status.as_u16(), *status, "{path}: {}", answer.text);
-            if let Some(code) = code {
-                assert_eq!(answer.code(), *code, "{path}");
-            }
-        }
-        // Another tenant's owner meets nothing here, and finds out nothing.
-        let stranger = stack.owner(tenant(2))?;
-        let answer = stack.post(&stranger, &path, &body).await?;
-        let own_thing = ["/v1/ledger/accounts", "/v1/ledger/periods/close"].contains(&path.as_str());
-        let in_batch = answer.json["results"][0]["problem"]["code"] == "ledger.account-not-found";
-        assert!(own_thing || in_batch || answer.status == StatusCode::NOT_FOUND, "{path}: {}", answer.text);
-    }
-    let mut conn = stack.database.superuser().await?;
-    let after: i64 =
-        sqlx::query_scalar("select count(*) from store.events where tenant_id = $1 and category <> 90")
-            .bind(tenant(1).uuid())
-            .fetch_one(&mut conn)
-            .await?;
-    assert_eq!(after, before, "the tenant's log has not moved");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Contracts of events: builds of different ages on one log, and a consumer that knows nothing but the documents.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use tests::database::{Database, cause, execute, tenant};
 use tests::ledger::{accepted, account, set_up, submit, transfer};
 use tests::nats::Nats;
 use tests::stack::{Stack, quick};
-use tests::until;
+use tests::{tools, until};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
@@ -196,45 +195,8 @@ fn example() -> PathBuf {
 
 /// The example's Python with the packages that it pins; `None`, with a note, where they cannot be had.
 async fn python() -> anyhow::Result<Option<PathBuf>> {
-    let requirements = example().join("requirements.txt");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("consumer");
-    let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
-    let wanted = std::fs::read_to_string(&requirements)?;
-    if std::fs::read_to_string(&installed).is_ok_and(|it| it == wanted) {
-        return Ok(Some(python));
-    }
-    let folder = folder.to_str().context("a path")?;
-    let requirements = requirements.to_str().context("a path")?;
-    let steps: [(&Path, &[&str]); 2] = [
-        (Path::new("python3"), &["-m", "venv", "--clear", folder]),
-        (
-            &python,
-            &[
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-                requirements,
-            ],
-        ),
-    ];
-    for (program, arguments) in steps {
-        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().await;
-        let failure = match output {
-            Ok(output) if output.status.success() => continue,
-            Ok(output) => {
-                String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
-            }
-            Err(error) => error.to_string(),
-        };
-        writeln!(std::io::stderr(), "NOT RUN: the example's packages cannot be installed: {failure}")?;
-        return Ok(None);
-    }
-    std::fs::write(installed, wanted)?;
-    Ok(Some(python))
+    tools::python(&folder, &example().join("requirements.txt")).await
 }
 
 /// The example, run by a test on a database of its own.

@@ -274,8 +274,7 @@ async fn linked_commands_all_happen_or_none() -> Test {
             Box::new(transfer(account(1), account(3), last)?),
         ])
     };
-    let unit =
-        |linkage, last| anyhow::Ok(Unit { linkage, ..Unit::of(t, cause(), decisions(last)?) });
+    let unit = |linkage, last| anyhow::Ok(Unit { linkage, ..Unit::of(t, cause(), decisions(last)?) });
     let refused = executor.submit(unit(Linkage::AllOrNone, "0.01")?).await?;
     let codes: Vec<_> =
         refused.results.iter().map(|it| it.as_ref().err().map(|it| it.code.as_ref())).collect();
@@ -528,8 +527,7 @@ async fn a_batch_that_meets_an_unreadable_stream_leaves_nothing_behind() -> Test
         Box::new(transfer(account(1), account(2), "1.00")?),
         Box::new(transfer(account(1), account(3), "1.00")?),
     ];
-    let unit =
-        Unit { key: Some(key("b", "r")?), linkage: Linkage::Each, ..Unit::of(t, cause(), decisions) };
+    let unit = Unit { key: Some(key("b", "r")?), linkage: Linkage::Each, ..Unit::of(t, cause(), decisions) };
     assert_eq!(executor.submit(unit).await, Err(SubmitError::NewerEvent));
     assert_eq!(count(&database, "ledger.transfer-posted").await?, 3, "its first item did not happen either");
     Ok(())

@@ -121,7 +121,7 @@ async fn every_table_with_a_tenant_is_walled_for_every_role() -> Test {
     let open: Vec<String> = sqlx::query_scalar(
         "select c.oid::regclass::text from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
          join pg_namespace n on n.oid = c.relnamespace
-         where c.relkind in ('r', 'p') and n.nspname in ('store', 'keys', 'run', 'read')
+         where c.relkind in ('r', 'p') and n.nspname in ('store', 'keys', 'vault', 'run', 'read')
            and not (c.relrowsecurity and c.relforcerowsecurity)",
     )
     .fetch_all(&mut conn)
@@ -136,7 +136,7 @@ async fn every_table_with_a_tenant_is_walled_for_every_role() -> Test {
     let owned: Vec<String> = sqlx::query_scalar(
         "select c.oid::regclass::text from pg_class c join pg_roles r on r.oid = c.relowner
          join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('store', 'keys', 'run', 'read') and r.rolname <> 'quipu_owner'",
+         where n.nspname in ('store', 'keys', 'vault', 'run', 'read') and r.rolname <> 'quipu_owner'",
     )
     .fetch_all(&mut conn)
     .await?;
@@ -147,7 +147,29 @@ async fn every_table_with_a_tenant_is_walled_for_every_role() -> Test {
     )
     .fetch_all(&mut conn)
     .await?;
-    assert_eq!(whole, Vec::<String>::new(), "only projector and reactor see every tenant");
+    assert_eq!(
+        whole,
+        ["vault.outbox: every_tenant_read to quipu_platform"],
+        "only projector and reactor see every tenant, and the operator the letters that wait"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_query_and_projector_roles_cannot_see_the_vault() -> Test {
+    let database = Database::fresh().await?;
+    let mut conn = database.superuser().await?;
+    for role in ["quipu_query", "quipu_projector"] {
+        let sees: bool = sqlx::query_scalar("select has_schema_privilege($1, 'vault', 'usage')")
+            .bind(role)
+            .fetch_one(&mut conn)
+            .await?;
+        assert!(!sees, "{role}");
+    }
+    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'vault'")
+        .fetch_one(&mut conn)
+        .await?;
+    assert!(tables > 0);
     Ok(())
 }
 
@@ -203,9 +225,11 @@ async fn no_event_of_an_erased_actor_makes_a_new_key() -> Test {
     assert_eq!((newest.event_type.as_str(), newest.meta()?.origin), ("ledger.account-opened", None));
     let keys: i64 = sqlx::query_scalar("select count(*) from keys.subject_keys").fetch_one(&mut conn).await?;
     assert_eq!(keys, 0);
-    conn.execute("insert into keys.subject_keys select tenant_id, subject_id, 'x', now() from keys.erased_subjects")
-        .await
-        .expect_err("nobody may bring the key back");
+    conn.execute(
+        "insert into keys.subject_keys select tenant_id, subject_id, 'x', now() from keys.erased_subjects",
+    )
+    .await
+    .expect_err("nobody may bring the key back");
     Ok(())
 }
 

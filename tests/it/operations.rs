@@ -135,8 +135,7 @@ async fn told_by_all() -> anyhow::Result<String> {
     let (owner, shutdown) = (stack.owner(tenant(1))?, CancellationToken::new());
     let client = service_kit::nats::connect(&NatsConfig::at(&nats.url()), "test").await?;
     let options = ProjectorOptions::new(stack.database.options("quipu_projector")?, shutdown.clone());
-    let reactor =
-        ReactorOptions { database: stack.database.options("quipu_reactor")?, master: master_key()? };
+    let reactor = ReactorOptions::new(stack.database.options("quipu_reactor")?, master_key()?);
     let projector_metrics = options.metrics.clone();
     let _projector = Projector::start(ProjectorOptions {
         nats: Some(client),

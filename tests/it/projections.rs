@@ -33,7 +33,7 @@ fn options(database: &Database, shutdown: &CancellationToken) -> anyhow::Result<
 
 fn with_reactor(options: ProjectorOptions, database: &Database) -> anyhow::Result<ProjectorOptions> {
     let master: std::sync::Arc<MasterKey> = master_key()?;
-    let reactor = ReactorOptions { database: database.options("quipu_reactor")?, master };
+    let reactor = ReactorOptions::new(database.options("quipu_reactor")?, master);
     Ok(ProjectorOptions { reactor: Some(reactor), ..options })
 }
 

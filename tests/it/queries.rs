@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tests::books::Books;
 
-use crate::walls::{every_read, export};
+use crate::matrix::{every_read, furnish};
 
 type Test = anyhow::Result<()>;
 
@@ -46,7 +46,7 @@ fn number(position: &str) -> i64 {
 async fn reads(books: &Books<'_>) -> anyhow::Result<Vec<String>> {
     let transfers = books.all("/v1/ledger/transfers", 200).await?;
     let known = text(transfers.first().context("a transfer")?, "transfer_id").to_owned();
-    export(books).await?;
+    furnish(books).await?;
     Ok(every_read()
         .into_iter()
         .map(|it| {

@@ -18,6 +18,7 @@ use projector::{Projector, ProjectorOptions, Timing};
 use sqlx::Executor as _;
 use tests::database::{Database, cause, tenant};
 use tests::ledger::{accepted, account, eur, hold, set_up, submit, transfer};
+use tests::members::inhabit;
 use tests::stack::quick;
 use tests::until;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,7 @@ async fn fill(executor: &Executor, transfers: u128) -> Test {
         // Enough for writers that write for as long as a rebuild takes, on however slow a machine.
         set_up(executor, t, 5, "1000000.00").await?;
         some(executor, t, transfers).await?;
+        inhabit(executor, t).await?;
     }
     Ok(())
 }

@@ -5,188 +5,18 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use service_kit::token::Role;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tests::books::{Books, account, held, id, leg, transfer};
+use tests::books::{Books, account, held, id, transfer};
 use tests::database::tenant;
 use tests::stack::{Answer, Stack};
 use uuid::Uuid;
 
+use crate::matrix::{EXPORT, Row, TRANSFER, books, every_read};
+
 type Test = anyhow::Result<()>;
 
-const TRANSFER: u128 = 0x7a;
-const EXPORT: u128 = 0x7b;
-
-/// One way to read, as the description of the interface names it, and with things of the tenants of these tests.
-pub(crate) struct Read {
-    pub(crate) template: &'static str,
-    pub(crate) path: String,
-}
-
-impl Read {
-    /// Whether it tells who did what, which members may not read.
-    fn is_for_owners(&self) -> bool {
-        self.template.starts_with("/v1/audit")
-    }
-}
-
-/// Every path of the query API.
-pub(crate) fn every_read() -> Vec<Read> {
-    let statement = "?from=2020-01-01T00:00:00Z&to=2020-01-01T00:00:01Z";
-    let reads = [
-        ("/v1/ledger/accounts", ""),
-        ("/v1/ledger/accounts/{account_id}", ""),
-        ("/v1/ledger/accounts/{account_id}/balance", ""),
-        ("/v1/ledger/accounts/{account_id}/entries", ""),
-        ("/v1/ledger/accounts/{account_id}/statement", statement),
-        ("/v1/ledger/accounts/{account_id}/stream", ""),
-        ("/v1/ledger/transfers", ""),
-        ("/v1/ledger/transfers/{transfer_id}", ""),
-        ("/v1/ledger/trial-balance", ""),
-        ("/v1/ledger/journal", ""),
-        ("/v1/events", ""),
-        ("/v1/events/stream", ""),
-        ("/v1/events/{position}", ""),
-        ("/v1/events/{position}/causation", ""),
-        ("/v1/streams/{category}/{stream_id}", ""),
-        ("/v1/streams/{category}/{stream_id}/state", ""),
-        ("/v1/audit", ""),
-        ("/v1/audit/{position}", ""),
-        ("/v1/audit/exports", ""),
-        ("/v1/audit/exports/{export_id}", ""),
-        ("/v1/audit/exports/{export_id}/content", ""),
-        ("/v1/projections", ""),
-    ];
-    let path = |template: &str| {
-        let transfer = Uuid::from_u128(TRANSFER).to_string();
-        template
-            .replace("{account_id}", &id(1))
-            .replace("{category}", "ledger.account")
-            .replace("{stream_id}", &id(1))
-            .replace("{export_id}", &Uuid::from_u128(EXPORT).to_string())
-            .replace("{transfer_id}", &transfer)
-            .replace("{position}", "1-1")
-    };
-    reads.map(|(template, rest)| Read { template, path: path(template) + rest }).into()
-}
-
-/// Accounts 0 and 1, transfer [`TRANSFER`], and export [`EXPORT`] of the audit trail, in a tenant.
-async fn books(stack: &Stack, n: u128) -> anyhow::Result<Books<'_>> {
-    let books = Books::of(stack, tenant(n))?;
-    let name = |account: u128| json!({ "name": format!("tenant-{n} account-{account}"), "min_balance": null, "metadata": { "of": format!("tenant-{n}") } });
-    books.open(0, name(0)).await?;
-    books.open(1, name(1)).await?;
-    let amount = format!("{n}.5{n}");
-    let body = json!({
-        "id": Uuid::from_u128(TRANSFER), "code": format!("tenant-{n}"),
-        "legs": [leg(0, "debit", &amount), leg(1, "credit", &amount)],
-    });
-    books.transfer(&body).await?;
-    export(&books).await?;
-    Ok(books)
-}
-
-/// Makes the export [`EXPORT`] of the audit trail.
-pub(crate) async fn export(books: &Books<'_>) -> Test {
-    let request = reqwest::Client::new().post(format!("{}/v1/audit/exports", books.stack.query_url));
-    let request = request.bearer_auth(&books.token).header("Quipu-Position", books.position());
-    let body =
-        json!({ "id": Uuid::from_u128(EXPORT), "format": "ndjson", "filters": { "action": "ledger." } });
-    let made = tests::stack::answer(request.json(&body)).await?;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
-    Ok(())
-}
-
-#[test]
-fn every_read_is_in_the_access_matrix() -> Test {
-    let document = serde_json::to_value(query_api::document())?;
-    let mut described: Vec<&str> =
-        document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
-    described.sort_unstable();
-    let mut listed: Vec<&str> = every_read().iter().map(|it| it.template).collect();
-    listed.sort_unstable();
-    assert_eq!(described, listed);
-    for (path, item) in document["paths"].as_object().expect("paths") {
-        let methods: Vec<&String> = item.as_object().expect("operations").keys().collect();
-        let exports = path == "/v1/audit/exports";
-        let allowed: &[&str] = if exports { &["get", "post"] } else { &["get"] };
-        assert_eq!(methods, allowed, "{path}: whoever reads changes nothing, but for making an export");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_are_only_for_those_who_may() -> Test {
-    let stack = Stack::whole().await?;
-    let books = books(&stack, 1).await?;
-    let of = |role: Role| stack.claims(tenant(1), role);
-    let mut expired = of(Role::Owner);
-    expired.exp = expired.iat - 60;
-    expired.iat -= 3600;
-    let mut not_yet = of(Role::Owner);
-    not_yet.nbf = Some(not_yet.iat + 600);
-    let mut foreign_issuer = of(Role::Owner);
-    foreign_issuer.iss = "somebody-else".to_owned();
-    let mut foreign_audience = of(Role::Owner);
-    foreign_audience.aud = "somebody-else".to_owned();
-    let mut of_no_role = of(Role::Owner);
-    of_no_role.roles = vec![];
-    let elsewhere = Stack::commands_only().await?;
-    let forged = elsewhere.signer.mint(&of(Role::Owner))?;
-    let (head, signature) = books.token.rsplit_once('.').expect("a token");
-    let swapped = {
-        let stranger = stack.owner(tenant(2))?;
-        let (foreign, _) = stranger.rsplit_once('.').expect("a token");
-        format!("{foreign}.{signature}")
-    };
-    let member = stack.member(tenant(1))?;
-    let identities = [
-        (String::new(), 401, "auth.token-missing"),
-        (stack.signer.mint(&expired)?, 401, "auth.token-expired"),
-        (stack.signer.mint(&not_yet)?, 401, "auth.token-invalid"),
-        (stack.signer.mint(&foreign_issuer)?, 401, "auth.token-invalid"),
-        (stack.signer.mint(&foreign_audience)?, 401, "auth.token-invalid"),
-        (forged, 401, "auth.token-invalid"),
-        (swapped, 401, "auth.token-invalid"),
-        (format!("{head}."), 401, "auth.token-invalid"),
-        (stack.signer.mint(&of(Role::Unknown))?, 403, "auth.permission-missing"),
-        (stack.signer.mint(&of_no_role)?, 403, "auth.permission-missing"),
-        (member.clone(), 200, ""),
-        (books.token.clone(), 200, ""),
-    ];
-    for read in every_read() {
-        books.read(&read.path).await?;
-        for (token, status, code) in &identities {
-            let is_member = *token == member;
-            let (status, code) = match read.is_for_owners() && is_member {
-                true => (&403, &"auth.permission-missing"),
-                false => (status, code),
-            };
-            let answer = stack.get(token, &read.path).await?;
-            assert_eq!(
-                (answer.status.as_u16(), if *status == 200 { "" } else { answer.code() }),
-                (*status, *code),
-                "{} {token}: {}",
-                read.path,
-                answer.text
-            );
-            if *status == 401 {
-                assert!(answer.header("www-authenticate").starts_with("Bearer"), "{}", read.path);
-            }
-            if *status != 200 {
-                assert!(!answer.text.contains(&id(1)), "{}: {}", read.path, answer.text);
-            }
-        }
-        // A token is looked for in one place only.
-        let sign = if read.path.contains('?') { '&' } else { '?' };
-        let answer = stack.get("", &format!("{}{sign}access_token={}", read.path, books.token)).await?;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", read.path);
-        let posted = stack.query(&books.token, &read.path).build()?.url().clone();
-        let posted = reqwest::Client::new().post(posted).bearer_auth(&books.token).send().await?;
-        let exports = read.template == "/v1/audit/exports";
-        let refused =
-            if exports { StatusCode::UNSUPPORTED_MEDIA_TYPE } else { StatusCode::METHOD_NOT_ALLOWED };
-        assert_eq!(posted.status(), refused, "{}", read.path);
-    }
-    Ok(())
+/// Whether it tells who did what, which members may not read.
+fn is_for_owners(read: &Row) -> bool {
+    read.template.starts_with("/v1/audit")
 }
 
 /// What a problem says, but for the name of the request and the id that was asked for.
@@ -391,6 +221,18 @@ async fn below_http_the_role_of_the_query_api_sees_one_tenant_and_changes_nothin
             .bind(format!("tenant-{n}"))
             .execute(&mut superuser)
             .await?;
+        for filled in [
+            "insert into read.organizations select $1, $1, 'active', 'a', 'A', null, null, now(), null, null, null, null, 1, 1, 1",
+            "insert into read.users select $1, $1, 'active', null, 1, true, null, null, null, null, null, 'en', 'form', false, 0,
+                 null, now(), 1, 1, 1",
+            "insert into read.sessions select $1, $1, $1, null, null, 'password', '[]', now(), 0, null, null, now(), now(), null,
+                 null, 1, 1, 1",
+            "insert into read.members select $1, $1, 'member', '[]', now(), null, 1, 1, 1",
+            "insert into read.roles select $1, $1, 'A', '[]', 1, 1, 1, false",
+            "insert into keys.erased_subjects select $1, $1, now(), $1",
+        ] {
+            sqlx::query(filled).bind(tenant(n).uuid()).execute(&mut superuser).await?;
+        }
         sqlx::query("insert into run.parked (model, version, tenant_id, partition, position, reason, retry_at) values ('nothing', 1, $1, $1, 1, 'x', 'infinity')")
             .bind(tenant(n).uuid()).execute(&mut superuser).await?;
         sqlx::query("insert into run.skipped (model, version, tenant_id, partition, position, reason) values ('nothing', 1, $1, $1, 1, 'x')")
@@ -474,7 +316,8 @@ async fn who_asks_for_whom_is_in_the_token_and_nowhere_else() -> Test {
     colleague.sub = ActorId::new(Uuid::from_u128(0xb0b));
     let colleague = stack.signer.mint(&colleague)?;
     for read in every_read().iter().filter(|it| {
-        !["/v1/projections", "/v1/events", "/v1/events/stream"].contains(&it.template) && !it.is_for_owners()
+        let of_the_caller = ["/v1/projections", "/v1/events", "/v1/events/stream", "/v1/auth/me"];
+        !of_the_caller.contains(&it.template) && !is_for_owners(it)
     }) {
         let (own, theirs) =
             (books.read(&read.path).await?, stack.get_at(&colleague, &read.path, &books.position()).await?);

@@ -54,6 +54,8 @@ pub fn held(from: u128, to: u128, amount: &str, seconds: u64) -> Value {
 pub struct Books<'a> {
     /// Where they are kept.
     pub stack: &'a Stack,
+    /// Whose they are.
+    pub tenant: TenantId,
     /// The owner's token.
     pub token: String,
     position: Mutex<String>,
@@ -65,7 +67,7 @@ impl<'a> Books<'a> {
     /// # Errors
     /// If no token can be signed.
     pub fn of(stack: &'a Stack, tenant: TenantId) -> anyhow::Result<Self> {
-        Ok(Self { stack, token: stack.owner(tenant)?, position: Mutex::default() })
+        Ok(Self { stack, tenant, token: stack.owner(tenant)?, position: Mutex::default() })
     }
 
     /// Books with account 0, which may go to any depth, and `count` others with a hundred euros each, which may not go
@@ -110,9 +112,13 @@ impl<'a> Books<'a> {
     pub async fn write(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let answer = self.stack.post(&self.token, path, body).await?;
         anyhow::ensure!(answer.status.is_success(), "{path} {body}: {}", answer.text);
-        let newest = answer.header("quipu-position").to_owned();
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+        self.saw(answer.header("quipu-position"));
         Ok(answer)
+    }
+
+    /// What is read from now on is as new as this position.
+    pub fn saw(&self, position: &str) {
+        position.clone_into(&mut self.position.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Where the newest command left the log.

@@ -21,7 +21,7 @@ const ROLES: [&str; 6] =
     ["quipu_owner", "quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform"];
 
 /// What takes a guard away that is written in SQL: the same definition without the line.
-const UNGUARDED: [(Guard, &str); 5] = [
+const UNGUARDED: [(Guard, &str); 9] = [
     (
         Guard::HeadLock,
         "do $$ begin execute replace(pg_get_functiondef('store.lock_head'::regproc), ' for update', ''); end $$",
@@ -42,6 +42,26 @@ const UNGUARDED: [(Guard, &str); 5] = [
         Guard::KeyOfTenant,
         "alter table store.idempotency drop constraint idempotency_pkey, add primary key (scope)",
     ),
+    (
+        Guard::RefreshLock,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.rotate_refresh'::regproc), 'for update of f', '');
+         end $$",
+    ),
+    (
+        Guard::RefreshReuseMark,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.rotate_refresh'::regproc),
+                             'if said = ''reused'' and held.revoked_at is null', 'if false');
+         end $$",
+    ),
+    (
+        Guard::StateOfBrowser,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_oauth'::regproc), ' and it.browser = shown_browser', '');
+         end $$",
+    ),
+    (Guard::VaultRowSecurity, "alter table vault.passwords disable row level security"),
     (Guard::RowSecurity, "alter table read.accounts disable row level security"),
 ];
 

@@ -7,9 +7,14 @@
 pub mod books;
 pub mod cli;
 pub mod database;
+pub mod forge;
 pub mod ledger;
+pub mod members;
 pub mod nats;
+pub mod oidc;
+pub mod person;
 pub mod postgres;
+pub mod smtp;
 pub mod sse;
 pub mod stack;
 pub mod tools;

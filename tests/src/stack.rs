@@ -9,15 +9,16 @@ use chrono::Utc;
 use command_api::CommandApi;
 use domain::ids::{ActorId, TenantId, TokenId};
 use event_store::{Executor, ExecutorOptions, MasterKey};
-use projector::{Projector, ProjectorOptions, Timing};
+use projector::{Projector, ProjectorOptions, ReactorOptions, Timing};
 use query_api::{LiveConfig, QueryApi, StartError};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service_kit::config::{
-    AuditConfig, DatabaseConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig, TelemetryConfig,
-    TokenConfig,
+    AuditConfig, DatabaseConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig,
+    TelemetryConfig, TokenConfig,
 };
 use service_kit::metrics::Metrics;
+use service_kit::outgoing::OutgoingConfig;
 use service_kit::token::{Claims, Role, Signer, generate_keys};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -49,6 +50,8 @@ pub struct Stack {
     pub signer: Signer,
     /// Where the keys are.
     pub keys: TempDir,
+    /// Who signs tokens, for whom and how.
+    pub tokens: TokenConfig,
     http: reqwest::Client,
     projector: Option<Projector>,
     shutdown: CancellationToken,
@@ -82,6 +85,9 @@ impl Answer {
     }
 }
 
+/// The address that people are told to reach the stack under. Nobody is there: tests call its ports.
+pub const PUBLIC_URL: &str = "https://quipu.example";
+
 /// Times for tests: what takes a second in earnest takes a moment here.
 #[must_use]
 pub const fn quick() -> Timing {
@@ -114,9 +120,17 @@ impl Stack {
     /// # Errors
     /// If it cannot start.
     pub async fn commands_on(database: Database) -> anyhow::Result<Self> {
+        Self::commands_with(database, TokenConfig::default()).await
+    }
+
+    /// Starts a command API whose tokens are signed in a way of their own.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn commands_with(database: Database, tokens: TokenConfig) -> anyhow::Result<Self> {
         let keys = tempfile::tempdir()?;
         generate_keys(&KeyConfig::at(keys.path()))?;
-        let signer = Signer::load(&KeyConfig::at(keys.path()))?;
+        let signer = Signer::load(&KeyConfig::at(keys.path()), &tokens)?;
         let shutdown = CancellationToken::new();
         let mut stack = Self {
             database,
@@ -125,6 +139,7 @@ impl Stack {
             query_url: String::new(),
             signer,
             keys,
+            tokens,
             http: reqwest::Client::new(),
             projector: None,
             _stops: shutdown.clone().drop_guard(),
@@ -185,7 +200,7 @@ impl Stack {
             http: http_config(),
             database: DatabaseConfig::at(&self.database.url("quipu_query")?),
             keys: KeyConfig::at(self.keys.path()),
-            tokens: TokenConfig::default(),
+            tokens: self.tokens.clone(),
             live,
             audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
@@ -233,12 +248,29 @@ impl Stack {
             database: DatabaseConfig::at(&self.database.url("quipu_command")?),
             nats: NatsConfig::at(&nats_url()?),
             keys: KeyConfig::at(self.keys.path()),
-            tokens: TokenConfig::default(),
+            tokens: self.tokens.clone(),
+            hashing: HashConfig::default(),
+            // The providers of tests are on this machine.
+            outgoing: OutgoingConfig { outgoing_allow: vec!["127.0.0.0/8".parse()?] },
+            public_url: Some(PUBLIC_URL.parse()?),
             audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
             telemetry: TelemetryConfig::default(),
             queue_max: 4096,
         })
+    }
+
+    /// Starts a projector with reactors that have the keys of the stack; without NATS.
+    ///
+    /// # Errors
+    /// If the keys cannot be read.
+    pub fn with_reactors(&self) -> anyhow::Result<(Projector, DropGuard)> {
+        let master = Arc::new(MasterKey::new(&KeyConfig::at(self.keys.path()).master_key()?)?);
+        let reactor = ReactorOptions::new(self.database.options("quipu_reactor")?, master);
+        let shutdown = self.shutdown.child_token();
+        let options = ProjectorOptions::new(self.database.options("quipu_projector")?, shutdown.clone());
+        let options = ProjectorOptions { nats: None, reactor: Some(reactor), timing: quick(), ..options };
+        Ok((Projector::start(options), shutdown.drop_guard()))
     }
 
     /// An executor with the keys of the stack, as another process would have one.
@@ -255,18 +287,8 @@ impl Stack {
     #[must_use]
     pub fn claims(&self, tenant: TenantId, role: Role) -> Claims {
         let now = Utc::now().timestamp();
-        Claims {
-            iss: TokenConfig::default().issuer,
-            aud: TokenConfig::default().audience,
-            sub: ActorId::new(Uuid::from_u128(0xac70)),
-            tenant_id: tenant,
-            jti: TokenId::new(Uuid::now_v7()),
-            roles: vec![role],
-            iat: now,
-            exp: now + 3600,
-            nbf: None,
-            sid: None,
-        }
+        let (subject, token) = (ActorId::new(Uuid::from_u128(0xac70)), TokenId::new(Uuid::now_v7()));
+        Claims::new(&self.tokens, tenant, subject, token, now, now + 3600).with_role(role)
     }
 
     /// A good token for an owner.
@@ -285,6 +307,12 @@ impl Stack {
         Ok(self.signer.mint(&self.claims(tenant, Role::Member))?)
     }
 
+    /// Begins a request to an address; without a token, if it is empty.
+    pub fn request(&self, method: Method, token: &str, url: &str) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        if token.is_empty() { request } else { request.bearer_auth(token) }
+    }
+
     /// Begins a request to the command API.
     pub fn command(&self, token: &str, path: &str) -> RequestBuilder {
         self.http.request(Method::POST, format!("{}{path}", self.command_url)).bearer_auth(token)
@@ -301,8 +329,7 @@ impl Stack {
 
     /// Begins a request to the query API; without a token, if it is empty.
     pub fn query(&self, token: &str, path: &str) -> RequestBuilder {
-        let request = self.http.get(format!("{}{path}", self.query_url));
-        if token.is_empty() { request } else { request.bearer_auth(token) }
+        self.request(Method::GET, token, &format!("{}{path}", self.query_url))
     }
 
     /// Reads something as it is.

@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
 
 /// Where programs of a build for `./dev coverage` write down what they did: the one variable that also those are given that
 /// get nothing else of ours. Without it they would write into the folder that they are in.
@@ -32,4 +35,78 @@ pub fn run(program: &str, arguments: &[&str]) -> anyhow::Result<Option<String>> 
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A Python with the packages that a file of requirements pins, in a folder that is kept for the next run; `None`, with a
+/// note, where they cannot be had.
+///
+/// # Errors
+/// If the requirements cannot be read, or what was installed cannot be noted down.
+pub async fn python(folder: &Path, requirements: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
+    let wanted = std::fs::read_to_string(requirements)?;
+    if std::fs::read_to_string(&installed).is_ok_and(|it| it == wanted) {
+        return Ok(Some(python));
+    }
+    let folder = folder.to_str().context("a path")?;
+    let requirements = requirements.to_str().context("a path")?;
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "-r",
+        requirements,
+    ];
+    let venv = ["-m", "venv", "--clear", folder];
+    if !installs(Path::new("python3"), &venv).await? || !installs(&python, &pip).await? {
+        return Ok(None);
+    }
+    std::fs::write(installed, wanted)?;
+    Ok(Some(python))
+}
+
+/// A folder with a program for Node and the packages that its lock file pins, kept for the next run; `None`, with a note, where
+/// they cannot be had.
+///
+/// # Errors
+/// If the program cannot be read or copied.
+pub async fn node(folder: &Path, program: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let source = program.parent().context("a folder")?;
+    let installed = folder.join("installed.json");
+    let wanted = std::fs::read_to_string(source.join("package-lock.json"))?;
+    std::fs::create_dir_all(folder)?;
+    let copy = folder.join(program.file_name().context("a file")?);
+    std::fs::copy(program, &copy)?;
+    if std::fs::read_to_string(&installed).is_ok_and(|it| it == wanted) {
+        return Ok(Some(copy));
+    }
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(source.join(name), folder.join(name))?;
+    }
+    let prefix = folder.to_str().context("a path")?;
+    if !installs(
+        Path::new("npm"),
+        &["ci", "--ignore-scripts", "--silent", "--no-audit", "--no-fund", "--prefix", prefix],
+    )
+    .await?
+    {
+        return Ok(None);
+    }
+    std::fs::write(installed, wanted)?;
+    Ok(Some(copy))
+}
+
+/// Whether a program that installs something could do so; otherwise with a note.
+async fn installs(program: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
+    let output = tokio::process::Command::new(program).args(arguments).stdin(Stdio::null()).output().await;
+    let failure = match output {
+        Ok(output) if output.status.success() => return Ok(true),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    writeln!(std::io::stderr(), "NOT RUN: {} cannot install packages: {failure}", program.display())?;
+    Ok(false)
 }

@@ -166,8 +166,7 @@ async fn secrets_follow_their_units_through_batches_that_fail() -> Test {
                 let unit = Unit::new(tenant(1), cause(), transfer(account(1), account(2), "1.00")?);
                 let user = Uuid::from_u128(u128::try_from(n)?);
                 let phc = SecretText::new(format!("phc-{version}"));
-                let change =
-                    VaultChange::PutPassword { tenant: tenant(1), user, version, phc, pepper: 1 };
+                let change = VaultChange::PutPassword { tenant: tenant(1), user, version, phc, pepper: 1 };
                 anyhow::Ok(unit.with_vault([change]).with_key(key(&name, &name)?))
             };
             accepted(&executor.submit(unit(1)?).await?)?;

@@ -34,8 +34,7 @@ async fn what_a_process_did_hangs_on_the_event_that_it_followed() -> Test {
     let shutdown = CancellationToken::new();
     let _stops = shutdown.clone().drop_guard();
     let options = ProjectorOptions::new(stack.database.options("quipu_projector")?, shutdown);
-    let reactor =
-        ReactorOptions { database: stack.database.options("quipu_reactor")?, master: master_key()? };
+    let reactor = ReactorOptions::new(stack.database.options("quipu_reactor")?, master_key()?);
     let _reactor = Projector::start(ProjectorOptions { reactor: Some(reactor), timing: quick(), ..options });
     // One request, three events; two of its holds end by themselves.
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

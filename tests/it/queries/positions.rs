@@ -386,7 +386,7 @@ async fn projections_say_how_far_they_are() -> Test {
     }
     until(PATIENCE, || async {
         let items = books.read("/v1/projections").await?.json["items"].clone();
-        Ok(items.as_array().is_some_and(|it| it.len() == 7 && it.iter().all(|it| it["lag_events"] == 0)))
+        Ok(items.as_array().is_some_and(|it| it.len() == 12 && it.iter().all(|it| it["lag_events"] == 0)))
     })
     .await?;
     let stood = freeze(&stack, "accounts").await?;
@@ -407,9 +407,14 @@ async fn projections_say_how_far_they_are() -> Test {
             "accounts",
             "audit_trail",
             "event_index",
+            "members",
+            "organizations",
+            "roles",
+            "sessions",
             "tenants",
             "transfers",
-            "trial_balance"
+            "trial_balance",
+            "users"
         ]
     );
     for row in items {

@@ -244,7 +244,7 @@ async fn an_event_of_a_newer_build_ends_it_with_the_sentence_that_mends() -> Tes
     superuser(
         &database,
         "set session_replication_role = replica;
-         update store.events set schema_version = 9 where position = (select position from store.log_head)",
+         update store.events set schema_version = 9 where position = (select max(position) from store.events where type = 'ledger.transfer-reversed')",
     )
     .await?;
     let rebuilder = rebuilder(&database)?;
@@ -258,7 +258,7 @@ async fn an_event_of_a_newer_build_ends_it_with_the_sentence_that_mends() -> Tes
     superuser(
         &database,
         "set session_replication_role = replica;
-         update store.events set schema_version = 1 where position = (select position from store.log_head)",
+         update store.events set schema_version = 1 where position = (select max(position) from store.events where type = 'ledger.transfer-reversed')",
     )
     .await?;
     let outcome = rebuilder.rebuild("accounts", &small(), &Control::default()).await?;
@@ -278,7 +278,7 @@ async fn after_a_restore_everything_serves_again_and_nothing_is_done_twice() -> 
     }
     let shutdown = CancellationToken::new();
     let options = ProjectorOptions::new(database.options("quipu_projector")?, shutdown.clone());
-    let reactor = ReactorOptions { database: database.options("quipu_reactor")?, master: master_key()? };
+    let reactor = ReactorOptions::new(database.options("quipu_reactor")?, master_key()?);
     let options =
         ProjectorOptions { timing: quick(), connections_max: 14, reactor: Some(reactor), ..options };
     let projector = Projector::start(options);

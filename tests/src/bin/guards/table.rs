@@ -192,7 +192,58 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::Permission,
         "every operation asks for its permission",
-        &[whole("commands::commands_are_only_for_those_who_may")],
+        &[whole("matrix::every_operation_is_only_for_those_who_may")],
+    ),
+    of(
+        Guard::Gate,
+        "no command of somebody whose session has ended is carried out",
+        &[whole("identity::access::a_command_of_an_ended_session_never_commits")],
+    ),
+    of(
+        Guard::AccessTail,
+        "whoever may not act any more is refused by every process within a second",
+        &[whole("identity::access::an_ended_session_is_refused_by_every_process_within_a_second")],
+    ),
+    of(
+        Guard::StandingAge,
+        "a process that does not know who may act answers nobody",
+        &[whole("identity::access::an_old_tail_answers_503")],
+    ),
+    of(
+        Guard::AttemptReservation,
+        "of any number of guesses at once, five are looked at",
+        &[
+            whole("identity::vault::of_a_hundred_guesses_at_once_five_are_allowed"),
+            whole("identity::sign_in::cve_2023_47111_of_a_hundred_parallel_guesses_five_are_looked_at"),
+        ],
+    ),
+    of(
+        Guard::OutgoingDeny,
+        "no request of ours goes into a network that is not public, whatever a tenant's settings name",
+        &[kit("outgoing::tests::cve_2026_5469_we_fetch_nothing_from_networks_that_are_not_public")],
+    ),
+    of(
+        Guard::StateOfBrowser,
+        "a sign-in with a provider ends in the browser in which it began",
+        &[whole("identity::federation::a_callback_without_state_or_from_another_browser_is_refused")],
+    ),
+    of(
+        Guard::RefreshLock,
+        "a refresh token is exchanged once, however many show it at once",
+        &[whole("identity::vault::cve_2026_1035_of_a_hundred_presenters_of_one_token_one_gets_a_successor")],
+    ),
+    of(
+        Guard::RefreshReuseMark,
+        "a refresh token that comes back ends its session",
+        &[
+            whole("identity::vault::a_reuse_within_the_same_second_ends_the_family"),
+            whole("identity::sign_in::a_reuse_within_the_same_second_ends_the_session"),
+        ],
+    ),
+    of(
+        Guard::VaultRowSecurity,
+        "secrets of one tenant are out of reach for every other",
+        &[whole("identity::vault::the_vault_is_walled_between_tenants")],
     ),
     of(Guard::Audience, "a token for others is none for us", &[kit("token::tests::no_forgery_is_accepted")]),
     of(Guard::BodyLimit, "a body has a limit", &[edges("bodies_have_a_limit_and_a_time")]),

@@ -1,0 +1,455 @@
+//! Whoever may not act any more does not, in any process, within a second; and nothing that is recorded was asked for by
+//! somebody who could not ask for it then.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use domain::Decision;
+use domain::identity::{DeactivateUser, EndSession, EndSessions, MintAccessToken, RevokeAccessToken};
+use domain::ids::{ActorId, SessionId, UserId};
+use domain::organisation::{AssignRoles, Granter, RemoveMember, RoleRef, TenantStatus};
+use domain::words::Word;
+use event_store::access::{AGE_MAX, CATEGORIES};
+use futures_util::future::try_join_all;
+use reqwest::Method;
+use serde_json::json;
+use service_kit::permissions::role_table;
+use service_kit::token::Role;
+use sqlx::{Connection as _, Executor as _};
+use tests::books::{Books, transfer};
+use tests::database::tenant;
+use tests::members::Members;
+use tests::sse::Reader;
+use tests::stack::{Stack, answer};
+use tests::until;
+use uuid::Uuid;
+
+type Test = anyhow::Result<()>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const ENDED: (u16, &str) = (401, "auth.session-ended");
+const BY: ActorId = ActorId::new(Uuid::from_u128(0xad));
+
+/// A process, and a request to it that changes nothing.
+struct Door {
+    url: String,
+    is_of_commands: bool,
+}
+
+impl Door {
+    /// What it says to a bearer: a status and a code.
+    async fn tells(&self, stack: &Stack, token: &str) -> anyhow::Result<(u16, String)> {
+        let answer = if self.is_of_commands {
+            let request = stack.request(Method::POST, token, &format!("{}/v1/ledger/batches", self.url));
+            let request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
+            answer(request.json(&json!({ "items": [] }))).await?
+        } else {
+            answer(stack.request(Method::GET, token, &format!("{}/v1/ledger/accounts", self.url))).await?
+        };
+        Ok((answer.status.as_u16(), answer.code().to_owned()))
+    }
+
+    /// What it says to those whom it lets in.
+    fn open(&self) -> (u16, String) {
+        if self.is_of_commands { (400, "batch.size".to_owned()) } else { (200, String::new()) }
+    }
+}
+
+/// Two processes of each kind.
+async fn doors(stack: &Stack) -> anyhow::Result<Vec<Door>> {
+    let door = |url: String, is_of_commands| Door { url, is_of_commands };
+    Ok(vec![
+        door(stack.command_url.clone(), true),
+        door(stack.another_command_api().await?, true),
+        door(stack.query_url.clone(), false),
+        door(stack.another_query_api().await?, false),
+    ])
+}
+
+async fn all_open<'a>(stack: &Stack, doors: impl IntoIterator<Item = &'a Door>, token: &str) -> Test {
+    for door in doors {
+        assert_eq!(door.tells(stack, token).await?, door.open(), "{}", door.url);
+    }
+    Ok(())
+}
+
+/// Waits until processes tell a bearer this, and fails if one does not within a second.
+async fn all_tell<'a>(
+    stack: &Stack,
+    doors: impl IntoIterator<Item = &'a Door>,
+    token: &str,
+    expected: (u16, &str),
+) -> Test {
+    let told = doors.into_iter().map(|door| async move {
+        until(AGE_MAX, || async {
+            let (status, code) = door.tells(stack, token).await?;
+            Ok((status, code.as_str()) == expected)
+        })
+        .await
+        .with_context(|| format!("{} does not tell {expected:?}", door.url))
+    });
+    try_join_all(told).await.map(drop)
+}
+
+fn end(session_id: SessionId) -> EndSession {
+    EndSession { session_id, of: None, because: Word::of("asked"), by: BY }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_is_refused_by_every_process_within_a_second() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let member = members.join(&[RoleRef::ADMIN]).await?;
+    let other = members.session(member.user).await?;
+    books.read("/v1/events").await?;
+    for token in [&member.token, &other.token] {
+        all_open(&stack, &doors, token).await?;
+    }
+    let streams = doors.iter().filter(|it| !it.is_of_commands).map(|door| {
+        let url = format!("{}/v1/events/stream", door.url);
+        Reader::open(stack.request(Method::GET, &member.token, &url))
+    });
+    let mut streams = try_join_all(streams).await?;
+    members.done(end(member.session)).await?;
+    let since = Instant::now();
+    all_tell(&stack, &doors, &member.token, ENDED).await?;
+    for stream in &mut streams {
+        let mut last = stream.next().await?.context("a last word")?;
+        while last.name.contains('.') {
+            last = stream.next().await?.context("a last word")?;
+        }
+        assert_eq!(last.name, "revoked");
+        assert!(since.elapsed() < AGE_MAX, "the stream went on for {:?}", since.elapsed());
+        assert_eq!(stream.next().await?, None);
+    }
+    all_open(&stack, &doors, &other.token).await
+}
+
+/// A way to lose access.
+struct Loss {
+    name: &'static str,
+    command: fn(UserId) -> Box<dyn Decision>,
+    /// What a command is told then.
+    told: (u16, &'static str),
+    /// Whether reads are told the same.
+    of_reads: bool,
+}
+
+fn losses() -> [Loss; 4] {
+    fn because() -> Word {
+        Word::of("a-test")
+    }
+    [
+        Loss {
+            name: "all sessions ended",
+            command: |user_id| Box::new(EndSessions { user_id, except: None, because: because(), by: BY }),
+            told: ENDED,
+            of_reads: true,
+        },
+        Loss {
+            name: "deactivated",
+            command: |user_id| Box::new(DeactivateUser { user_id, because: because() }),
+            told: ENDED,
+            of_reads: true,
+        },
+        Loss {
+            name: "removed",
+            command: |user_id| {
+                let (by, table) = (Granter::Platform, role_table(tenant(1)).clone());
+                Box::new(RemoveMember { user_id, because: because(), by, table })
+            },
+            told: ENDED,
+            of_reads: true,
+        },
+        Loss {
+            name: "made a user, who reads the books alone",
+            command: |user_id| {
+                let (by, table) = (Granter::Platform, role_table(tenant(1)).clone());
+                Box::new(AssignRoles { user_id, roles: vec![RoleRef::USER], by, table })
+            },
+            told: (403, "auth.permission-missing"),
+            of_reads: false,
+        },
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_takes_access_away_does_so_everywhere_within_a_second() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    for loss in losses() {
+        let member = members.join(&[RoleRef::ADMIN]).await?;
+        all_open(&stack, &doors, &member.token).await?;
+        members.done_all([(loss.command)(member.user)]).await?;
+        let shut = |it: &&Door| it.is_of_commands || loss.of_reads;
+        let told = all_tell(&stack, doors.iter().filter(shut), &member.token, loss.told);
+        told.await.context(loss.name)?;
+        all_open(&stack, doors.iter().filter(|it| !shut(it)), &member.token).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_organisation_loses_all_its_callers_lose_and_no_other() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let (member, operator) = (members.join(&[RoleRef::MANAGER]).await?, stack.owner(tenant(1))?);
+    let elsewhere = Members::of(&stack, tenant(2))?.join(&[RoleRef::OWNER]).await?;
+    for token in [&member.token, &operator, &elsewhere.token] {
+        all_open(&stack, &doors, token).await?;
+    }
+    for status in [TenantStatus::Suspended, TenantStatus::Pending] {
+        members.stand(status).await?;
+        for token in [&member.token, &operator] {
+            all_tell(&stack, &doors, token, (403, "organisation.not-active")).await?;
+        }
+        all_open(&stack, &doors, &elsewhere.token).await?;
+    }
+    members.stand(TenantStatus::Active).await?;
+    for door in &doors {
+        until(AGE_MAX, || async { Ok(door.tells(&stack, &member.token).await? == door.open()) }).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_means_the_same_everywhere_a_second_after_it_was_redefined() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let cashier = members.define("Cashier", &["ledger.read-accounts"]).await?;
+    let member = members.join(std::slice::from_ref(&cashier)).await?;
+    let missing = (403, "auth.permission-missing");
+    let of = |commands: bool| doors.iter().filter(move |it| it.is_of_commands == commands);
+    all_open(&stack, of(false), &member.token).await?;
+    all_tell(&stack, of(true), &member.token, missing).await?;
+    members.redefine(&cashier, "Cashier", &["ledger.post-transfer"]).await?;
+    all_tell(&stack, of(false), &member.token, missing).await?;
+    all_tell(&stack, of(true), &member.token, (400, "batch.size")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_of_an_operator_is_refused_and_any_other_is_not() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let claims = stack.claims(tenant(1), Role::Owner);
+    let (token, other) = (stack.signer.mint(&claims)?, stack.owner(tenant(1))?);
+    let expires_at = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let roles = vec![domain::identity::Role::Owner];
+    let (token_id, subject) = (claims.jti, claims.sub);
+    members.done(MintAccessToken { token_id, subject, roles, expires_at }).await?;
+    all_open(&stack, &doors, &token).await?;
+    members.done(RevokeAccessToken { token_id, by: BY }).await?;
+    all_tell(&stack, &doors, &token, ENDED).await?;
+    all_open(&stack, &doors, &other).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_nobodys_but_its_users_and_in_its_own_tenant() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let (here, there) = (Members::of(&stack, tenant(1))?, Members::of(&stack, tenant(2))?);
+    let (one, other) = (here.join(&[RoleRef::OWNER]).await?, here.join(&[RoleRef::OWNER]).await?);
+    let nobodys = SessionId::new(Uuid::now_v7());
+    for token in [
+        here.token(other.user, one.session)?,
+        there.token(one.user, one.session)?,
+        here.token(one.user, nobodys)?,
+    ] {
+        all_tell(&stack, &doors, &token, ENDED).await?;
+    }
+    // That it was asked for too early is not remembered.
+    here.done(here.start(one.user, nobodys)).await?;
+    let token = here.token(one.user, nobodys)?;
+    for door in &doors {
+        until(AGE_MAX, || async { Ok(door.tells(&stack, &token).await? == door.open()) }).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_an_ended_session_never_commits() -> Test {
+    const WRITERS: usize = 8;
+    let stack = Arc::new(Stack::commands_only().await?);
+    let other = stack.another_command_api().await?;
+    let _books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let path = "/v1/ledger/transfers";
+    let at_the_gate = Arc::new(AtomicUsize::new(0));
+    for round in 0..5 {
+        let member = members.join(&[RoleRef::MANAGER]).await?;
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|n| {
+                let (stack, token) = (Arc::clone(&stack), member.token.clone());
+                let (stop, written) = (Arc::clone(&stop), Arc::clone(&written));
+                let at_the_gate = Arc::clone(&at_the_gate);
+                let base = if n % 2 == 0 { stack.command_url.clone() } else { other.clone() };
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::SeqCst) {
+                        let request = stack.request(Method::POST, &token, &format!("{base}{path}"));
+                        let request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
+                        let answer = answer(request.json(&transfer(0, 1, "0.01"))).await?;
+                        match answer.status.as_u16() {
+                            201 => written.fetch_add(1, Ordering::SeqCst),
+                            401 => {
+                                // What the process itself refuses was never judged, so it has no position.
+                                let judged = usize::from(!answer.header("quipu-position").is_empty());
+                                at_the_gate.fetch_add(judged, Ordering::SeqCst);
+                                return anyhow::Ok(());
+                            }
+                            _ => anyhow::bail!("{}", answer.text),
+                        };
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        until(PATIENCE, || async { Ok(written.load(Ordering::SeqCst) > 4 * WRITERS) }).await?;
+        let ended = members.done(end(member.session)).await?.position.position;
+        // Every writer ends by being refused; what each wrote until then is in the log.
+        for writer in writers {
+            tokio::time::timeout(PATIENCE, writer).await.context("a writer goes on")???;
+        }
+        stop.store(true, Ordering::SeqCst);
+        let mut conn = stack.database.superuser().await?;
+        let (before, after): (i64, i64) = sqlx::query_as(
+            "select count(*) filter (where position < $2), count(*) filter (where position > $2) from store.events
+             where type = 'ledger.transfer-posted' and meta ->> 'actor' = $1",
+        )
+        .bind(member.user.to_string())
+        .bind(ended)
+        .fetch_one(&mut conn)
+        .await?;
+        assert_eq!(after, 0, "round {round}: written after the session had ended");
+        assert_eq!(usize::try_from(before)?, written.load(Ordering::SeqCst), "round {round}");
+    }
+    assert!(
+        at_the_gate.load(Ordering::SeqCst) > 0,
+        "no command came to the gate after the session had ended"
+    );
+    Ok(())
+}
+
+/// Holds the log up for whoever looks at its tail, until it is rolled back.
+const HOLD_UP: &str = "lock table run.heartbeat in access exclusive mode";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_tail_answers_503() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let member = members.join(&[RoleRef::ADMIN]).await?;
+    let operator = stack.owner(tenant(1))?;
+    for token in [&member.token, &operator] {
+        all_open(&stack, &doors, token).await?;
+    }
+    let live = stack.query(&member.token, "/v1/events/stream");
+    let mut live = Reader::open(live.header("Quipu-Position", books.position())).await?;
+    let mut blocker = stack.database.superuser().await?;
+    let mut tx = blocker.begin().await?;
+    tx.execute(HOLD_UP).await?;
+    let unknown = (503, "auth.standing-unknown");
+    for (door, token) in doors.iter().flat_map(|door| [(door, &member.token), (door, &operator)]) {
+        until(PATIENCE, || async {
+            let (status, code) = door.tells(&stack, token).await?;
+            Ok((status, code.as_str()) == unknown)
+        })
+        .await
+        .with_context(|| format!("{} goes on", door.url))?;
+    }
+    let refused = stack.get(&operator, "/v1/ledger/accounts").await?;
+    assert_eq!((refused.code(), refused.header("retry-after")), ("auth.standing-unknown", "1"));
+    // What is recorded meanwhile is not shown to somebody of whom it is not known whether they may see it.
+    let moved = tests::ledger::transfer(tests::ledger::account(0), tests::ledger::account(1), "0.01")?;
+    let position = members.done(moved).await?.position.to_string();
+    assert!(refused.header("quipu-position") < position.as_str());
+    tx.rollback().await?;
+    for (door, token) in doors.iter().flat_map(|door| [(door, &member.token), (door, &operator)]) {
+        until(PATIENCE, || async { Ok(door.tells(&stack, token).await? == door.open()) }).await?;
+    }
+    // The stream waited, and lost nothing.
+    while live.next().await?.context("the stream goes on")?.id != position {}
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_while_the_tail_was_held_up_is_ended_once_it_goes_on_however_much_it_is() -> Test {
+    const SESSIONS: usize = 1_500;
+    let stack = Stack::commands_only().await?;
+    let door = Door { url: stack.command_url.clone(), is_of_commands: true };
+    let members = Members::of(&stack, tenant(1))?;
+    let first = members.join(&[RoleRef::ADMIN]).await?;
+    let ids: Vec<_> = (0..SESSIONS).map(|_| SessionId::new(Uuid::now_v7())).collect();
+    let start = |it: &SessionId| -> Box<dyn Decision> { Box::new(members.start(first.user, *it)) };
+    members.done_all(ids.iter().map(start)).await?;
+    let tokens: Vec<_> = ids.iter().map(|it| members.token(first.user, *it)).collect::<Result<_, _>>()?;
+    for token in &tokens {
+        assert_eq!(door.tells(&stack, token).await?, door.open());
+    }
+    let mut blocker = stack.database.superuser().await?;
+    let mut tx = blocker.begin().await?;
+    tx.execute(HOLD_UP).await?;
+    members.done_all(ids.iter().map(|it| -> Box<dyn Decision> { Box::new(end(*it)) })).await?;
+    tx.rollback().await?;
+    // Before it has seen all of them it lets nobody in.
+    for token in tokens.iter().rev().chain(&tokens) {
+        until(PATIENCE, || async {
+            let (status, code) = door.tells(&stack, token).await?;
+            Ok((status, code.as_str()) == ENDED)
+        })
+        .await?;
+    }
+    all_open(&stack, [&door], &first.token).await
+}
+
+/// The numbers in the parentheses or braces behind "category" in a definition.
+fn categories(definition: &str) -> BTreeSet<i16> {
+    let rest = definition.split_once("category").map_or("", |(_, rest)| rest);
+    let list = rest.split(['(', '[']).find(|it| it.starts_with(|it: char| it.is_ascii_digit()));
+    let numbers = list.unwrap_or_default().split([')', ']']).next().unwrap_or_default().split(',');
+    numbers.filter_map(|it| it.trim().split(':').next()?.parse().ok()).collect()
+}
+
+#[tokio::test]
+async fn the_tail_follows_every_category_that_answers_rest_on() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut conn = stack.database.superuser().await?;
+    let expected: BTreeSet<i16> = CATEGORIES.into();
+    for definition in [
+        "select pg_get_indexdef('store.stream_events_access'::regclass)",
+        "select pg_get_functiondef('store.access_since'::regproc)",
+        "select 'category ' || qual from pg_policies where policyname = 'access_tail'",
+    ] {
+        let text: String = sqlx::query_scalar(definition).fetch_one(&mut conn).await?;
+        assert_eq!(categories(&text), expected, "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_moves_the_row_by_which_a_standby_knows_its_age() -> Test {
+    let stack = Stack::whole().await?;
+    let beat = || async {
+        let mut conn = stack.database.superuser().await?;
+        anyhow::Ok(
+            sqlx::query_scalar::<_, chrono::DateTime<chrono::Utc>>("select beat_at from run.heartbeat")
+                .fetch_one(&mut conn)
+                .await?,
+        )
+    };
+    let first = beat().await?;
+    until(PATIENCE, || async { Ok(beat().await? > first) }).await?;
+    let second = beat().await?;
+    until(AGE_MAX, || async { Ok(beat().await? > second) }).await
+}

@@ -1,0 +1,537 @@
+//! Signing in with providers, over HTTP: with one that others made, and with one that a test makes say anything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use domain::organisation::{Registration, RoleRef};
+use futures_util::future::try_join_all;
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::{Client, Method, StatusCode, Url};
+use serde_json::{Value, json};
+use tests::members::Members;
+use tests::oidc::{GitHub, OidcProvider, browser};
+use tests::person::{Organisation, PASSWORD, SignedIn};
+use tests::stack::{Answer, PUBLIC_URL, Stack, answer};
+use uuid::Uuid;
+
+type Test = anyhow::Result<()>;
+
+/// Where people go at the end, and what proves that they began.
+const RETURN: &str = "https://app.example.com/signed-in";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// An organisation that lets people sign in with a provider.
+struct Shop<'a> {
+    acme: Organisation<'a>,
+    owner: String,
+    provider: Uuid,
+    browser: Client,
+}
+
+/// A sign-in that was begun.
+struct Begun {
+    /// Where the browser was sent.
+    url: Url,
+    /// What it keeps.
+    cookie: String,
+}
+
+impl Begun {
+    fn state(&self) -> anyhow::Result<String> {
+        parameter(&self.url, "state").context("a state")
+    }
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(it, _)| it == name).map(|(_, value)| value.into_owned())
+}
+
+fn settings(kind: &str, issuer: &str, client: (&str, &str)) -> Value {
+    json!({
+        "name": "corp", "title": "The company", "kind": kind, "issuer": issuer, "client_id": client.0,
+        "client_secret": client.1, "trusted_domains": ["corp.example"], "return_uris": [RETURN],
+    })
+}
+
+impl<'a> Shop<'a> {
+    async fn open(stack: &'a Stack, kind: &str, issuer: &str) -> anyhow::Result<Self> {
+        let acme = Organisation::found(stack, "acme").await?;
+        let owner = Members::of(stack, acme.tenant)?.join(&[RoleRef::OWNER]).await?.token;
+        let made = acme.post(&owner, "/v1/providers", &settings(kind, issuer, ("quipu", "ours"))).await?;
+        anyhow::ensure!(made.status == StatusCode::CREATED, "{} {}", made.status, made.text);
+        let provider = made.json["id"].as_str().context("an id")?.parse()?;
+        Ok(Self { acme, owner, provider, browser: browser()? })
+    }
+
+    async fn set(&self, settings: &Value) -> anyhow::Result<Answer> {
+        let url = format!("{}/v1/providers/{}", self.acme.stack.command_url, self.provider);
+        answer(self.acme.stack.request(Method::PUT, &self.owner, &url).json(settings)).await
+    }
+
+    fn callback(&self) -> String {
+        format!("{PUBLIC_URL}/v1/auth/{}/callback", self.provider)
+    }
+
+    async fn begin(&self) -> anyhow::Result<Begun> {
+        let address = format!("{}/v1/auth/corp", self.acme.stack.command_url);
+        let query = [("tenant_slug", "acme"), ("redirect_uri", RETURN), ("code_challenge", CHALLENGE)];
+        let sent = self.browser.get(Url::parse_with_params(&address, query)?).send().await?;
+        let header = |name| sent.headers().get(name).and_then(|it| it.to_str().ok()).map(ToOwned::to_owned);
+        let (url, cookie) = (header(LOCATION), header(SET_COOKIE));
+        anyhow::ensure!(sent.status() == StatusCode::SEE_OTHER, "{} {}", sent.status(), sent.text().await?);
+        let cookie = cookie.context("a cookie")?;
+        for attribute in ["__Host-", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
+            assert!(cookie.contains(attribute), "{cookie}");
+        }
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        Ok(Begun { url: url.context("a location")?.parse()?, cookie })
+    }
+
+    /// Comes back with this query, from a browser that keeps this cookie.
+    async fn back(&self, query: &str, cookie: &str) -> anyhow::Result<Answer> {
+        self.back_at(self.provider, query, cookie).await
+    }
+
+    async fn back_at(&self, provider: Uuid, query: &str, cookie: &str) -> anyhow::Result<Answer> {
+        let url = format!("{}/v1/auth/{provider}/callback?{query}", self.acme.stack.command_url);
+        answer(self.browser.get(url).header(COOKIE, cookie)).await
+    }
+
+    /// A whole sign-in of an account, up to the way back.
+    async fn come(&self, account: &str) -> anyhow::Result<Url> {
+        let begun = self.begin().await?;
+        let back = self.back(&format!("code={account}&state={}", begun.state()?), &begun.cookie).await?;
+        anyhow::ensure!(back.status == StatusCode::SEE_OTHER, "{} {}", back.status, back.text);
+        let url: Url = back.header("location").parse()?;
+        anyhow::ensure!(url.as_str().starts_with(RETURN), "{url}");
+        Ok(url)
+    }
+
+    async fn hand_over(&self, code: &str, verifier: &str) -> anyhow::Result<Answer> {
+        self.acme.post("", "/v1/auth/handover", &json!({ "code": code, "verifier": verifier })).await
+    }
+
+    /// A whole sign-in of an account.
+    async fn sign_in(&self, account: &str) -> anyhow::Result<SignedIn> {
+        let url = self.come(account).await?;
+        let code = parameter(&url, "code").with_context(|| url.to_string())?;
+        SignedIn::of(&self.hand_over(&code, VERIFIER).await?)
+    }
+
+    /// What a sign-in of an account is refused with.
+    async fn refused(&self, account: &str) -> anyhow::Result<String> {
+        let url = self.come(account).await?;
+        parameter(&url, "error").with_context(|| url.to_string())
+    }
+}
+
+fn subject(signed_in: &SignedIn) -> anyhow::Result<String> {
+    Ok(signed_in.claims()?["sub"].as_str().context("a subject")?.to_owned())
+}
+
+/// The provider that others made: discovery, keys of three kinds, PKCE, `iss`, the address beside the token.
+#[tokio::test]
+async fn people_sign_in_with_a_provider_that_others_made() -> Test {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-provider");
+    let Some(op) = OidcProvider::start(&folder).await? else { return Ok(()) };
+    let stack = Stack::commands_only().await?;
+    let shop = Shop::open(&stack, "oidc", &op.issuer).await?;
+    let ann = json!({ "email": "Ann@corp.example", "email_verified": true, "given_name": "Ann", "family_name": "Smith" });
+    op.is_used_by("ann", &ann).await?;
+    let mut people = Vec::new();
+    for algorithm in ["RS256", "PS256", "ES256", "EdDSA"] {
+        let (client, secret) = op.register(&shop.callback(), algorithm).await?;
+        let set = shop.set(&settings("oidc", &op.issuer, (&client, &secret))).await?;
+        assert_eq!(set.status, StatusCode::OK, "{}", set.text);
+        let begun = shop.begin().await?;
+        let there = op.walk(begun.url.as_str()).await?;
+        assert!(there.as_str().starts_with(&shop.callback()), "{there}");
+        assert_eq!(parameter(&there, "iss").as_deref(), Some(op.issuer.as_str()), "RFC 9207");
+        let back = shop.back(there.query().unwrap_or_default(), &begun.cookie).await?;
+        let url: Url = back.header("location").parse().with_context(|| back.text.clone())?;
+        let code = parameter(&url, "code").with_context(|| format!("{algorithm} {url}"))?;
+        let signed_in = SignedIn::of(&shop.hand_over(&code, VERIFIER).await?)?;
+        let claims = signed_in.claims()?;
+        assert_eq!((&claims["email"], &claims["amr"]), (&json!("Ann@corp.example"), &json!(["fed"])));
+        assert!(shop.acme.is_taken(&signed_in.access).await?);
+        people.push(subject(&signed_in)?);
+    }
+    people.dedup();
+    assert_eq!(people.len(), 1, "the same person, whatever the token was signed with");
+
+    // Its code works once, and ours is not exchanged again with it.
+    let begun = shop.begin().await?;
+    let there = op.walk(begun.url.as_str()).await?;
+    let code = parameter(&there, "code").context("a code")?;
+    shop.back(there.query().unwrap_or_default(), &begun.cookie).await?;
+    let again = shop.begin().await?;
+    let query = format!("code={code}&state={}&iss={}", again.state()?, op.issuer);
+    let back = shop.back(&query, &again.cookie).await?;
+    let url: Url = back.header("location").parse()?;
+    assert_eq!(parameter(&url, "error").as_deref(), Some("federation.answer-invalid"));
+    // Its answer under another name is nobody's.
+    let begun = shop.begin().await?;
+    let query = format!("code=c&state={}&iss=https%3A%2F%2Fevil.example", begun.state()?);
+    let url: Url = shop.back(&query, &begun.cookie).await?.header("location").parse()?;
+    assert_eq!(parameter(&url, "error").as_deref(), Some("federation.answer-invalid"));
+    Ok(())
+}
+
+async fn github(stack: &Stack) -> anyhow::Result<(GitHub, Shop<'_>)> {
+    let github = GitHub::start().await?;
+    let shop = Shop::open(stack, "github", &github.issuer).await?;
+    Ok((github, shop))
+}
+
+#[tokio::test]
+async fn somebody_new_is_registered_once_and_comes_back_as_themselves() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let first = shop.sign_in("cat").await?;
+    assert_eq!(first.claims()?["roles"], json!(["user"]));
+    // Another address there is still the same person.
+    github.has(1, "cat", "tom@elsewhere.example", false);
+    assert_eq!(subject(&shop.sign_in("cat").await?)?, subject(&first)?);
+    // A name that was given up and taken by another account is another person.
+    github.has(2, "cat", "cat@corp.example", false);
+    assert_eq!(shop.refused("cat").await?, "federation.link-needs-sign-in");
+    let choices = answer(stack.request(
+        Method::GET,
+        "",
+        &format!("{}/v1/auth/providers?tenant_slug=acme", stack.command_url),
+    ));
+    assert_eq!(
+        choices.await?.json["providers"],
+        json!([{ "name": "corp", "title": "The company", "kind": "github" }])
+    );
+    Ok(())
+}
+
+/// The same person comes for the first time in twenty browsers at once.
+#[tokio::test]
+async fn of_many_first_sign_ins_at_once_one_registers() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let all = try_join_all((0..20).map(|_| shop.sign_in("cat"))).await?;
+    let mut people = all.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
+    people.dedup();
+    assert_eq!(people.len(), 1, "{people:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn better_auth_9578_an_unverified_local_account_is_never_merged() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let squatter = json!({ "tenant_slug": "acme", "email": "cat@corp.example", "password": PASSWORD });
+    assert_eq!(shop.acme.post("", "/v1/auth/register", &squatter).await?.status, StatusCode::CREATED);
+    github.has(1, "cat", "CAT@corp.example", true);
+    assert_eq!(shop.refused("cat").await?, "federation.link-needs-sign-in");
+    Ok(())
+}
+
+#[tokio::test]
+async fn noauth_an_address_links_only_where_both_have_verified_it_and_the_provider_is_trusted() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let ann = shop.acme.join("ann").await?;
+    // The address is hers, verified on both sides, of a domain that the provider is not trusted for.
+    github.has(1, "ann", &ann.email, true);
+    assert_eq!(shop.refused("ann").await?, "federation.link-needs-sign-in");
+    let mut trusted = settings("github", &github.issuer, ("quipu", "ours"));
+    trusted["trusted_domains"] = json!(["example.com"]);
+    assert_eq!(shop.set(&trusted).await?.status, StatusCode::OK);
+    github.has(1, "ann", &ann.email, false);
+    assert_eq!(shop.refused("ann").await?, "federation.link-needs-sign-in");
+    github.has(1, "ann", &ann.email, true);
+    assert_eq!(subject(&shop.sign_in("ann").await?)?, ann.user.to_string());
+    // Nobody learns whether an address is known: one that nobody has is answered alike.
+    github.has(2, "eve", "nobody@example.com", false);
+    assert_eq!(shop.refused("eve").await?, "federation.link-needs-sign-in");
+    Ok(())
+}
+
+#[tokio::test]
+async fn registration_by_a_provider_is_closed_where_registration_is() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    shop.acme.ask(|it| it.registration = Registration::Closed).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    assert_eq!(shop.refused("cat").await?, "identity.registration-closed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_of_somebody_signed_in_works_until_it_is_given_up() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let ann = shop.acme.join("ann").await?;
+    let signed_in = shop.acme.sign_in(&ann).await?;
+    github.has(1, "cat", "cat@elsewhere.example", false);
+    let body = json!({ "provider": "corp", "redirect_uri": RETURN, "code_challenge": CHALLENGE });
+    let link = async |token: &str| {
+        let begun = shop.acme.post(token, "/v1/auth/links/external", &body).await?;
+        assert_eq!(begun.status, StatusCode::OK, "{}", begun.text);
+        let url: Url = begun.json["authorization_url"].as_str().context("a url")?.parse()?;
+        let cookie = begun.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        let answer = format!("code=cat&state={}", parameter(&url, "state").context("a state")?);
+        anyhow::Ok(shop.back(&answer, &cookie).await?.header("location").parse::<Url>()?)
+    };
+    let code = parameter(&link(&signed_in.access).await?, "code").context("a code")?;
+    assert_eq!(subject(&SignedIn::of(&shop.hand_over(&code, VERIFIER).await?)?)?, ann.user.to_string());
+    assert_eq!(subject(&shop.sign_in("cat").await?)?, ann.user.to_string());
+
+    // The identity is hers now, and nobody else's.
+    let bob = shop.acme.join("bob").await?;
+    let bobs = shop.acme.sign_in(&bob).await?;
+    assert_eq!(parameter(&link(&bobs.access).await?, "error").as_deref(), Some("federation.identity-taken"));
+
+    let url = format!("{}/v1/auth/links/external", stack.command_url);
+    let list = answer(stack.request(Method::GET, &signed_in.access, &url)).await?;
+    let id = list.json["links"][0]["id"].as_str().with_context(|| list.text.clone())?;
+    assert_eq!(list.json["links"][0]["provider"], "corp");
+    let unlink =
+        async |token: &str| answer(stack.request(Method::DELETE, token, &format!("{url}/{id}"))).await;
+    assert_eq!(unlink(&bobs.access).await?.code(), "federation.link-not-found");
+    // Somebody who came back a moment ago is not let in by a link that is gone.
+    let code = parameter(&shop.come("cat").await?, "code").context("a code")?;
+    assert_eq!(unlink(&signed_in.access).await?.status, StatusCode::OK);
+    let late = shop.hand_over(&code, VERIFIER).await?;
+    assert_eq!((late.status, late.code()), (StatusCode::UNAUTHORIZED, "federation.not-linked"));
+    assert_eq!(shop.refused("cat").await?, "federation.link-needs-sign-in");
+    // It is free for somebody else.
+    assert!(parameter(&link(&bobs.access).await?, "code").is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_was_asked_for_dies_with_its_session() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let ann = shop.acme.join("ann").await?;
+    let signed_in = shop.acme.sign_in(&ann).await?;
+    github.has(1, "cat", "cat@elsewhere.example", false);
+    let body = json!({ "provider": "corp", "redirect_uri": RETURN, "code_challenge": CHALLENGE });
+    let begun = shop.acme.post(&signed_in.access, "/v1/auth/links/external", &body).await?;
+    let url: Url = begun.json["authorization_url"].as_str().context("a url")?.parse()?;
+    let cookie = begun.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    shop.acme.post("", "/v1/auth/logout", &json!({ "refresh_token": signed_in.refresh })).await?;
+    let state = parameter(&url, "state").context("a state")?;
+    let back: Url =
+        shop.back(&format!("code=cat&state={state}"), &cookie).await?.header("location").parse()?;
+    assert_eq!(parameter(&back, "error").as_deref(), Some("auth.session-ended"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_callback_without_state_or_from_another_browser_is_refused() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let (begun, other) = (shop.begin().await?, shop.begin().await?);
+    let state = begun.state()?;
+    let good = format!("code=cat&state={state}");
+    let invalid = async |answer: Answer| {
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::UNAUTHORIZED, "federation.state-invalid"),
+            "{}",
+            answer.text
+        );
+    };
+    invalid(shop.back("code=cat", &begun.cookie).await?).await;
+    invalid(shop.back("code=cat&state=", &begun.cookie).await?).await;
+    invalid(shop.back(&format!("{good}&state={state}"), &begun.cookie).await?).await;
+    invalid(shop.back(&good[..good.len() - 1], &begun.cookie).await?).await;
+    invalid(shop.back(&good, "").await?).await;
+    invalid(shop.back(&good, &other.cookie).await?).await;
+    invalid(
+        shop.back_at(Uuid::now_v7(), &format!("code=cat&state={}", other.state()?), &other.cookie).await?,
+    )
+    .await;
+    // None of this took it away from the browser in which it was begun.
+    let back = shop.back(&good, &begun.cookie).await?;
+    assert!(
+        back.header("location").starts_with(&format!("{RETURN}?code=qh_")),
+        "{}",
+        back.header("location")
+    );
+    Ok(())
+}
+
+/// Twenty times the same callback, then twenty times the same code.
+#[tokio::test]
+async fn cve_2025_46815_a_state_and_a_handover_code_work_once() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let begun = shop.begin().await?;
+    let query = format!("code=cat&state={}", begun.state()?);
+    let answers = try_join_all((0..20).map(|_| shop.back(&query, &begun.cookie))).await?;
+    let codes: Vec<String> = answers
+        .iter()
+        .filter_map(|it| it.header("location").parse::<Url>().ok())
+        .filter_map(|url| parameter(&url, "code"))
+        .collect();
+    assert_eq!(codes.len(), 1);
+    assert_eq!(answers.iter().filter(|it| it.code() == "federation.state-invalid").count(), 19);
+
+    let answers = try_join_all((0..20).map(|_| shop.hand_over(&codes[0], VERIFIER))).await?;
+    let mut counts = BTreeMap::new();
+    for it in &answers {
+        *counts.entry((it.status.as_u16(), it.code())).or_insert(0) += 1;
+    }
+    assert_eq!(counts, BTreeMap::from([((200, ""), 1), ((401, "federation.handover-invalid"), 19)]));
+
+    // In wrong hands the code is lost to the right ones too.
+    let code = parameter(&shop.come("cat").await?, "code").context("a code")?;
+    let stolen = shop.hand_over(&code, &VERIFIER.replace('d', "e")).await?;
+    assert_eq!(stolen.code(), "federation.handover-invalid");
+    assert_eq!(shop.hand_over(&code, VERIFIER).await?.code(), "federation.handover-invalid");
+    assert_eq!(shop.hand_over("qh_x", VERIFIER).await?.code(), "federation.handover-invalid");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_token_and_no_secret_is_ever_in_an_address() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let begun = shop.begin().await?;
+    let there = begun.url.to_string();
+    let url = shop.come("cat").await?;
+    let code = parameter(&url, "code").context("a code")?;
+    assert_eq!(url.query_pairs().count(), 1);
+    let signed_in = SignedIn::of(&shop.hand_over(&code, VERIFIER).await?)?;
+    for address in [there.as_str(), url.as_str()] {
+        for secret in [signed_in.access.as_str(), &signed_in.refresh, VERIFIER, "ours", &begun.cookie] {
+            assert!(!address.contains(secret), "{address}");
+        }
+    }
+    // Whoever reads the code in a log cannot use it: neither again, nor without the verifier.
+    assert_eq!(shop.hand_over(&code, VERIFIER).await?.code(), "federation.handover-invalid");
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_are_sent_back_only_where_the_organisation_says() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (_github, shop) = github(&stack).await?;
+    let begin = async |slug: &str, name: &str, back: &str, challenge: &str| {
+        let address = format!("{}/v1/auth/{name}", stack.command_url);
+        let query = [("tenant_slug", slug), ("redirect_uri", back), ("code_challenge", challenge)];
+        answer(shop.browser.get(Url::parse_with_params(&address, query)?)).await
+    };
+    for (slug, name, back, challenge, status, code) in [
+        (
+            "acme",
+            "corp",
+            "https://app.example.com/signed-in/",
+            CHALLENGE,
+            400,
+            "federation.return-uri-unknown",
+        ),
+        (
+            "acme",
+            "corp",
+            "https://APP.example.com/signed-in",
+            CHALLENGE,
+            400,
+            "federation.return-uri-unknown",
+        ),
+        (
+            "acme",
+            "corp",
+            "https://app.example.com/signed-in?a",
+            CHALLENGE,
+            400,
+            "federation.return-uri-unknown",
+        ),
+        ("acme", "corp", "https://evil.example/", CHALLENGE, 400, "federation.return-uri-unknown"),
+        ("acme", "corp", RETURN, "plain", 400, "request.invalid-parameter"),
+        ("acme", "other", RETURN, CHALLENGE, 404, "request.not-found"),
+        ("nowhere", "corp", RETURN, CHALLENGE, 404, "organisation.not-found"),
+    ] {
+        let told = begin(slug, name, back, challenge).await?;
+        assert_eq!((told.status.as_u16(), told.code()), (status, code), "{back} {}", told.text);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_is_removed_lets_nobody_in_from_that_moment() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let code = parameter(&shop.come("cat").await?, "code").context("a code")?;
+    let url = format!("{}/v1/providers/{}", stack.command_url, shop.provider);
+    let removed = answer(stack.request(Method::DELETE, &shop.owner, &url)).await?;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text);
+    assert_eq!(shop.hand_over(&code, VERIFIER).await?.code(), "federation.handover-invalid");
+    let sent = shop.begin().await.err().context("refused")?.to_string();
+    assert!(sent.contains("404"), "{sent}");
+    let again = shop.set(&settings("github", &github.issuer, ("quipu", "ours"))).await?;
+    assert_eq!(again.code(), "federation.provider-not-found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn setting_a_provider_up_is_the_owners_and_its_secret_comes_back_nowhere() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let members = Members::of(&stack, shop.acme.tenant)?;
+    let admin = members.join(&[RoleRef::ADMIN]).await?;
+    let wanted = settings("github", &github.issuer, ("quipu", "the-secret-of-ours"));
+    let refused = shop.acme.post(&admin.token, "/v1/providers", &wanted).await?;
+    assert_eq!(refused.code(), "auth.permission-missing");
+    assert_eq!(shop.acme.post(&shop.owner, "/v1/providers", &wanted).await?.code(), "federation.name-taken");
+    let set = shop.set(&wanted).await?;
+    assert!(set.status == StatusCode::OK && !set.text.contains("the-secret-of-ours"), "{}", set.text);
+    // Without a secret the one before stays; the provider is asked with it.
+    let mut renamed = wanted.clone();
+    renamed.as_object_mut().context("an object")?.remove("client_secret");
+    renamed["title"] = json!("Another title");
+    assert_eq!(shop.set(&renamed).await?.status, StatusCode::OK);
+    github.has(1, "cat", "cat@corp.example", true);
+    shop.sign_in("cat").await?;
+    for (field, value, code) in [
+        ("issuer", json!("https://evil.example"), "federation.provider-fixed"),
+        ("kind", json!("oidc"), "federation.provider-fixed"),
+        ("kind", json!("facebook"), "federation.kind-unknown"),
+        ("name", json!("login"), "federation.name-reserved"),
+        ("issuer", json!("https://a@b"), "federation.issuer-malformed"),
+        ("return_uris", json!(["javascript:alert(1)"]), "federation.return-uri-malformed"),
+        ("client_secret", json!(""), "request.invalid-field"),
+    ] {
+        let mut changed = wanted.clone();
+        changed[field] = value;
+        let told = shop.set(&changed).await?;
+        assert_eq!(told.code(), code, "{field} {}", told.text);
+    }
+    let url = format!("{}/v1/providers", stack.command_url);
+    let list = answer(stack.request(Method::GET, &admin.token, &url)).await?;
+    let item = &list.json["providers"][0];
+    assert_eq!(
+        (&item["title"], &item["has_secret"]),
+        (&json!("Another title"), &json!(true)),
+        "{}",
+        list.text
+    );
+    assert_eq!(item["callback_uri"], json!(shop.callback()));
+    assert!(!list.text.contains("the-secret-of-ours"));
+    let mut tx = stack.database.superuser().await?;
+    let kept: Vec<Vec<u8>> =
+        sqlx::query_scalar("select sealed from vault.provider_secrets").fetch_all(&mut tx).await?;
+    assert_eq!(kept.len(), 1, "one secret a provider, the newest");
+    assert!(!kept[0].windows(18).any(|it| it == b"the-secret-of-ours"));
+    let events: Vec<String> =
+        sqlx::query_scalar("select payload::text || meta::text from store.events").fetch_all(&mut tx).await?;
+    for hidden in ["the-secret-of-ours", "cat@corp.example", "\"cat\""] {
+        assert!(!events.iter().any(|it| it.contains(hidden)), "{hidden}");
+    }
+    Ok(())
+}

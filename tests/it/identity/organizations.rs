@@ -1,0 +1,308 @@
+//! Organisations from the request to the end: founded by a letter, decided about by the platform, closed by their owners.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::ids::TenantId;
+use domain::organisation::RoleRef;
+use event_store::MasterKey;
+use event_store::vault::{Letter, Mail};
+use futures_util::future::join_all;
+use projector::{Projector, ProjectorOptions, ReactorOptions};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use service_kit::config::KeyConfig;
+use tests::members::Members;
+use tests::person::PASSWORD;
+use tests::stack::{Answer, Stack, answer, quick};
+use tests::until;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+type Test = anyhow::Result<()>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A platform whose post is looked after.
+struct Platform {
+    stack: Stack,
+    master: std::sync::Arc<MasterKey>,
+    _reactors: (Projector, DropGuard),
+}
+
+impl Platform {
+    async fn open() -> anyhow::Result<Self> {
+        let stack = Stack::whole().await?;
+        let keys = KeyConfig::at(stack.keys.path());
+        let master = std::sync::Arc::new(MasterKey::new(&keys.master_key()?)?);
+        let shutdown = CancellationToken::new();
+        let reactor =
+            ReactorOptions::new(stack.database.options("quipu_reactor")?, std::sync::Arc::clone(&master));
+        let options = ProjectorOptions::new(stack.database.options("quipu_projector")?, shutdown.clone());
+        let projector = Projector::start(ProjectorOptions {
+            followers: Vec::new(),
+            reactor: Some(reactor),
+            timing: quick(),
+            connections_max: 4,
+            ..options
+        });
+        Ok(Self { stack, master, _reactors: (projector, shutdown.drop_guard()) })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        token: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Answer> {
+        let request = self.stack.request(method, token, &format!("{}{path}", self.stack.command_url));
+        let request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
+        answer(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    async fn ask(&self, slug: &str, email: &str) -> anyhow::Result<Answer> {
+        let owner = json!({ "email": email, "password": PASSWORD, "given_name": "Ann" });
+        let body = json!({ "slug": slug, "name": "Acme", "owner": owner });
+        self.send(Method::POST, "", "/v1/organizations", Some(body)).await
+    }
+
+    /// The links of all letters to an address, once there are as many.
+    async fn links(&self, email: &str, count: usize) -> anyhow::Result<Vec<String>> {
+        let found = async || {
+            let mut conn = self.stack.database.superuser().await?;
+            let rows: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
+                "select tenant_id, mail_id, sealed from vault.outbox where sealed is not null",
+            )
+            .fetch_all(&mut conn)
+            .await?;
+            let mut links = Vec::new();
+            for (tenant, mail, sealed) in rows {
+                let letter = Letter::open(TenantId::new(tenant), mail, &sealed, &self.master)?;
+                if let Mail::VerifyAddress { token, .. } = letter.mail
+                    && letter.to == email
+                {
+                    links.push(token);
+                }
+            }
+            anyhow::Ok(links)
+        };
+        until(PATIENCE, async || Ok(found().await?.len() >= count)).await?;
+        found().await
+    }
+
+    /// An organisation that waits for approval: which, and whose password opens it.
+    async fn found(&self, slug: &str) -> anyhow::Result<TenantId> {
+        let email = format!("ann@{slug}.example");
+        let asked = self.ask(slug, &email).await?;
+        anyhow::ensure!(asked.status == StatusCode::ACCEPTED, "{} {}", asked.status, asked.text);
+        let link = self.links(&email, 1).await?.pop().context("a link")?;
+        let founded = self.confirm(&link, None).await?;
+        anyhow::ensure!(founded.status == StatusCode::CREATED, "{} {}", founded.status, founded.text);
+        Ok(founded.json["id"].as_str().context("an id")?.parse()?)
+    }
+
+    async fn confirm(&self, link: &str, slug: Option<&str>) -> anyhow::Result<Answer> {
+        let body = slug.map_or(json!({ "token": link }), |slug| json!({ "token": link, "slug": slug }));
+        self.send(Method::POST, "", "/v1/organizations/confirm", Some(body)).await
+    }
+
+    async fn log_in(&self, slug: &str, email: &str) -> anyhow::Result<Answer> {
+        let body = json!({ "tenant_slug": slug, "email": email, "password": PASSWORD });
+        self.send(Method::POST, "", "/v1/auth/login", Some(body)).await
+    }
+
+    async fn decide(&self, token: &str, what: &str, organization: TenantId) -> anyhow::Result<Answer> {
+        let body = matches!(what, "reject" | "suspend").then(|| json!({ "reason": "not as agreed" }));
+        self.send(Method::POST, token, &format!("/v1/platform/organizations/{organization}/{what}"), body)
+            .await
+    }
+
+    async fn open_account(&self, token: &str) -> anyhow::Result<Answer> {
+        let cash = json!({ "name": "cash", "currency": "EUR", "normal_side": "debit" });
+        self.send(Method::POST, token, "/v1/ledger/accounts", Some(cash)).await
+    }
+}
+
+fn token(answer: &Answer, name: &str) -> anyhow::Result<String> {
+    Ok(answer.json[name].as_str().with_context(|| answer.text.clone())?.to_owned())
+}
+
+#[tokio::test]
+async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
+    let platform = Platform::open().await?;
+    let acme = platform.found("acme-1").await?;
+    let owner = platform.stack.owner(TenantId::PLATFORM)?;
+    let signed_in = platform.log_in("acme-1", "ann@acme-1.example").await?;
+    let (ann, refresh) = (token(&signed_in, "access_token")?, token(&signed_in, "refresh_token")?);
+    assert_eq!(platform.open_account(&ann).await?.code(), "organisation.not-active", "it waits");
+    let waiting = platform.stack.get(&owner, "/v1/platform/organizations?status=pending").await?;
+    assert_eq!(waiting.status, StatusCode::OK, "{}", waiting.text);
+
+    let approved = platform.decide(&owner, "approve", acme).await?;
+    assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
+    until(PATIENCE, async || Ok(platform.open_account(&ann).await?.status == StatusCode::CREATED)).await?;
+    let position = approved.header("quipu-position");
+    let row = platform.stack.get_at(&owner, &format!("/v1/platform/organizations/{acme}"), position).await?;
+    assert_eq!(
+        (&row.json["status"], &row.json["slug"]),
+        (&json!("active"), &json!("acme-1")),
+        "{}",
+        row.text
+    );
+    let own = platform.stack.get_at(&ann, "/v1/organization", position).await?;
+    assert_eq!((&own.json["status"], &own.json["name"]), (&json!("active"), &json!("Acme")), "{}", own.text);
+
+    let suspended = platform.decide(&owner, "suspend", acme).await?;
+    assert_eq!(suspended.status, StatusCode::OK, "{}", suspended.text);
+    assert_eq!(platform.open_account(&ann).await?.code(), "organisation.not-active", "at once");
+    let refused = platform
+        .send(Method::POST, "", "/v1/auth/refresh", Some(json!({ "refresh_token": refresh })))
+        .await?;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{}", refused.text);
+    let refused = platform.log_in("acme-1", "ann@acme-1.example").await?;
+    assert_eq!(refused.code(), "organisation.not-active", "{}", refused.text);
+    let row = platform
+        .stack
+        .get_at(&owner, &format!("/v1/platform/organizations/{acme}"), suspended.header("quipu-position"))
+        .await?;
+    assert_eq!(row.json["reason"], "not as agreed", "{}", row.text);
+
+    let again = platform.decide(&owner, "activate", acme).await?;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.text);
+    let signed_in = platform.log_in("acme-1", "ann@acme-1.example").await?;
+    let ann = token(&signed_in, "access_token")?;
+    let closed = platform.send(Method::POST, &ann, "/v1/organization/close", None).await?;
+    assert_eq!(closed.status, StatusCode::OK, "{}", closed.text);
+    assert_eq!(platform.open_account(&ann).await?.status, StatusCode::FORBIDDEN);
+    assert_eq!(platform.decide(&owner, "activate", acme).await?.code(), "organisation.wrong-state");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_taken_before_the_link_is_used_and_a_slug_is_given_once() -> Test {
+    const ASKERS: usize = 8;
+    let platform = Platform::open().await?;
+    for (slug, code) in [("admin", "organisation.slug-reserved"), ("-acme", "organisation.slug-malformed")] {
+        let refused = platform.ask(slug, "eve@example.com").await?;
+        assert_eq!(refused.code(), code, "{}", refused.text);
+    }
+    for _ in 0..ASKERS {
+        assert_eq!(platform.ask("acme-2", "eve@example.com").await?.status, StatusCode::ACCEPTED);
+    }
+    let links = platform.links("eve@example.com", ASKERS).await?;
+    let mut conn = platform.stack.database.superuser().await?;
+    let said: i64 = sqlx::query_scalar("select count(*) from store.events").fetch_one(&mut conn).await?;
+    assert_eq!(said, 0, "the log knows of nothing");
+
+    let answers = join_all(links.iter().map(|link| platform.confirm(link, None))).await;
+    let answers: Vec<Answer> = answers.into_iter().collect::<Result<_, _>>()?;
+    let lost: Vec<usize> = (0..ASKERS).filter(|n| answers[*n].code() == "organisation.slug-taken").collect();
+    assert_eq!(lost.len(), ASKERS - 1, "{answers:?}");
+    let loser = &links[lost[0]];
+    assert_eq!(
+        platform.confirm(loser, Some("acme-3")).await?.status,
+        StatusCode::CREATED,
+        "the link was good"
+    );
+    assert_eq!(platform.confirm(loser, Some("acme-4")).await?.code(), "identity.link-invalid", "once");
+    let taken = platform.ask("acme-2", "late@example.com").await?;
+    assert_eq!(taken.code(), "organisation.slug-taken", "{}", taken.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_asked_for_an_organisation_does_not_approve_it() -> Test {
+    let platform = Platform::open().await?;
+    let acme = platform.found("acme-5").await?;
+    let staff = Members::of(&platform.stack, TenantId::PLATFORM)?;
+    let founder = staff.join_at("ann@acme-5.example", &[RoleRef::OWNER]).await?;
+    let other = staff.join(&[RoleRef::ADMIN]).await?;
+    let refused = platform.decide(&founder.token, "approve", acme).await?;
+    assert_eq!(refused.code(), "organisation.approver-is-requester", "{}", refused.text);
+    let approved = platform.decide(&other.token, "approve", acme).await?;
+    assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
+    // Nobody of another organisation is the platform, whatever role they have there.
+    let strangers = Members::of(&platform.stack, acme)?;
+    let stranger = strangers.join(&[RoleRef::OWNER]).await?;
+    let refused = platform.decide(&stranger.token, "suspend", acme).await?;
+    assert_eq!(refused.code(), "auth.permission-missing", "{}", refused.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_decision_in_every_state_is_done_or_refused() -> Test {
+    let platform = Platform::open().await?;
+    let owner = platform.stack.owner(TenantId::PLATFORM)?;
+    for (n, (before, what, expected)) in [
+        (vec![], "suspend", "organisation.wrong-state"),
+        (vec![], "activate", "organisation.wrong-state"),
+        (vec!["approve"], "approve", ""),
+        (vec!["approve"], "reject", "organisation.wrong-state"),
+        (vec!["approve"], "activate", ""),
+        (vec!["reject"], "approve", "organisation.wrong-state"),
+        (vec!["reject"], "reject", ""),
+        (vec!["reject"], "suspend", "organisation.wrong-state"),
+        (vec!["approve", "suspend"], "approve", "organisation.wrong-state"),
+        (vec!["approve", "suspend"], "suspend", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let acme = platform.found(&format!("state-{n}")).await?;
+        for step in &before {
+            assert_eq!(platform.decide(&owner, step, acme).await?.code(), "", "{step} of {before:?}");
+        }
+        let told = platform.decide(&owner, what, acme).await?;
+        assert_eq!(told.code(), expected, "{before:?} {what}: {}", told.text);
+    }
+    assert_eq!(
+        platform.decide(&owner, "approve", TenantId::new(Uuid::now_v7())).await?.status,
+        StatusCode::NOT_FOUND
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_organisation_is_renamed_and_sets_its_policies() -> Test {
+    let stack = Stack::whole().await?;
+    let organisation = tests::person::Organisation::found(&stack, "acme-6").await?;
+    let members = Members::of(&stack, organisation.tenant)?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let url = |path: &str| format!("{}{path}", stack.command_url);
+    let renamed = stack.request(Method::PATCH, &owner.token, &url("/v1/organization"));
+    let renamed = answer(renamed.json(&json!({ "name": "Acme & Sons" }))).await?;
+    assert_eq!(renamed.status, StatusCode::OK, "{}", renamed.text);
+    let own = stack.get_at(&owner.token, "/v1/organization", renamed.header("quipu-position")).await?;
+    assert_eq!(own.json["name"], "Acme & Sons", "{}", own.text);
+
+    let before = stack.get(&owner.token, "/v1/organization/policy").await?;
+    assert_eq!(
+        (&before.json["version"], &before.json["policy"]["registration"]),
+        (&json!(0), &json!("explicit"))
+    );
+    let mut policy = before.json["policy"].clone();
+    policy["registration"] = json!("closed");
+    let set = async |policy: &Value, version: &str| {
+        let request = stack.request(Method::PUT, &owner.token, &url("/v1/organization/policy"));
+        answer(request.header("If-Match", format!("\"{version}\"")).json(policy)).await
+    };
+    let done = set(&policy, "0").await?;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert_eq!(set(&policy, "7").await?.status, StatusCode::PRECONDITION_FAILED);
+    policy["lockout"]["failures"] = json!(1_000);
+    assert_eq!(set(&policy, "1").await?.code(), "organisation.policy-out-of-range");
+    let after = stack.get_at(&owner.token, "/v1/organization/policy", done.header("quipu-position")).await?;
+    assert_eq!(
+        (&after.json["version"], &after.json["policy"]["registration"]),
+        (&json!(1), &json!("closed"))
+    );
+    let newcomer = json!({ "tenant_slug": "acme-6", "email": "new@example.com", "password": PASSWORD });
+    let closed = organisation.post("", "/v1/auth/register", &newcomer).await?;
+    assert_eq!(closed.code(), "identity.registration-closed");
+    Ok(())
+}
