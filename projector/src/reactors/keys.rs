@@ -25,7 +25,7 @@ pub(super) async fn run(keys: Arc<SigningKeys>, shared: Arc<Shared>) -> Result<(
             Ok(_) => {}
             // Somebody else was faster, or our clock is ahead: the next look tells.
             Err(KeysError::Refused(refusal)) => {
-                tracing::info!(reactor = NAME, refusal = %refusal.code, "the signing keys stay as they are");
+                tracing::info!(manager = NAME, refusal = %refusal.code, "the signing keys stay as they are");
             }
             Err(KeysError::Database(error)) => return Err(error.into()),
             Err(error) => return Err(Fault::Odd(error.to_string())),

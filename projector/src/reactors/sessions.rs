@@ -45,7 +45,7 @@ pub(super) async fn run(sessions: Arc<Sessions>, shared: Arc<Shared>) -> Result<
         if swept_at.is_none_or(|it| it.elapsed() >= SWEEP_EVERY) {
             // What one sweep leaves over, the next one takes: rows are over for weeks before they are missed.
             let gone = sessions.vault.sweep(SWEPT_MAX).await?;
-            tracing::debug!(reactor = NAME, gone, "the vault was swept");
+            tracing::debug!(manager = NAME, gone, "the vault was swept");
             swept_at = Some(Instant::now());
         }
         tokio::select! {
@@ -70,14 +70,14 @@ impl Sessions {
         let receipt = match self.executor.submit(unit).await {
             Ok(receipt) => receipt,
             Err(error @ (SubmitError::Overloaded | SubmitError::Unavailable)) => {
-                tracing::info!(reactor = NAME, %error, "a session is ended later");
+                tracing::info!(manager = NAME, %error, "a session is ended later");
                 return Ok(());
             }
             Err(error) => return Err(Fault::Odd(error.to_string())),
         };
         // Nothing was appended for one that had ended, or never was, so its rows were not touched either.
         if let Some(Err(refusal)) = receipt.results.first() {
-            tracing::error!(reactor = NAME, code = %refusal.code, "a family is of no session");
+            tracing::error!(manager = NAME, code = %refusal.code, "a family is of no session");
         }
         Ok(self.vault.mark_told(session.tenant, session.session).await?)
     }
