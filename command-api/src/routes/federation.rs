@@ -290,7 +290,10 @@ pub async fn links(State(app): State<App>, by: Authenticated) -> Result<Json<Lin
 /// signed in.
 #[utoipa::path(
     post, path = "/v1/auth/links/external", tag = "providers", operation_id = "beginLink",
-    request_body(content = BeginLinkBody),
+    request_body(content = BeginLinkBody, example = json!({
+        "provider": "github", "redirect_uri": "https://app.example.com/settings",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    })),
     responses(
         (status = 200, description = "The browser can go there.", body = Begun),
         (status = 400, description = "The return address or the challenge is not one.", body = ProblemBody, content_type = "application/problem+json"),

@@ -42,7 +42,7 @@ pub struct RolesBody {
     params(("id" = Uuid, Path, description = "The member"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that the membership must have")),
-    request_body(content = RolesBody),
+    request_body(content = RolesBody, example = json!({ "roles": ["manager"] })),
     responses(
         (status = 200, description = "They have these roles.", body = Accepted),
         (status = 404, description = "They are no member.", body = ProblemBody, content_type = "application/problem+json"),
@@ -126,7 +126,7 @@ pub struct OwnershipBody {
 #[utoipa::path(
     post, path = "/v1/organization/transfer-ownership", tag = "members", operation_id = "transferOwnership",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = OwnershipBody),
+    request_body(content = OwnershipBody, example = json!({ "to": "0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e" })),
     responses(
         (status = 200, description = "They are an owner, and the caller is one no more.", body = Accepted),
         (status = 404, description = "They are no member.", body = ProblemBody, content_type = "application/problem+json"),

@@ -273,7 +273,7 @@ pub async fn approve(
     post, path = "/v1/platform/organizations/{id}/reject", tag = "platform", operation_id = "rejectOrganization",
     params(("id" = Uuid, Path, description = "The organisation"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = ReasonBody),
+    request_body(content = ReasonBody, example = json!({ "reason": "nobody answered our letters" })),
     responses(
         (status = 200, description = "It will not work.", body = Accepted),
         (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
@@ -384,7 +384,7 @@ pub struct TierBody {
     patch, path = "/v1/platform/organizations/{id}/tier", tag = "platform", operation_id = "setTier",
     params(("id" = Uuid, Path, description = "The organisation"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = TierBody),
+    request_body(content = TierBody, example = json!({ "tier": "standard" })),
     responses(
         (status = 200, description = "It has booked this.", body = Accepted),
         (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
@@ -426,7 +426,7 @@ pub struct RenameBody {
 #[utoipa::path(
     patch, path = "/v1/organization", tag = "organizations", operation_id = "renameOrganization",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = RenameBody),
+    request_body(content = RenameBody, example = json!({ "name": "Acme & Sons" })),
     responses(
         (status = 200, description = "It is called so.", body = Accepted),
         (status = 404, description = "The platform itself has no name.", body = ProblemBody, content_type = "application/problem+json"),
@@ -481,7 +481,16 @@ pub async fn close(
     put, path = "/v1/organization/policy", tag = "organizations", operation_id = "setPolicy",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
-    request_body(content = PolicyBody, description = "As `GET /v1/organization/policy` shows it."),
+    request_body(content = PolicyBody, description = "As `GET /v1/organization/policy` shows it.", example = json!({
+        "registration": "explicit",
+        "password": { "length_min": 15, "score_min": 3, "composition": false },
+        "sessions": { "access_s": 3600, "idle_s": 2592000, "absolute_s": 2592000, "grace_s": 0, "live_max": 100 },
+        "second_factor": "optional",
+        "domains": [],
+        "lockout": { "failures": 5, "window_s": 1800, "lock_s": 1800 },
+        "language": "en",
+        "sign_in_unverified": false
+    })),
     responses(
         (status = 200, description = "It holds from now on.", body = Accepted),
         (status = 412, description = "It has another version.", body = ProblemBody, content_type = "application/problem+json"),

@@ -205,7 +205,10 @@ pub async fn read(
 /// `federation.manage-providers`.
 #[utoipa::path(
     post, path = "/v1/providers", tag = "providers", operation_id = "configureProvider",
-    request_body(content = ProviderBody),
+    request_body(content = ProviderBody, example = json!({
+        "name": "github", "title": "GitHub", "kind": "github", "client_id": "Iv1.0123456789abcdef",
+        "client_secret": "...", "trusted_domains": [], "return_uris": ["https://app.example.com/signed-in"]
+    })),
     responses(
         (status = 201, description = "It is set up.", body = Accepted),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
@@ -227,7 +230,10 @@ pub async fn configure(
 #[utoipa::path(
     put, path = "/v1/providers/{id}", tag = "providers", operation_id = "reconfigureProvider",
     params(("id" = Uuid, Path, description = "The provider")),
-    request_body(content = ProviderBody),
+    request_body(content = ProviderBody, example = json!({
+        "name": "github", "title": "GitHub", "kind": "github", "client_id": "Iv1.0123456789abcdef",
+        "client_secret": "...", "trusted_domains": [], "return_uris": ["https://app.example.com/signed-in"]
+    })),
     responses(
         (status = 200, description = "It is set up so.", body = Accepted),
         (status = 404, description = "There is no such provider.", body = ProblemBody, content_type = "application/problem+json"),

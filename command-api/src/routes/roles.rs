@@ -38,7 +38,7 @@ pub struct RoleBody {
 #[utoipa::path(
     post, path = "/v1/roles", tag = "members", operation_id = "defineRole",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = RoleBody),
+    request_body(content = RoleBody, example = json!({ "name": "Bookkeeper", "permissions": ["ledger.read-journal"] })),
     responses(
         (status = 201, description = "The role can be given.", body = Accepted),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
@@ -69,7 +69,7 @@ pub async fn define(
     params(("id" = Uuid, Path, description = "The role"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
-    request_body(content = RoleBody),
+    request_body(content = RoleBody, example = json!({ "name": "Bookkeeper", "permissions": ["ledger.read-journal"] })),
     responses(
         (status = 200, description = "It grants these permissions.", body = Accepted),
         (status = 404, description = "There is no such role.", body = ProblemBody, content_type = "application/problem+json"),

@@ -125,14 +125,20 @@ async fn full(filled: &str) -> anyhow::Result<Option<Reads>> {
         ensure!(Instant::now() < deadline, "the disk is never full");
     };
     ensure!(refused.status.as_u16() == 503 && !refused.header("retry-after").is_empty(), "{}", refused.text);
-    let (began, mut reads) = (Instant::now(), (0, 0));
+    let (began, mut reads, mut put_off) = (Instant::now(), (0, 0), String::new());
     while began.elapsed() < FULL {
         let told = stack.get(&books.token, "/v1/ledger/accounts").await?;
         match told.status.as_u16() {
             200 => reads.0 += 1,
-            503 if !told.header("retry-after").is_empty() => reads.1 += 1,
+            503 if !told.header("retry-after").is_empty() => {
+                reads.1 += 1;
+                put_off = told.text;
+            }
             _ => bail!("{} {}", told.status, told.text),
         }
+    }
+    if reads.1 > 0 {
+        note(format_args!("reads were put off with {put_off}"))?;
     }
     let still = ask(pending.clone()).await?;
     ensure!(still.status.as_u16() == 503, "{} {}", still.status, still.text);
