@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use domain::ledger::{
     ClosePeriodRequest, FreezeRequest, OpenAccountRequest, PostHoldRequest, ReverseRequest, TransferRequest,
 };
+use domain::metadata::Label;
 use domain::organisation::Policy;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -78,6 +79,7 @@ lend! {
     ClosePeriodBody for ClosePeriodRequest;
     BatchBody for BatchRequest;
     PolicyBody for Policy;
+    LabelText for Label;
 }
 
 #[cfg(test)]
@@ -117,5 +119,6 @@ mod tests {
         keeps_every_word::<ClosePeriodRequest>();
         keeps_every_word::<BatchRequest>();
         keeps_every_word::<Policy>();
+        keeps_every_word::<Label>();
     }
 }

@@ -8,12 +8,16 @@
 #   cramped-postgres.sh FOLDER BIN PORT data|wal
 #
 # SIGUSR1 fills the disk that was named to the last byte, SIGUSR2 frees it, SIGTERM ends everything.
+# The disk that is not filled is wide. With room for its log PostgreSQL makes no checkpoint while the disk of the data is
+# full: it cannot make one there, and ends itself (PANIC) when it tries.
+#
 # Exits with 9 if no disk can be made here, with 8 if there is no server.
 set -u
+if [ "$4" = data ]; then wal_disk=400m wal_max=300MB; else wal_disk=50m wal_max=8MB; fi
 if [ "${5-}" != inside ]; then
     mkdir -p "$1/data" "$1/wal"
     mount -t tmpfs -o size=150m,mode=700 none "$1/data" 2>/dev/null || exit 9
-    mount -t tmpfs -o size=50m,mode=700 none "$1/wal" 2>/dev/null || exit 9
+    mount -t tmpfs -o "size=$wal_disk,mode=700" none "$1/wal" 2>/dev/null || exit 9
     # PostgreSQL does not run as root.
     exec unshare --user --map-user=65534 --map-group=65534 -- sh "$0" "$@" inside
 fi
@@ -30,7 +34,7 @@ trap 'rm -f "$filler"' USR2
     --wal-segsize=1 >/dev/null || exit 8
 while :; do
     "$bin/postgres" -D "$folder/data/db" -c listen_addresses=127.0.0.1 -c "port=$port" -c unix_socket_directories= \
-        -c max_wal_size=8MB -c min_wal_size=2MB -c shared_buffers=16MB &
+        -c "max_wal_size=$wal_max" -c min_wal_size=2MB -c shared_buffers=16MB &
     server=$!
     # A signal ends the wait, and the server goes on.
     while kill -0 "$server" 2>/dev/null; do wait "$server"; done

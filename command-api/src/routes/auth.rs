@@ -28,6 +28,7 @@ use crate::identity::sessions::{InSession, ending, ending_all};
 use crate::identity::sign_in::SignIn;
 use crate::identity::sign_up::{SignUp, SignedUp};
 use crate::passwords::Password;
+use crate::schema::LabelText;
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 pub(super) const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -63,11 +64,11 @@ pub struct RegisterBody {
     password: Password,
     /// What they are called by friends.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<LabelText>)]
     given_name: Option<Label>,
     /// What they are called by the family.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<LabelText>)]
     family_name: Option<Label>,
     /// The language in which they are written to, as a tag (RFC 5646).
     #[serde(default)]
@@ -311,7 +312,7 @@ pub async fn log_out(
     let caller = Authenticated::from_request_parts(&mut parts, &app).await.ok();
     let request = Request::from_parts(parts, body);
     let bytes = service_kit::body::read(request).await?;
-    let named: LogoutBody = if bytes.is_empty() {
+    let named: LogoutBody = if matches!(bytes.trim_ascii(), b"" | b"null") {
         LogoutBody::default()
     } else {
         service_kit::body::parse(&bytes, service_kit::body::ParseCodes(&[]))?

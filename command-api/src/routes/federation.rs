@@ -220,6 +220,7 @@ pub async fn begin(
     responses(
         (status = 303, description = "The browser goes to the return address, with `code`, or with the code of a problem as `error`."),
         (status = 401, description = "This is no sign-in that was begun in this browser.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "The path names no provider.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn callback(

@@ -30,7 +30,7 @@ use crate::identity::Origin;
 use crate::identity::founding::Found;
 use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
 use crate::passwords::Password;
-use crate::schema::PolicyBody;
+use crate::schema::{LabelText, PolicyBody};
 
 const LOCATION: &str = "/v1/platform/organizations";
 const OWN: &str = "/v1/organization";
@@ -45,7 +45,7 @@ pub struct FoundBody {
     #[schema(value_type = String, pattern = "^[a-z0-9](-?[a-z0-9])*$", min_length = 3, max_length = 40, example = "acme")]
     slug: Slug,
     /// Its name for people.
-    #[schema(value_type = String, max_length = 200, example = "Acme Ltd")]
+    #[schema(value_type = LabelText, example = "Acme Ltd")]
     name: Label,
     /// Who will own it.
     owner: OwnerBody,
@@ -63,11 +63,11 @@ pub struct OwnerBody {
     password: Password,
     /// What they are called by friends.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<LabelText>)]
     given_name: Option<Label>,
     /// What they are called by the family.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<LabelText>)]
     family_name: Option<Label>,
     /// The language in which they are written to, as a tag (RFC 5646).
     #[serde(default)]
@@ -122,7 +122,7 @@ pub struct ConfirmBody {
     token: String,
     /// Another name in addresses, if the one that was asked for was taken meanwhile.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 40)]
+    #[schema(value_type = Option<String>, pattern = "^[a-z0-9](-?[a-z0-9])*$", min_length = 3, max_length = 40)]
     slug: Option<Slug>,
 }
 
@@ -416,7 +416,7 @@ pub async fn set_tier(
 #[serde(deny_unknown_fields)]
 pub struct RenameBody {
     /// Its name for people.
-    #[schema(value_type = String, max_length = 200, example = "Acme Ltd")]
+    #[schema(value_type = LabelText, example = "Acme Ltd")]
     name: Label,
 }
 

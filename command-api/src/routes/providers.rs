@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
+use crate::schema::LabelText;
 
 /// Bytes of a body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -43,7 +44,7 @@ pub struct ProviderBody {
     #[schema(value_type = String, pattern = "^[a-z][a-z0-9-]*$", max_length = 40, example = "github")]
     name: Word,
     /// Its name for people.
-    #[schema(value_type = String, min_length = 1, max_length = 200, example = "GitHub")]
+    #[schema(value_type = LabelText, example = "GitHub")]
     title: Label,
     /// How it is talked to: `oidc`, `google`, `microsoft` or `github`. It never changes.
     #[schema(value_type = String, example = "github")]
@@ -52,7 +53,7 @@ pub struct ProviderBody {
     #[schema(value_type = Option<String>, example = "https://login.example.com")]
     issuer: Option<Issuer>,
     /// Who we are to it.
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(value_type = LabelText)]
     client_id: Label,
     /// Our secret at it. If it is left out, the one before stays good.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4000, write_only)]

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::answer::Accepted;
 use crate::app::App;
 use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::schema::LabelText;
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/roles";
@@ -25,7 +26,7 @@ const LOCATION: &str = "/v1/roles";
 #[serde(deny_unknown_fields)]
 pub struct RoleBody {
     /// Its name for people; unique in the organisation, whatever the case of its letters.
-    #[schema(value_type = String, min_length = 1, max_length = 200, example = "Bookkeeper")]
+    #[schema(value_type = LabelText, example = "Bookkeeper")]
     name: Label,
     /// What it grants: names of permissions that the caller holds.
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 200, example = json!(["ledger.read-journal"]))]

@@ -1,6 +1,6 @@
 //! A disk that is full: commands are put off, and when there is room again everything goes on by itself, with nothing lost.
-//! Reads go on while it is the disk of the data. Without room for its write-ahead log PostgreSQL itself ends, and comes back
-//! when there is room; meanwhile reads are put off too.
+//! Reads go on while it is the disk of the data, until PostgreSQL makes a checkpoint. Without room for that, or for its
+//! write-ahead log, PostgreSQL itself ends, and comes back when there is room; meanwhile reads are put off too.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
