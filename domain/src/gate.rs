@@ -95,6 +95,11 @@ impl Gate {
             return Err(GateError::PermissionMissing { permission }.into());
         }
         let Some(session) = standee.session() else { return Ok(self.judge_program(&standee)?) };
+        // A service acts for a person where a permission is asked for, and shows no face.
+        let of_account = self.permission.is_none() || self.own_hand || self.fresh.is_some();
+        if matches!(standee, Standee::Delegate(..)) && of_account {
+            return Err(GateError::ActsForAnother.into());
+        }
         if self.permission.is_some() && lacks_factor(view, session) {
             return Err(GateError::SecondFactorMissing.into());
         }
@@ -225,7 +230,7 @@ pub enum GateError {
     /// The organisation asks for a second factor, and the session has shown none.
     #[error("a second factor is asked for")]
     SecondFactorMissing,
-    /// Staff who act for somebody cannot do this for them.
+    /// Staff or a service who act for somebody cannot do this for them.
     #[error("this cannot be done for somebody else")]
     ActsForAnother,
     /// It is too long ago that they showed who they are.
@@ -253,7 +258,7 @@ pub const CODES: &[CodeDoc] = &[
     CodeDoc::new(
         ErrorKind::Forbidden,
         "auth.acts-for-another",
-        "staff who act for somebody cannot do this for them",
+        "whoever acts for somebody cannot do this for them",
         "let the person do it",
     ),
     CodeDoc::new(

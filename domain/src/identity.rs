@@ -21,9 +21,9 @@ pub use access_token::{
 };
 pub use error::IdentityError;
 pub use factors::{
-    AddPasskey, EnrolTotp, FactorRemoved, Factors, IssueRecoveryCodes, PasskeyAdded, PasskeyRegressed,
-    RecoveryCodeUsed, RecoveryCodesIssued, RemoveAllFactors, RemoveFactor, ReportPasskeyRegression,
-    TotpEnrolled, UseRecoveryCode,
+    AddPasskey, CheckPasskey, EnrolTotp, FactorRemoved, Factors, IssueRecoveryCodes, PasskeyAdded,
+    PasskeyRegressed, RecoveryCodeUsed, RecoveryCodesIssued, RemoveAllFactors, RemoveFactor,
+    ReportPasskeyRegression, TotpEnrolled, UseRecoveryCode,
 };
 pub use session::{
     EndSession, LiveSession, Session, SessionEnded, SessionStarted, SessionStrengthened, StrengthenSession,

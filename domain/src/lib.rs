@@ -23,6 +23,7 @@ pub mod linking;
 pub mod metadata;
 pub mod money;
 pub mod organisation;
+pub mod outranking;
 pub mod platform;
 pub mod private;
 pub mod sign_in;

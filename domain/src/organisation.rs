@@ -23,8 +23,8 @@ pub use invitation::{
     InvitationResent, InvitationSent, Invite, PendingInvitation, ResendInvitation, RevokeInvitation,
 };
 pub use membership::{
-    AddMember, AssignRoles, Granter, MemberAdded, MemberRemoved, Membership, OwnershipTransferred,
-    RemoveMember, RolesAssigned, TransferOwnership,
+    AddMember, AssignRoles, BecomeFirstOwner, FIRST_OWNER, FIRST_OWNER_SCOPE, Granter, MemberAdded,
+    MemberRemoved, Membership, OwnershipTransferred, RemoveMember, RolesAssigned, TransferOwnership,
 };
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};

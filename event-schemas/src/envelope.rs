@@ -1,7 +1,7 @@
 //! What surrounds an event: who, from where, because of what; and how it is named outside.
 
 use chrono::{DateTime, Utc};
-use domain::ids::{ActorId, TenantId, TokenId};
+use domain::ids::{ActorId, SessionId, TenantId, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,9 +11,15 @@ use uuid::Uuid;
 pub struct Meta {
     /// Who acted.
     pub actor: ActorId,
-    /// The access token that was used, if any.
+    /// The access token or API key that was used, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// The session in which it was done, if a person did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// In whose place the actor acted, if not in their own: the user whom staff of the platform act for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<ActorId>,
     /// Ties together everything that follows from one request.
     pub correlation: Uuid,
     /// The event or command that directly caused this one.

@@ -1,7 +1,7 @@
 //! Standing at any version of any stream: a state that is replayed event by event, or taken from one event that carries
 //! it whole. Pure; whoever reads the log feeds it.
 
-use domain::{Event, StreamId};
+use domain::{Aggregate, Event, StreamId};
 use serde_json::Value;
 
 use crate::catalog::{self, AggregateType, AnyState};
@@ -50,6 +50,12 @@ impl Replay {
     #[must_use]
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The state as what it is; `None` if the stream is not one of this aggregate.
+    #[must_use]
+    pub fn state<A: Aggregate>(&self) -> Option<&A> {
+        self.state.downcast_ref()
     }
 
     /// The state as a person reads it.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::ApplicationEvent;
 use super::error::ApplicationError;
 use super::inventory::{self, Inventory};
+use super::service;
 use crate::aggregate::Aggregate;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
@@ -120,7 +121,8 @@ pub(crate) fn live<'a>(view: &View<'a>, id: ApiKeyId) -> Option<&'a LiveApiKey> 
 /// Issues a key, which the vault takes with it. Whether its owner holds what it allows is the caller's gate.
 ///
 /// Refused with [`ApplicationError::KeyEmpty`], [`ApplicationError::LimitReached`] for permissions,
-/// [`ApplicationError::KeyExpired`], [`ApplicationError::KeyExists`], [`ApplicationError::LimitReached`] for keys.
+/// [`ApplicationError::KeyExpired`], [`ApplicationError::ServiceNotFound`] and [`ApplicationError::ServiceSuspended`] for a
+/// key of a service, [`ApplicationError::KeyExists`], [`ApplicationError::LimitReached`] for keys.
 #[derive(Debug, Clone)]
 pub struct IssueApiKey {
     /// Its identifier, given by the caller.
@@ -137,7 +139,11 @@ pub struct IssueApiKey {
 
 impl Decision for IssueApiKey {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.key_id), inventory::stream(view.tenant)]
+        let mut needs = vec![stream(self.key_id), inventory::stream(view.tenant)];
+        if let KeyOwner::Service(id) = self.owner {
+            needs.push(service::stream(id));
+        }
+        needs
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
@@ -152,6 +158,9 @@ impl Decision for IssueApiKey {
         }
         if self.expires_at.is_some_and(|it| it <= view.now) {
             return Err(ApplicationError::KeyExpired.into());
+        }
+        if let KeyOwner::Service(id) = self.owner {
+            service::live(view, id)?;
         }
         let known = view.find::<ApiKey>(self.key_id.uuid());
         if known.is_some_and(|seen| *seen.state != ApiKey::Absent) {

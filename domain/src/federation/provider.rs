@@ -87,6 +87,9 @@ pub struct ProviderSettings {
     /// It is believed of the addresses of every domain.
     #[serde(default)]
     pub trusts_every_domain: bool,
+    /// Its tokens for people are kept, so that these can use them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_tokens: bool,
     /// Where people may be sent when they are through, letter by letter.
     pub return_uris: Vec<ReturnUri>,
     /// Which of the secrets in the vault is ours at it; none if it knows us without one.

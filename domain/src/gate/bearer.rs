@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::GateError;
 use crate::application::{KeyOwner, LiveApiKey, LiveService, api_key, service};
 use crate::decision::View;
-use crate::identity::{AccessToken, LiveSession, access_token, session, user};
+use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
 use crate::ids::{ApiKeyId, ServiceId, SessionId, TokenId, UserId};
 use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
 use crate::stream::StreamId;
@@ -19,6 +19,16 @@ pub enum Bearer {
         session: SessionId,
         /// Whose.
         user: UserId,
+    },
+    /// By a token that a person let a service have: it may do what the person holds, within what they allowed, and nothing
+    /// of their own account. Good for sessions of services alone, as [`Bearer::Session`] is for all others.
+    Delegated {
+        /// Which.
+        session: SessionId,
+        /// Whose.
+        user: UserId,
+        /// What its token allows at most.
+        granted: Granted,
     },
     /// By an operator's access token. What it may do stands in the token; one of which the log says nothing is good.
     Operator {
@@ -52,12 +62,17 @@ pub struct Admission {
     pub session: Option<LiveSession>,
     /// When what they came by ends at the latest, if it is known here.
     pub until: Option<DateTime<Utc>>,
+    /// Whether their organisation asks everybody for a second factor, and they have shown none: then no permission can be
+    /// used.
+    pub lacks_factor: bool,
 }
 
 /// A bearer that stands.
 pub(super) enum Standee<'a> {
     /// A person, by a session.
     Person(&'a LiveSession, &'a Membership),
+    /// A service that acts for a person, by a session.
+    Delegate(&'a LiveSession, &'a Membership, &'a Granted),
     /// An operator.
     Operator(&'a Granted),
     /// A key of a person.
@@ -80,6 +95,11 @@ impl Bearer {
         match self {
             Self::Session { session, user } => {
                 needs.push(session::stream(*session));
+                person(&mut needs, *user);
+            }
+            Self::Delegated { session, user, .. } => {
+                needs.push(session::stream(*session));
+                needs.extend(service_of(view, *session).map(service::stream));
                 person(&mut needs, *user);
             }
             Self::Operator { token, .. } => needs.push(access_token::stream(*token)),
@@ -108,21 +128,31 @@ impl Bearer {
         let scopes = |service: &LiveService| Granted::only(service.scopes.iter().map(ToString::to_string));
         let granted = match &standee {
             Standee::Person(_, member) => roles(member),
+            Standee::Delegate(_, member, granted) => roles(member).within(granted),
             Standee::Operator(granted) => (*granted).clone(),
             Standee::KeyOfPerson(key, member) => names(key).within(&roles(member)),
             Standee::KeyOfService(key, service) => names(key).within(&scopes(service)),
             Standee::Service(service, granted) => scopes(service).within(granted),
         };
         let session = standee.session().cloned();
-        Ok(Admission { granted, status: Standing::of(view).status, session, until: standee.until() })
+        let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
+        let status = Standing::of(view).status;
+        Ok(Admission { granted, status, session, until: standee.until(), lacks_factor })
     }
 
     /// The bearer, if it stands.
     pub(super) fn standee<'a>(&'a self, view: &View<'a>) -> Result<Standee<'a>, GateError> {
+        let session_of = |session, user| {
+            let standing = session::standing(view, session).map(|(session, _)| session);
+            standing.filter(|it| it.user_id == user)
+        };
         let found = match self {
-            Self::Session { session, user } => session::standing(view, *session)
-                .filter(|(session, _)| session.user_id == *user)
-                .and_then(|(session, _)| Some(Standee::Person(session, member(view, *user)?))),
+            Self::Session { session, user } => session_of(*session, *user)
+                .filter(|it| it.service_id.is_none())
+                .and_then(|it| Some(Standee::Person(it, member(view, *user)?))),
+            Self::Delegated { session, user, granted } => session_of(*session, *user)
+                .filter(|it| it.service_id.is_some_and(|service| service::live(view, service).is_ok()))
+                .and_then(|it| Some(Standee::Delegate(it, member(view, *user)?, granted))),
             Self::Operator { token, granted } => {
                 let known = view.find::<AccessToken>(token.uuid()).map(|seen| seen.state);
                 let revoked = matches!(known, Some(AccessToken::Revoked { .. }));
@@ -145,6 +175,14 @@ impl Bearer {
     }
 }
 
+/// The service that a session was started for.
+fn service_of(view: &View<'_>, session: SessionId) -> Option<ServiceId> {
+    match view.find::<Session>(session.uuid()).map(|seen| seen.state) {
+        Some(Session::Live(session)) => session.service_id,
+        _ => None,
+    }
+}
+
 fn member<'a>(view: &View<'a>, user: UserId) -> Option<&'a Membership> {
     Membership::of(view, user).filter(|it| it.is_member())
 }
@@ -152,14 +190,14 @@ fn member<'a>(view: &View<'a>, user: UserId) -> Option<&'a Membership> {
 impl<'a> Standee<'a> {
     pub(super) const fn session(&self) -> Option<&'a LiveSession> {
         match self {
-            Self::Person(session, _) => Some(session),
+            Self::Person(session, _) | Self::Delegate(session, ..) => Some(session),
             _ => None,
         }
     }
 
     pub(super) fn until(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::Person(session, _) => Some(session.expires_at),
+            Self::Person(session, _) | Self::Delegate(session, ..) => Some(session.expires_at),
             Self::KeyOfPerson(key, _) | Self::KeyOfService(key, _) => key.expires_at,
             Self::Operator(_) | Self::Service(..) => None,
         }
@@ -173,6 +211,7 @@ impl<'a> Standee<'a> {
         let by_scope = |service: &LiveService| service.scopes.iter().any(|it| it.as_str() == permission);
         match self {
             Self::Person(_, member) => by_roles(member),
+            Self::Delegate(_, member, granted) => granted.allows(permission) && by_roles(member),
             Self::Operator(granted) => granted.allows(permission),
             Self::KeyOfPerson(key, member) => by_key(key) && by_roles(member),
             Self::KeyOfService(key, service) => by_key(key) && by_scope(service),

@@ -368,6 +368,36 @@ fn a_service_does_what_its_scopes_name_by_its_secret_and_by_its_key() {
 }
 
 #[test]
+fn a_service_acts_for_a_person_within_what_they_allowed_and_never_in_their_account() {
+    let lent =
+        StartSession { session_id: SessionId::new(Uuid::from_u128(55)), service_id: Some(TILL), ..start() };
+    let session = lent.session_id;
+    let given = || ada().having(till()).having(lent.clone());
+    let lending = |names: &[&'static str]| {
+        let granted = Granted::only(names.iter().copied());
+        Gate::new(Bearer::Delegated { session, user: ADA, granted }, table())
+    };
+    let read = || lending(&[READ, POST]).asking(READ);
+    given().when(gated(read())).then_succeeds();
+    given().when(gated(lending(&[READ, POST]).asking(POST))).then_refused_for(missing(POST));
+    given().when(gated(lending(&[POST]).asking(READ))).then_refused_for(missing(READ));
+    let fresh = read().fresh_within(TimeDelta::seconds(9_999));
+    for closed in [lending(&[READ]), read().own_hand(), fresh] {
+        given().when(gated(closed)).then_refused_for(GateError::ActsForAnother);
+    }
+    // Neither kind of session is good as the other, whatever a token says.
+    let own = Bearer::Delegated { session: SESSION, user: ADA, granted: Granted::All };
+    given().when(gated(Gate::new(own, table()).asking(READ))).then_refused_for(GateError::SessionEnded);
+    let lent_as_own = Bearer::Session { session, user: ADA };
+    given().when(gated(Gate::new(lent_as_own, table()))).then_refused_for(GateError::SessionEnded);
+    // With the service it ends, and with the person's.
+    let suspend = SuspendProgram { service_id: TILL, because: Word::of("abuse") };
+    given().having(suspend).when(gated(read())).then_refused_for(GateError::SessionEnded);
+    let end = EndSessions { user_id: ADA, except: None, because: Word::of("asked"), by: ADA.actor() };
+    given().having(end).when(gated(read())).then_refused_for(GateError::SessionEnded);
+}
+
+#[test]
 fn a_program_is_nobodys_own_hand() {
     let given = || ada().having(key(KeyOwner::User(ADA), &[READ]));
     given().when(gated(with_key().own_hand())).then_refused_for(GateError::ActsForAnother);

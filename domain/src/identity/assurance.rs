@@ -3,10 +3,11 @@
 
 use crate::words::Word;
 
-/// What a method shows, by RFC 8176 section 2: something known, something had, something that one is.
+/// What a method shows, by RFC 8176 section 2: something known, something had, something that one is. That a provider vouches
+/// (`fed`, which is ours) may rest on no more than a password there.
 fn kind(method: &Word) -> Option<u8> {
     match method.as_str() {
-        "pwd" | "pin" | "kba" => Some(0),
+        "pwd" | "pin" | "kba" | "fed" => Some(0),
         "otp" | "hwk" | "swk" | "sc" | "sms" | "tel" | "pop" => Some(1),
         "face" | "fpt" | "iris" | "retina" | "vbm" => Some(2),
         _ => None,
@@ -33,14 +34,26 @@ mod tests {
 
     #[test]
     fn ghsa_wc43_the_assurance_of_a_session_is_computed_not_stored() {
-        for methods in
-            [&["pwd", "otp"] as &[_], &["hwk", "pin"], &["swk", "fpt"], &["mfa"], &["x", "otp", "pwd"]]
-        {
+        for methods in [
+            &["pwd", "otp"] as &[_],
+            &["hwk", "pin"],
+            &["swk", "fpt"],
+            &["mfa"],
+            &["x", "otp", "pwd"],
+            &["fed", "otp"],
+        ] {
             assert!(shows(methods), "{methods:?}");
         }
-        for methods in
-            [&[] as &[_], &["pwd"], &["otp"], &["pwd", "pin"], &["otp", "sms", "hwk"], &["fed"], &["user"]]
-        {
+        for methods in [
+            &[] as &[_],
+            &["pwd"],
+            &["otp"],
+            &["pwd", "pin"],
+            &["otp", "sms", "hwk"],
+            &["fed"],
+            &["fed", "pwd"],
+            &["user"],
+        ] {
             assert!(!shows(methods), "{methods:?}");
         }
     }

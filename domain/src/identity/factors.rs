@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use decide::{
-    AddPasskey, EnrolTotp, IssueRecoveryCodes, RemoveAllFactors, RemoveFactor, ReportPasskeyRegression,
-    UseRecoveryCode,
+    AddPasskey, CheckPasskey, EnrolTotp, IssueRecoveryCodes, RemoveAllFactors, RemoveFactor,
+    ReportPasskeyRegression, UseRecoveryCode,
 };
 
 use super::IdentityEvent;

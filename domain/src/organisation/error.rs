@@ -52,6 +52,9 @@ pub enum OrganisationError {
     /// It takes away more than whoever takes it holds.
     #[error("the member holds more than who asks")]
     Outranked,
+    /// Somebody may do everything already, or was the first who could.
+    #[error("the organisation has an owner, or had a first one")]
+    OwnerExists,
     /// They are one.
     #[error("the user is a member already")]
     AlreadyMember,
@@ -188,6 +191,12 @@ const OUTRANKED: CodeDoc = CodeDoc::new(
     "organisation.outranked",
     "nobody takes away a permission that they lack",
     "ask somebody who may do at least what the member may",
+);
+const OWNER_EXISTS: CodeDoc = CodeDoc::new(
+    ErrorKind::Conflict,
+    "organisation.owner-exists",
+    "the platform has its first owner, who comes once and never again",
+    "ask an owner of the platform for an invitation",
 );
 const ALREADY_MEMBER: CodeDoc = CodeDoc::new(
     ErrorKind::Conflict,
@@ -331,6 +340,7 @@ pub const CODES: &[CodeDoc] = &[
     ROLE_UNKNOWN,
     GRANTS_TOO_MUCH,
     OUTRANKED,
+    OWNER_EXISTS,
     ALREADY_MEMBER,
     MEMBER_NOT_FOUND,
     NOT_A_MEMBER,
@@ -365,6 +375,7 @@ impl OrganisationError {
             Self::RoleUnknown { .. } => ROLE_UNKNOWN,
             Self::GrantsTooMuch { .. } => GRANTS_TOO_MUCH,
             Self::Outranked => OUTRANKED,
+            Self::OwnerExists => OWNER_EXISTS,
             Self::AlreadyMember => ALREADY_MEMBER,
             Self::MemberNotFound { .. } => MEMBER_NOT_FOUND,
             Self::NotAMember => NOT_A_MEMBER,
@@ -433,6 +444,7 @@ impl DomainError for OrganisationError {
             | Self::InvitationInvalid
             | Self::InvitationOver
             | Self::InvitationForAnother
+            | Self::OwnerExists
             | Self::AlreadyMember
             | Self::NotAMember
             | Self::NotAnOwner

@@ -4,6 +4,7 @@
 //! nothing from that moment on; a caller ends their sessions in the same unit.
 
 mod change;
+mod first_owner;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use change::{AddMember, AssignRoles, RemoveMember, TransferOwnership};
+pub use first_owner::{BecomeFirstOwner, FIRST_OWNER, FIRST_OWNER_SCOPE};
 
 use super::OrganisationEvent;
 use super::error::OrganisationError;
@@ -200,7 +202,7 @@ impl Granter {
     ///
     /// # Errors
     /// [`OrganisationError::Outranked`].
-    fn takes(
+    pub(crate) fn takes(
         &self,
         user: UserId,
         roles: &[RoleRef],

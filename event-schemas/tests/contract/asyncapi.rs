@@ -106,6 +106,8 @@ fn its_headers_are_those_that_are_sent() {
     let meta = Meta {
         actor: ActorId::new(id),
         token: None,
+        session: None,
+        on_behalf_of: None,
         correlation: id,
         causation: Some(id),
         trace: None,

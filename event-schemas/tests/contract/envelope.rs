@@ -93,6 +93,8 @@ fn meta_is_stored_without_what_is_not_there_and_read_with_what_is_not_known() {
     let meta = Meta {
         actor: ActorId::SYSTEM,
         token: None,
+        session: None,
+        on_behalf_of: None,
         correlation: Uuid::from_u128(9),
         causation: None,
         trace: None,

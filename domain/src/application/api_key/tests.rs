@@ -51,6 +51,12 @@ fn refusals_come_in_their_order() {
 }
 
 #[test]
+fn a_key_of_a_service_is_for_one_that_works() {
+    let owner = KeyOwner::Service(ServiceId::new(Uuid::from_u128(9)));
+    issued().when(IssueApiKey { owner, ..issue(1) }).then_refused_for(E::ServiceNotFound);
+}
+
+#[test]
 fn there_are_a_thousand_keys_at_most() {
     let mut world = issued().world();
     for number in 2..=1_000 {

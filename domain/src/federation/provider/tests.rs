@@ -17,6 +17,7 @@ fn settings(name: &str) -> ProviderSettings {
         scopes: vec![Scope::of("openid"), Scope::of("email")],
         trusted_domains: vec![DomainName::of("example.com")],
         trusts_every_domain: false,
+        keeps_tokens: false,
         return_uris: vec![ReturnUri::parse("https://app.example.com/back").unwrap()],
         secret_id: Some(SecretId::new(Uuid::from_u128(5))),
     }

@@ -221,6 +221,31 @@ impl Decision for UseRecoveryCode {
     }
 }
 
+/// Asks that a user has a passkey still, by which they sign in: it goes with the command that starts the session.
+///
+/// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`],
+/// [`IdentityError::FactorNotFound`].
+#[derive(Debug, Clone)]
+pub struct CheckPasskey {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which.
+    pub factor_id: FactorId,
+}
+
+impl Decision for CheckPasskey {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        needs(self.user_id)
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if !factors(view, self.user_id)?.passkeys.contains(&self.factor_id) {
+            return Err(IdentityError::FactorNotFound.into());
+        }
+        Ok(Verdict::already(stream(self.user_id)))
+    }
+}
+
 /// Records that a passkey counted backwards.
 ///
 /// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`],

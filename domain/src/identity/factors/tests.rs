@@ -37,7 +37,7 @@ fn all() -> Given {
 
 #[test]
 fn factors_are_an_active_users() {
-    let commands: [fn() -> Box<dyn Decision>; 7] = [
+    let commands: [fn() -> Box<dyn Decision>; 8] = [
         || Box::new(enrol()),
         || Box::new(add(KEY)),
         || Box::new(remove(APP)),
@@ -45,6 +45,7 @@ fn factors_are_an_active_users() {
         || Box::new(issue(10)),
         || Box::new(USE),
         || Box::new(ReportPasskeyRegression { user_id: ADA, factor_id: KEY }),
+        || Box::new(CheckPasskey { user_id: ADA, factor_id: KEY }),
     ];
     for command in commands {
         let refused = given_nothing().world().submit(&*command(), at(0)).unwrap_err();
@@ -101,6 +102,14 @@ fn recovery_codes_are_counted_down_to_none() {
     all().having(USE).having(USE).when(USE).then_refused_for(E::FactorNotFound);
     let (_, world) = all().having(USE).having(USE).when(issue(10)).then_accepted();
     assert_eq!(world.state::<Factors>(ADA.uuid()).codes_left, 10);
+}
+
+#[test]
+fn a_passkey_lets_in_while_the_user_has_it() {
+    let check = |factor_id| CheckPasskey { user_id: ADA, factor_id };
+    all().when(check(KEY)).then_already();
+    all().when(check(APP)).then_refused_for(E::FactorNotFound);
+    all().having(remove(KEY)).when(check(KEY)).then_refused_for(E::FactorNotFound);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
         scopes: vec![Scope::of("openid"), Scope::of("email"), Scope::of("profile")],
         trusted_domains: vec![DomainName::of("corner-shop.example")],
         trusts_every_domain: false,
+        keeps_tokens: false,
         return_uris: vec![ReturnUri::parse("https://corner-shop.example/signed-in")?],
         secret_id: Some(SecretId::new(id(0x321))),
     };
