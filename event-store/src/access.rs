@@ -32,6 +32,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::connect;
 use answering::Use;
@@ -151,13 +152,26 @@ impl<Q: Question> Standings<Q> {
     /// # Errors
     /// If the log cannot be read.
     pub async fn start(database: PgConnectOptions, shutdown: CancellationToken) -> sqlx::Result<Self> {
+        Self::start_observed(database, shutdown, |_| {}).await
+    }
+
+    /// Like [`Standings::start`]; `moved` is called for every stream of [`CATEGORIES`] that is seen moving, with its
+    /// category and id. It must return at once.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub async fn start_observed(
+        database: PgConnectOptions,
+        shutdown: CancellationToken,
+        moved: impl Fn((i16, Uuid)) + Send + Sync + 'static,
+    ) -> sqlx::Result<Self> {
         let options = connect::common(database, "quipu-access");
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_MAX)
             .idle_timeout(IDLE_MAX)
             .connect_lazy_with(options.clone());
-        let (tail, first) = Tail::begin(options).await?;
+        let (tail, first) = Tail::begin(options, Box::new(moved)).await?;
         let seen = watch::Sender::new(Seen { fresh_at: first.fresh_at(), moves: 0 });
         let memory = RwLock::new(Memory::new(first.epoch, ANSWERS_MAX, MOVES_MAX));
         let shared = Arc::new(Shared { pool, memory, seen });

@@ -20,6 +20,7 @@
 mod append;
 mod batch;
 mod core;
+mod forgotten;
 pub(crate) mod load;
 mod metrics;
 mod plan;
@@ -35,9 +36,11 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::keyring::MasterKey;
 use crate::unit::{Receipt, Unit};
+use forgotten::Forgotten;
 pub use metrics::ExecutorMetrics;
 use queue::{Job, Queue};
 
@@ -150,6 +153,7 @@ pub struct Executor(Arc<Door>);
 struct Door {
     sender: mpsc::Sender<Job>,
     options: Arc<ExecutorOptions>,
+    forgotten: Arc<Forgotten>,
 }
 
 impl Executor {
@@ -169,15 +173,22 @@ impl Executor {
         let (sender, receiver) = mpsc::channel(options.queue_max.max(1));
         let options = Arc::new(options);
         let queue = Queue::new(receiver, options.queue_max);
-        let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed));
+        let forgotten = Arc::new(Forgotten::default());
+        let worker = worker::Worker::new(Arc::clone(&options), Box::new(committed), Arc::clone(&forgotten));
         let task = tokio::spawn(worker.run(queue));
-        (Self(Arc::new(Door { sender, options })), task)
+        (Self(Arc::new(Door { sender, options, forgotten })), task)
     }
 
     /// Whether the task has ended, so that nothing can be submitted any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.sender.is_closed()
+    }
+
+    /// Drops the key of a person who may have been erased, at once and also while nothing is submitted. What is said of
+    /// them next finds out from the database whether they were.
+    pub fn forget_key(&self, subject: Uuid) {
+        self.0.forgotten.tell(subject);
     }
 
     /// Submits a unit and waits for its outcome.

@@ -3,7 +3,7 @@
 //! Private values are sealed with AES-256-GCM under their subject's key; the additional data binds them to tenant,
 //! stream, event and place, so that a sealed value cannot be moved. Deleting a subject's row erases the person.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hmac, rand};
@@ -232,6 +232,10 @@ impl KeyCache {
 
     pub(crate) fn remove(&mut self, tenant: TenantId, subject: Uuid) {
         self.keys.remove(&(tenant, subject));
+    }
+
+    pub(crate) fn drop_all_of(&mut self, subjects: &HashSet<Uuid>) {
+        self.keys.retain(|(_, subject), _| !subjects.contains(subject));
     }
 
     pub(crate) fn clear(&mut self) {

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod connect;
 pub mod epoch;
+pub mod erasure_journal;
 pub mod executor;
 pub mod idempotency;
 pub mod keyring;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::ids::{ActorId, TenantId, TokenId};
+use domain::ids::{ActorId, SessionId, TenantId, TokenId};
 use domain::{CodeDoc, Decision, ErrorKind, Outcome, Refusal, StreamId};
 use event_schemas::envelope::{LogPosition, Origin};
 use uuid::Uuid;
@@ -15,8 +15,12 @@ use crate::vault::VaultChange;
 pub struct Cause {
     /// Who acts.
     pub actor: ActorId,
-    /// The access token that was used.
+    /// The access token or API key that was used.
     pub token: Option<TokenId>,
+    /// The session in which it is done, if a person does it.
+    pub session: Option<SessionId>,
+    /// In whose place the actor acts, if not in their own.
+    pub on_behalf_of: Option<ActorId>,
     /// Ties together everything that follows from one request.
     pub correlation: Uuid,
     /// The event or command that caused this one.
@@ -36,6 +40,8 @@ impl Cause {
         Self {
             actor: ActorId::SYSTEM,
             token: None,
+            session: None,
+            on_behalf_of: None,
             correlation,
             causation: None,
             trace: None,

@@ -17,20 +17,38 @@ use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
+mod api_keys;
+mod browser;
 mod change;
+mod devices;
+mod factors;
 mod federation;
 mod link;
 mod mail;
+mod oauth;
+mod passkeys;
+mod provider_tokens;
+mod rates;
 mod request;
 mod signing_keys;
 
+pub use api_keys::{ApiKeys, KeyHolder, NewApiKey};
+pub use browser::ShownBrowser;
 pub use change::{AttemptKind, Digest, NewFamily, SecretText, VaultChange};
+pub use devices::{AskingDevice, Polled, WaitingDevice};
+pub use factors::{FirstHalf, NewTotp, SealedSeed, ShownTicket};
 pub use federation::{
     Arrival, Begun, Federated, FederationVaultError, LinkRow, NewIdentity, NewProviderSecret, Taken,
 };
 pub use link::{MailToken, MailTokenKind, NewMailToken};
-pub use mail::{AddressStage, Language, Letter, Mail, Purpose, QueuedMail, Ruling, Slip};
-pub use request::{Asker, Founding, NotAsked, Registration, Request};
+pub use mail::{AddressStage, FactorChange, Language, Letter, Mail, Purpose, QueuedMail, Ruling, Slip};
+pub use oauth::{
+    CodeBinding, CodeGrant, NewClientSecret, RequestVaultError, ServiceFamily, Shown, TakenCode,
+};
+pub use passkeys::{NewPasskey, Passkey, PasskeyAlgorithm};
+pub use provider_tokens::{LeasedTokens, TokenOwner};
+pub use rates::{Try, Window};
+pub use request::{AddressChange, Asker, Founding, NotAsked, Registration, Request};
 pub use signing_keys::{
     HexBytes, KeyState, NewSigningKey, PublicHalves, SigningKeyError, StoredKey, public_halves,
     wrap_signing_key,
@@ -158,6 +176,36 @@ impl Vault {
         .await?;
         let allowed = reservation.allowed || !sabotage::stands(Guard::AttemptReservation);
         Ok(Reservation { allowed, ..reservation })
+    }
+
+    /// Takes back one guess that was right and belongs to no sign-in; those that were wrong stay counted.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn return_attempt(
+        &self,
+        tenant: TenantId,
+        kind: AttemptKind,
+        subject: Digest,
+        most: u16,
+    ) -> sqlx::Result<()> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "select set_config('app.tenants', array[$1::uuid]::text, true) as served",
+            tenant.uuid()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "select vault.return_attempt($1, $2, $3, $4) as returned",
+            tenant.uuid(),
+            kind.code(),
+            &subject.0[..],
+            i32::from(most),
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await
     }
 
     /// Exchanges a refresh token for its successor `next` with the hash `next_hash`. However many present one token at
@@ -309,7 +357,8 @@ impl Vault {
     /// # Errors
     /// If the database cannot be used.
     pub async fn sweep(&self, most: u16) -> sqlx::Result<u64> {
-        let gone = sqlx::query_scalar!(r#"select vault.sweep($1) as "gone!""#, i32::from(most))
+        let most = i32::from(most);
+        let gone = sqlx::query_scalar!(r#"select vault.sweep($1) + vault.sweep_rates($1) as "gone!""#, most)
             .fetch_one(&self.pool)
             .await?;
         Ok(u64::try_from(gone).unwrap_or_default())

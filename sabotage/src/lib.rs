@@ -76,6 +76,8 @@ guards! {
     CleanRelease "clean-release";
     /// The permission that the routes of one operation ask for.
     Permission "permission";
+    /// What a program with a key, or staff in somebody's place, may not do: what is for that person alone.
+    InPerson "in-person";
     /// The judgement of who asks, together with the command and at the head.
     Gate "gate";
     /// What a process does about streams of access that it sees moving.
@@ -84,10 +86,20 @@ guards! {
     StandingAge "standing-age";
     /// The reservation of a guess before it is looked at: without it, every guess is.
     AttemptReservation "attempt-reservation";
+    /// The counters of tries that all processes share: without them, nothing is ever used up.
+    SharedLimit "shared-limit";
+    /// The note of the newest step of which a code was taken: without it, a code is good as long as its time lasts.
+    TotpStep "totp-step";
+    /// The refusal to start on a database that has forgotten an erasure.
+    ErasureCheck "erasure-check";
+    /// That an executor drops the key of somebody whom another process has erased.
+    ForgottenKey "forgotten-key";
     /// The refusal to send requests of ours into networks that are not public.
     OutgoingDeny "outgoing-deny";
     /// The audience of a token.
     Audience "audience";
+    /// The kind in the hash of a secret.
+    KindOfSecret "kind-of-secret";
     /// The limit of a body.
     BodyLimit "body-limit";
     /// The time that a head may take.
@@ -116,8 +128,18 @@ guards! {
     RefreshLock "refresh-lock";
     /// In SQL: that a family is revoked when a used token comes back.
     RefreshReuseMark "refresh-reuse-mark";
+    /// In SQL: that tokens of a provider that somebody exchanges are due to nobody else meanwhile.
+    ProviderTokenLease "provider-token-lease";
     /// In SQL: that a sign-in with a provider ends in the browser in which it began.
     StateOfBrowser "state-of-browser";
+    /// In SQL: that a code is good for whoever knows what its challenge was made of.
+    Pkce "pkce";
+    /// In SQL: that a code is good with the address alone to which it went.
+    RedirectExact "redirect-exact";
+    /// In SQL: that a code that was used ends what began with it.
+    CodeReplay "code-replay";
+    /// In SQL: that somebody who was erased gets no other key.
+    ErasureTombstone "erasure-tombstone";
     /// In SQL: the row security of one table of the vault.
     VaultRowSecurity "vault-row-security";
     /// In SQL: the row security of one read table.

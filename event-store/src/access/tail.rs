@@ -9,6 +9,7 @@ use sabotage::Guard;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
 
 use super::memory::StreamKey;
 use super::{LOOK_EVERY, Question, Seen, Shared};
@@ -47,12 +48,17 @@ pub(super) struct Tail {
     epoch: i32,
     /// Everything up to here was seen.
     after: i64,
+    /// Whom it tells of every move.
+    moved: Box<dyn Fn((i16, Uuid)) + Send + Sync>,
 }
 
 impl Tail {
     /// Looks for the first time: what moved before does not matter, since nothing was answered yet.
-    pub(super) async fn begin(options: PgConnectOptions) -> sqlx::Result<(Self, Look)> {
-        let mut tail = Self { options, connection: None, epoch: 0, after: i64::MAX };
+    pub(super) async fn begin(
+        options: PgConnectOptions,
+        moved: Box<dyn Fn((i16, Uuid)) + Send + Sync>,
+    ) -> sqlx::Result<(Self, Look)> {
+        let mut tail = Self { options, connection: None, epoch: 0, after: i64::MAX, moved };
         let first = tail.look().await?;
         (tail.epoch, tail.after) = (first.epoch, first.head);
         Ok((tail, first))
@@ -95,6 +101,7 @@ impl Tail {
         let restored = look.epoch != self.epoch || look.head < self.after;
         self.after = if full && !restored { last.unwrap_or(look.head) } else { look.head };
         self.epoch = look.epoch;
+        look.moves.iter().for_each(|((_, category, id), _)| (self.moved)((*category, *id)));
         let moved = restored || !look.moves.is_empty();
         if moved && sabotage::stands(Guard::AccessTail) {
             let mut memory = shared.memory_mut();

@@ -15,6 +15,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::append::{Basis, Guards, Landed};
+use super::forgotten::Forget;
 use super::plan::{Draft, Lookup, Plan, Planned, Trust};
 use super::states::{Overlay, StateCache};
 use super::{Failure, SubmitError};
@@ -342,6 +343,16 @@ impl Core {
     pub(crate) fn forget_new_keys(&mut self) {
         for ((tenant, subject), _) in self.new_keys.drain() {
             self.keys.remove(tenant, subject);
+        }
+    }
+
+    /// Drops the keys of persons who may have been erased. A batch that was judged with them may still land; what is
+    /// sealed in it opens for nobody.
+    pub(crate) fn forget(&mut self, forget: &Forget) {
+        match forget {
+            Forget::Nobody => {}
+            Forget::These(subjects) => self.keys.drop_all_of(subjects),
+            Forget::Everybody => self.keys.clear(),
         }
     }
 

@@ -511,6 +511,8 @@ impl<'a> Plan<'a> {
         let meta = Meta {
             actor: cause.actor,
             token: cause.token,
+            session: cause.session,
+            on_behalf_of: cause.on_behalf_of,
             correlation: cause.correlation,
             causation: cause.causation,
             trace: cause.trace.clone(),

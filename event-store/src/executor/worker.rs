@@ -13,6 +13,7 @@ use super::batch::Batch;
 use super::core::{
     ANSWER_TIMEOUT, Attempt, Attempted, Core, InDoubt, Outcomes, answers, appending, execute, in_time, served,
 };
+use super::forgotten::Forgotten;
 use super::plan::Draft;
 use super::queue::{Job, Portion, Queue};
 use super::{ExecutorOptions, Failure, SubmitError};
@@ -41,12 +42,17 @@ pub(crate) struct Worker {
     conn: Option<PgConnection>,
     core: Core,
     partitions_due: bool,
+    forgotten: Arc<Forgotten>,
 }
 
 impl Worker {
-    pub(crate) fn new(options: Arc<ExecutorOptions>, committed: Box<dyn Fn(i64) + Send + Sync>) -> Self {
+    pub(crate) fn new(
+        options: Arc<ExecutorOptions>,
+        committed: Box<dyn Fn(i64) + Send + Sync>,
+        forgotten: Arc<Forgotten>,
+    ) -> Self {
         let core = Core::new(options.states_max);
-        Self { options, committed, conn: None, core, partitions_due: false }
+        Self { options, committed, conn: None, core, partitions_due: false, forgotten }
     }
 
     pub(crate) async fn run(mut self, mut queue: Queue) {
@@ -55,11 +61,20 @@ impl Worker {
             let mut batch = self.still_wanted(std::mem::take(&mut next));
             let room = self.options.batch_max.saturating_sub(batch.commands());
             let jobs = if batch.is_empty() {
-                let Some(jobs) = queue.next(Portion { at_once: room, single: usize::MAX }).await else {
-                    break;
-                };
-                jobs
+                let portion = Portion { at_once: room, single: usize::MAX };
+                tokio::select! {
+                    biased;
+                    forget = self.forgotten.heard() => {
+                        self.core.forget(&forget);
+                        continue;
+                    }
+                    jobs = queue.next(portion) => match jobs {
+                        Some(jobs) => jobs,
+                        None => break,
+                    },
+                }
             } else {
+                self.core.forget(&self.forgotten.take());
                 // The callers who have just been answered are heard first, as in `Queue::next`.
                 tokio::task::yield_now().await;
                 queue.take(Portion { at_once: room, single: room })

@@ -3,6 +3,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::Ed25519KeyPair;
 use domain::ids::TenantId;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ pub(super) struct Derived {
     index: hmac::Key,
     pepper: [u8; 32],
     rows: RandomizedNonceKey,
+    journal: hmac::Key,
+    evidence: [u8; 32],
 }
 
 impl Derived {
@@ -29,6 +32,8 @@ impl Derived {
             pepper: bytes(&key(b"quipu pepper v1")),
             rows: RandomizedNonceKey::new(&AES_256_GCM, key(b"quipu vault key v1").as_ref())
                 .map_err(|_| KeyError::MasterKey)?,
+            journal: hmac::Key::new(hmac::HMAC_SHA256, key(b"quipu journal of erasures v1").as_ref()),
+            evidence: bytes(&key(b"quipu evidence key v1")),
         })
     }
 }
@@ -52,6 +57,12 @@ pub enum IndexOf {
     Federated,
     /// A tenant that does not exist, by the slug that was asked for.
     UnknownTenant,
+    /// Whose tries are counted: an address of the network, a person, a client.
+    Rates,
+    /// A device whose code somebody typed, in a session of theirs.
+    TypedDevice,
+    /// The browser that a form was made for.
+    Form,
 }
 
 impl IndexOf {
@@ -62,6 +73,9 @@ impl IndexOf {
             Self::Device => b"device\0",
             Self::Federated => b"federated\0",
             Self::UnknownTenant => b"unknown-tenant\0",
+            Self::Rates => b"rates\0",
+            Self::TypedDevice => b"typed-device\0",
+            Self::Form => b"form\0",
         }
     }
 }
@@ -111,6 +125,21 @@ impl MasterKey {
     #[must_use]
     pub fn pepper(&self) -> &[u8; 32] {
         &self.derived.pepper
+    }
+
+    /// What proves that a line of the journal of erasures was written by whoever has the master key.
+    #[must_use]
+    pub fn journal_mac(&self, line: &[u8]) -> Digest {
+        Digest(bytes(&hmac::sign(&self.derived.journal, line)))
+    }
+
+    /// The key pair that signs certificates of erasures. It is the same for as long as the master key is, so its public
+    /// half can be handed out once, and what it signed can be checked without us.
+    ///
+    /// # Errors
+    /// [`KeyError::MasterKey`] if the library does not take its seed.
+    pub fn evidence_key(&self) -> Result<Ed25519KeyPair, KeyError> {
+        Ed25519KeyPair::from_seed_unchecked(&self.derived.evidence).map_err(|_| KeyError::MasterKey)
     }
 
     /// Seals the content of a cell with AES-256-GCM: the nonce, then the sealed bytes with their tag.

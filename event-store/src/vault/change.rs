@@ -6,14 +6,20 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use domain::ids::{KeyId, LinkId, ProviderId, TenantId};
+use domain::ids::{
+    ApiKeyId, FactorId, GrantId, KeyId, LinkId, ProviderId, SecretId, ServiceId, SessionId, TenantId, UserId,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use super::api_keys::NewApiKey;
+use super::factors::NewTotp;
 use super::federation::{NewIdentity, NewProviderSecret};
 use super::link::{MailTokenKind, NewMailToken};
 use super::mail::QueuedMail;
+use super::oauth::NewClientSecret;
+use super::passkeys::NewPasskey;
 use super::signing_keys::NewSigningKey;
 
 /// A change of the vault, carried out in the transaction of the events that say so, in the order in which they stand.
@@ -81,6 +87,51 @@ pub enum VaultChange {
         /// At whom.
         subject: Digest,
     },
+    /// Takes one guess back that was right and is no complete sign-in; those that were wrong stay counted.
+    ReturnAttempt {
+        /// In which tenant.
+        tenant: TenantId,
+        /// What was guessed.
+        kind: AttemptKind,
+        /// At whom.
+        subject: Digest,
+        /// Guesses until the lock.
+        most: u16,
+    },
+    /// Keeps the seed of an authenticator.
+    PutTotp(NewTotp),
+    /// Forgets the seed of an authenticator, and the recovery codes that were for it.
+    DropTotp {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+    },
+    /// Keeps the public half of a passkey.
+    PutPasskey(NewPasskey),
+    /// Forgets a passkey.
+    DropPasskey {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The passkey.
+        factor: FactorId,
+    },
+    /// Forgets every factor of a person.
+    DropFactors {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+    },
+    /// Keeps recovery codes, in the place of those before.
+    PutRecoveryCodes {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: Uuid,
+        /// What is kept of each.
+        hashes: Vec<Digest>,
+    },
     /// Keeps a key that is announced.
     PutSigningKey(NewSigningKey),
     /// Says that a key signs now.
@@ -127,12 +178,73 @@ pub enum VaultChange {
         /// The link.
         link: LinkId,
     },
+    /// Keeps by what a key is known again.
+    PutApiKey(NewApiKey),
+    /// Forgets it.
+    DropApiKey {
+        /// Of which organisation.
+        tenant: TenantId,
+        /// The key.
+        key: ApiKeyId,
+    },
+    /// Keeps a secret of a service.
+    PutClientSecret(NewClientSecret),
+    /// Forgets it.
+    DropClientSecret {
+        /// The tenant.
+        tenant: TenantId,
+        /// Whose.
+        service: ServiceId,
+        /// Which.
+        secret: SecretId,
+    },
+    /// Forgets the secrets of a service that is removed.
+    DropService {
+        /// The tenant.
+        tenant: TenantId,
+        /// Which.
+        service: ServiceId,
+    },
+    /// Notes what a person decided about a device.
+    DecideDevice {
+        /// The tenant.
+        tenant: TenantId,
+        /// Which.
+        grant: GrantId,
+        /// Whether it may come in.
+        approved: bool,
+        /// Who decided.
+        user: UserId,
+        /// In which session.
+        came_by: SessionId,
+    },
+    /// Notes that a device got its tokens.
+    RedeemDevice {
+        /// The tenant.
+        tenant: TenantId,
+        /// Which.
+        grant: GrantId,
+        /// The session that began.
+        session: SessionId,
+    },
     /// Deletes every row that the vault has of a person.
     ForgetUser {
         /// The person's tenant.
         tenant: TenantId,
         /// The person.
         user: Uuid,
+    },
+    /// Deletes the keys of somebody about whom something private was said, and sees to it that they get no other. For the
+    /// role of the platform alone.
+    EraseSubject {
+        /// In which tenant.
+        tenant: TenantId,
+        /// A person, or the invitation of somebody who is none yet.
+        subject: Uuid,
+        /// Names the entry in the journal of erasures.
+        receipt: Uuid,
+        /// Whether in the logs of other tenants too, as persons are.
+        everywhere: bool,
     },
     /// Puts a letter into the outbox; [`super::Letter::queued`] makes it.
     QueueMail(QueuedMail),
@@ -147,6 +259,15 @@ pub enum VaultChange {
     },
     /// Makes every link of a kind about one thing useless.
     DropMailTokens {
+        /// The tenant of the links.
+        tenant: TenantId,
+        /// Their kind.
+        kind: MailTokenKind,
+        /// What they are about.
+        about: Uuid,
+    },
+    /// Makes every link of a kind about one thing useless, and leaves what it says of when that is over.
+    SpoilMailTokens {
         /// The tenant of the links.
         tenant: TenantId,
         /// Their kind.
@@ -174,6 +295,13 @@ impl VaultChange {
             Self::CloseTenant { .. } => "CloseTenant",
             Self::ReopenTenant { .. } => "ReopenTenant",
             Self::ClearAttempts { .. } => "ClearAttempts",
+            Self::ReturnAttempt { .. } => "ReturnAttempt",
+            Self::PutTotp(_) => "PutTotp",
+            Self::DropTotp { .. } => "DropTotp",
+            Self::PutPasskey(_) => "PutPasskey",
+            Self::DropPasskey { .. } => "DropPasskey",
+            Self::DropFactors { .. } => "DropFactors",
+            Self::PutRecoveryCodes { .. } => "PutRecoveryCodes",
             Self::PutSigningKey(_) => "PutSigningKey",
             Self::ActivateSigningKey { .. } => "ActivateSigningKey",
             Self::RetireSigningKey { .. } => "RetireSigningKey",
@@ -183,11 +311,20 @@ impl VaultChange {
             Self::DropProvider { .. } => "DropProvider",
             Self::PutIdentity(_) => "PutIdentity",
             Self::DropIdentity { .. } => "DropIdentity",
+            Self::PutApiKey(_) => "PutApiKey",
+            Self::DropApiKey { .. } => "DropApiKey",
+            Self::PutClientSecret(_) => "PutClientSecret",
+            Self::DropClientSecret { .. } => "DropClientSecret",
+            Self::DropService { .. } => "DropService",
+            Self::DecideDevice { .. } => "DecideDevice",
+            Self::RedeemDevice { .. } => "RedeemDevice",
             Self::ForgetUser { .. } => "ForgetUser",
+            Self::EraseSubject { .. } => "EraseSubject",
             Self::QueueMail(_) => "QueueMail",
             Self::PutMailToken(_) => "PutMailToken",
             Self::UseMailToken { .. } => "UseMailToken",
             Self::DropMailTokens { .. } => "DropMailTokens",
+            Self::SpoilMailTokens { .. } => "SpoilMailTokens",
             Self::DropRequest { .. } => "DropRequest",
         }
     }
@@ -239,6 +376,11 @@ impl AttemptKind {
     #[must_use]
     pub const fn code(self) -> i16 {
         self as i16
+    }
+
+    /// The kind that is stored so.
+    pub(super) fn of(code: i16) -> Option<Self> {
+        [Self::SignIn, Self::KnownDevice].into_iter().find(|it| it.code() == code)
     }
 }
 

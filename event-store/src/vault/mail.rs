@@ -37,6 +37,15 @@ pub enum Mail {
         /// When the link ends.
         until: DateTime<Utc>,
     },
+    /// An account was made for whoever reads this; the link chooses its first password.
+    AccountMade {
+        /// The name of the organisation.
+        organisation: String,
+        /// The secret of the link.
+        token: String,
+        /// When the link ends.
+        until: DateTime<Utc>,
+    },
     /// The password was changed.
     PasswordChanged {
         /// When.
@@ -76,10 +85,28 @@ pub enum Mail {
         /// When the lock ends by itself.
         until: DateTime<Utc>,
     },
+    /// What the person signs in with beside a password came, went or was used.
+    FactorsChanged {
+        /// What happened.
+        change: FactorChange,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// A refresh token came back that had been exchanged: it was stolen, or its successor was. The session was ended.
     RefreshReused {
         /// When.
         at: DateTime<Utc>,
+    },
+    /// Staff of the platform act in the person's place for a while.
+    Impersonated {
+        /// Since when.
+        at: DateTime<Utc>,
+        /// When it ends at the latest.
+        until: DateTime<Utc>,
+        /// Why, in the words of whoever does it.
+        reason: String,
+        /// What it is about, as the platform's own books name it.
+        ticket: String,
     },
     /// The platform decided about an organisation.
     OrganisationDecided {
@@ -109,6 +136,26 @@ pub enum Purpose {
     Change,
     /// A new organisation.
     Organisation,
+}
+
+/// What happened to the second factors of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorChange {
+    /// An authenticator was enrolled.
+    Added,
+    /// It was removed by the person.
+    Removed,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed by the person.
+    PasskeyRemoved,
+    /// All were removed by an administrator, since the person had lost them.
+    RemovedByAdministrator,
+    /// There are other recovery codes.
+    CodesRenewed,
+    /// A recovery code was used to sign in.
+    CodeUsed,
 }
 
 /// How far a change of address has come.
@@ -145,12 +192,15 @@ impl Mail {
             Self::VerifyAddress { .. } => "verify-address",
             Self::RegisteredAlready => "registered-already",
             Self::Reset { .. } => "reset",
+            Self::AccountMade { .. } => "account-made",
             Self::PasswordChanged { .. } => "password-changed",
             Self::AddressChanged { .. } => "address-changed",
             Self::Invitation { .. } => "invitation",
             Self::NewSignIn { .. } => "new-sign-in",
             Self::Locked { .. } => "locked",
+            Self::FactorsChanged { .. } => "factors-changed",
             Self::RefreshReused { .. } => "refresh-reused",
+            Self::Impersonated { .. } => "impersonated",
             Self::OrganisationDecided { .. } => "organisation-decided",
             Self::Erased { .. } => "erased",
         }
@@ -162,13 +212,16 @@ impl Mail {
         match self {
             Self::VerifyAddress { until, .. }
             | Self::Reset { until, .. }
+            | Self::AccountMade { until, .. }
             | Self::Invitation { until, .. } => Some(*until),
             Self::RegisteredAlready
             | Self::PasswordChanged { .. }
             | Self::AddressChanged { .. }
             | Self::NewSignIn { .. }
             | Self::Locked { .. }
+            | Self::FactorsChanged { .. }
             | Self::RefreshReused { .. }
+            | Self::Impersonated { .. }
             | Self::OrganisationDecided { .. }
             | Self::Erased { .. } => None,
         }
@@ -353,12 +406,15 @@ mod tests {
             Mail::VerifyAddress { purpose: Purpose::Account, token: token(), until: at },
             Mail::RegisteredAlready,
             Mail::Reset { token: token(), until: at },
+            Mail::AccountMade { organisation: token(), token: token(), until: at },
             Mail::PasswordChanged { at },
             Mail::AddressChanged { stage: AddressStage::Asked, at },
             Mail::Invitation { organisation: token(), inviter: None, token: token(), until: at },
             Mail::NewSignIn { at, device: None, address: None },
             Mail::Locked { at, until: at },
+            Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
             Mail::RefreshReused { at },
+            Mail::Impersonated { at, until: at, reason: token(), ticket: token() },
             Mail::OrganisationDecided { organisation: token(), decision: Ruling::Approved, reason: None },
             Mail::Erased { at, receipt: Uuid::nil() },
         ];

@@ -22,6 +22,8 @@ pub enum Request {
     /// An account, in an organisation where nobody may learn whether there is one already. It comes to be when the link
     /// of the letter is used; until then it is nowhere but here.
     Register(Registration),
+    /// Another address for an account. Whether somebody else has it is found out later, and told to nobody.
+    ChangeAddress(AddressChange),
     /// An organisation and its first account. Neither is anywhere but here, and no name is taken, until the link is used.
     Found(Founding),
 }
@@ -52,6 +54,17 @@ pub struct Registration {
     pub pepper: i16,
 }
 
+/// Somebody wants another address, and has shown who they are.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressChange {
+    /// Who.
+    pub user: Uuid,
+    /// How many passwords they had had when they showed it: if there is another one by now, it was perhaps not them.
+    pub credential_version: u32,
+    /// The address that they want.
+    pub asker: Asker,
+}
+
 /// An organisation to be, and its owner.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founding {
@@ -71,7 +84,19 @@ impl Request {
             Self::Reset(_) => "reset",
             Self::Resend(_) => "resend",
             Self::Register(_) => "register",
+            Self::ChangeAddress(_) => "change-address",
             Self::Found(_) => "found",
+        }
+    }
+
+    /// Whose address it came with.
+    #[must_use]
+    pub const fn asker(&self) -> &Asker {
+        match self {
+            Self::Reset(asker) | Self::Resend(asker) => asker,
+            Self::Register(it) => &it.asker,
+            Self::ChangeAddress(it) => &it.asker,
+            Self::Found(it) => &it.owner.asker,
         }
     }
 
@@ -191,7 +216,8 @@ mod tests {
         let (slug, name, owner) = ("acme".to_owned(), "Acme".to_owned(), registration.clone());
         for request in [
             Request::Reset(asker.clone()),
-            Request::Resend(asker),
+            Request::Resend(asker.clone()),
+            Request::ChangeAddress(AddressChange { user: Uuid::from_u128(3), credential_version: 1, asker }),
             Request::Register(registration),
             Request::Found(Founding { slug, name, owner }),
         ] {
