@@ -3,9 +3,10 @@
 //!
 //! A token says who asks. What that one may do is asked of the state, through [`Access`], at every request.
 //!
-//! **Invariant:** `Caller` is built here only, from a verified token of somebody who still stands.
+//! **Invariant:** `Caller` is built in `access/shown.rs` only, from a verified token or a known key of somebody who still stands.
 
 mod address;
+mod shown;
 mod standing;
 
 use std::marker::PhantomData;
@@ -14,7 +15,6 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::{Extension, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::gate::{Admission, Gate, GateError, Gated};
@@ -27,11 +27,12 @@ use uuid::Uuid;
 use crate::audit;
 pub use crate::permissions::{self, Audited, Permission};
 use crate::permissions::{PermissionDoc, role_table};
-use crate::problem::{Problem, code};
+use crate::problem::Problem;
 use crate::rate::Limiter;
-use crate::telemetry::{self, TraceId};
-use crate::token::{Claims, LEEWAY_SECONDS, TokenError, Verified, Verifier};
+use crate::telemetry::TraceId;
+use crate::token::Verifier;
 pub use address::{ClientAddress, PeerAddress, user_agent};
+use shown::authenticate;
 pub use standing::{Access, Who};
 
 /// For how long a person who showed who they are need not do so again, where that is demanded.
@@ -43,18 +44,18 @@ pub const STEP_UP_WITHIN: TimeDelta = TimeDelta::minutes(10);
 pub struct Caller {
     /// The organisation acted in.
     pub tenant: TenantId,
-    /// Who acts.
+    /// Who acts: a person, a service or an operator.
     pub actor: ActorId,
-    /// The token shown.
+    /// Staff of the platform who act in the person's place, for a while.
+    pub acts: Option<ActorId>,
+    /// The token shown, or the API key.
     pub token_id: TokenId,
     /// The session, if a person's.
     pub session: Option<Uuid>,
-    /// When the token shown stops being believed, in seconds since 1970: what goes on for long ends then.
+    /// When what was shown stops being believed, in seconds since 1970: what goes on for long ends then.
     pub believed_until: i64,
-    /// What the token says.
-    pub claims: Arc<Claims>,
-    /// The key that it is signed with.
-    pub kid: Arc<str>,
+    /// The key that the token is signed with; none of an API key.
+    pub kid: Option<Arc<str>>,
     /// Whose standing it is.
     pub who: Who,
     /// How the caller stands, as the log had it a second ago at most.
@@ -86,12 +87,25 @@ impl Caller {
         standing: &Admission,
         permission: Option<&'static PermissionDoc>,
     ) -> Result<(), Problem> {
-        admits(standing, self.tenant, permission, Utc::now()).map_err(Problem::from)
+        admits(standing, &self.who, permission, Utc::now()).map_err(Problem::from)
+    }
+
+    /// Whether it is the person who acts, or an operator: not a program, nor staff in the person's session.
+    ///
+    /// # Errors
+    /// 403 otherwise.
+    pub fn check_in_person(&self) -> Result<(), Problem> {
+        if self.who.acts_for_another(&self.standing) {
+            return Err(Refusal::from(GateError::ActsForAnother).into());
+        }
+        Ok(())
     }
 
     /// The gate of a command of this caller.
-    fn gate(&self, permission: Option<&'static PermissionDoc>) -> Gate {
+    fn gate(&self, permission: Option<&'static PermissionDoc>, in_person: bool) -> Gate {
         let gate = Gate::new(self.who.bearer(), role_table(self.tenant).clone());
+        let in_person = in_person || permission.is_some_and(|it| it.only_in_person);
+        let gate = if in_person { gate.own_hand() } else { gate };
         let Some(permission) = permission else { return gate.while_pending() };
         let gate = gate.asking(permission.name);
         let gate = if permission.works_while_pending { gate.while_pending() } else { gate };
@@ -102,23 +116,23 @@ impl Caller {
 /// Whether somebody who stands may use a permission.
 pub(crate) fn admits(
     standing: &Admission,
-    tenant: TenantId,
+    who: &Who,
     permission: Option<&'static PermissionDoc>,
     now: DateTime<Utc>,
 ) -> Result<(), Refusal> {
-    if standing.session.as_ref().is_some_and(|it| it.expires_at <= now) {
-        return Err(GateError::SessionEnded.into());
-    }
-    let while_pending = permission.is_none_or(|it| it.works_while_pending);
-    match standing.status {
-        TenantStatus::Active => {}
-        TenantStatus::Pending if while_pending => {}
-        status => return Err(OrganisationError::NotActive { status: status.word() }.into()),
-    }
-    let Some(permission) = permission else { return Ok(()) };
+    stands(standing, permission, now)?;
+    let Some(permission) = permission else {
+        return if who.is_delegate() { Err(GateError::ActsForAnother.into()) } else { Ok(()) };
+    };
     let guarded = sabotage::stands(Guard::Permission) || permission.name != permissions::ClosePeriod::NAME;
-    if guarded && !(permission.exists_in(tenant) && standing.granted.allows(permission.name)) {
+    if guarded && !(permission.exists_in(who.tenant()) && standing.granted.allows(permission.name)) {
         return Err(GateError::PermissionMissing { permission: permission.name }.into());
+    }
+    if standing.lacks_factor {
+        return Err(GateError::SecondFactorMissing.into());
+    }
+    if permission.only_in_person && who.acts_for_another(standing) {
+        return Err(GateError::ActsForAnother.into());
     }
     // A token of an operator is no person who could show anything.
     let stale = standing.session.as_ref().is_some_and(|it| now - it.auth_time >= STEP_UP_WITHIN);
@@ -126,6 +140,23 @@ pub(crate) fn admits(
         return Err(GateError::StepUpRequired { within_s: STEP_UP_WITHIN.num_seconds() }.into());
     }
     Ok(())
+}
+
+/// Whether what somebody came by is good still, and their organisation may work.
+fn stands(
+    standing: &Admission,
+    permission: Option<&'static PermissionDoc>,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    if standing.until.is_some_and(|it| it <= now) {
+        return Err(GateError::SessionEnded.into());
+    }
+    let while_pending = permission.is_none_or(|it| it.works_while_pending);
+    match standing.status {
+        TenantStatus::Active => Ok(()),
+        TenantStatus::Pending if while_pending => Ok(()),
+        status => Err(OrganisationError::NotActive { status: status.word() }.into()),
+    }
 }
 
 mod sealed {
@@ -141,6 +172,11 @@ pub trait Admitted: sealed::Sealed + Send + Sync {
     /// With which permission; none, where everybody may who stands.
     fn permission(&self) -> Option<&'static PermissionDoc>;
 
+    /// Whether it is open to the person alone, whatever the permission.
+    fn in_person(&self) -> bool {
+        false
+    }
+
     /// A command of the caller, behind the gate that asks once more, at the commit, whether the caller may.
     fn gated(&self, command: Box<dyn Decision>) -> Box<dyn Decision> {
         self.gated_by(self.permission(), command)
@@ -155,7 +191,7 @@ pub trait Admitted: sealed::Sealed + Send + Sync {
         if !sabotage::stands(Guard::Gate) {
             return command;
         }
-        Box::new(Gated::new(self.caller().gate(permission), command))
+        Box::new(Gated::new(self.caller().gate(permission, self.in_person()), command))
     }
 }
 
@@ -270,6 +306,67 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
+/// Whoever stands, in whatever way they came: for telling somebody who that is. Nothing can be done in their name with it.
+#[derive(Debug, Clone)]
+pub struct Recognised(Caller);
+
+impl Recognised {
+    /// The caller.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Recognised {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let caller = authenticate(parts).await?;
+        stands(&caller.standing, None, Utc::now())?;
+        Ok(Self(caller))
+    }
+}
+
+/// A person, or an operator, for what touches the credentials of the own account: neither a program with a key of theirs may,
+/// nor staff of the platform in their session.
+#[derive(Debug, Clone)]
+pub struct InPerson(Caller);
+
+impl InPerson {
+    /// The caller.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl sealed::Sealed for InPerson {}
+
+impl Admitted for InPerson {
+    fn caller(&self) -> &Caller {
+        &self.0
+    }
+
+    fn permission(&self) -> Option<&'static PermissionDoc> {
+        None
+    }
+
+    fn in_person(&self) -> bool {
+        true
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InPerson {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
+        caller.check_in_person()?;
+        Ok(Self(caller))
+    }
+}
+
 /// Lets a router's handlers take [`Allowed`]. Before [`crate::layers::harden`].
 pub fn verified_by<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
@@ -281,61 +378,6 @@ pub fn verified_by<S: Clone + Send + Sync + 'static>(
 
 /// Limits per principal; [`crate::layers::harden`] puts it into every request.
 pub(crate) type PrincipalLimiter = Arc<Limiter<(TenantId, ActorId)>>;
-
-async fn authenticate(parts: &Parts) -> Result<Caller, Problem> {
-    let verifier = parts.extensions.get::<Arc<Verifier>>().ok_or_else(|| Problem::fault(&NotVerified))?;
-    let access = parts.extensions.get::<Arc<dyn Access>>().ok_or_else(|| Problem::fault(&NotVerified))?;
-    let token = bearer(&parts.headers)?;
-    let Verified { claims, kid } = verifier.verify_fresh(token).await.map_err(|error| {
-        let (doc, text) = match error {
-            TokenError::Expired => {
-                (&code::TOKEN_EXPIRED, "Bearer error=\"invalid_token\", error_description=\"expired\"")
-            }
-            TokenError::Invalid => (&code::TOKEN_INVALID, "Bearer error=\"invalid_token\""),
-        };
-        Problem::new(doc, "").header(header::WWW_AUTHENTICATE, HeaderValue::from_static(text))
-    })?;
-    telemetry::note_tenant(claims.tenant_id);
-    // Before anything is looked up: whoever asks too much costs no more than this.
-    if let Some(limiter) = parts.extensions.get::<PrincipalLimiter>() {
-        telemetry::note_rate(limiter.check(&(claims.tenant_id, claims.sub))?);
-    }
-    let who = Who::of(&claims);
-    let standing = access.standing(&who).await?;
-    let believed_until = claims.exp.saturating_add(LEEWAY_SECONDS);
-    let ends_at = standing.session.as_ref().map_or(believed_until, |it| it.expires_at.timestamp());
-    Ok(Caller {
-        tenant: claims.tenant_id,
-        actor: claims.sub,
-        token_id: claims.jti,
-        session: claims.sid,
-        believed_until: ends_at.min(believed_until),
-        claims,
-        kid,
-        who,
-        standing,
-        ip: parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |it| it.0),
-        user_agent: address::user_agent(&parts.headers),
-        trace_id: telemetry::current_trace_id().unwrap_or_else(TraceId::random),
-    })
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("this router verifies nobody: wrap it in access::verified_by")]
-struct NotVerified;
-
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let one = all.next().ok_or_else(|| Problem::new(&code::TOKEN_MISSING, ""))?;
-    if all.next().is_some() {
-        return Err(Problem::new(&code::TOKEN_INVALID, "more than one Authorization header"));
-    }
-    let text = one.to_str().map_err(|_| Problem::new(&code::TOKEN_INVALID, ""))?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => Ok(token),
-        _ => Err(Problem::new(&code::TOKEN_MISSING, "Authorization is not of the scheme Bearer")),
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

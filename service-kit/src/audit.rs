@@ -4,7 +4,7 @@
 //! written as one. A refusal is answered even if it cannot be written, a sensitive read is not. How a process writes is
 //! its own: see [`Writer`]. What was never answered, because the caller hung up first, may be missing.
 
-mod tally;
+mod attempt;
 mod words;
 
 use std::borrow::Cow;
@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Caller;
 use crate::problem::{Problem, ProblemBody, code};
-pub use tally::{Attempt, Limits, Tally, What};
+pub use crate::tally::Limits;
+use crate::tally::{Alike as _, Count, Tally};
+pub use attempt::{Attempt, What};
 pub use words::Words;
 
 /// How long an attempt may wait for its record.
@@ -120,7 +122,7 @@ type First = Arc<OnceCell<Position>>;
 pub struct Recorder {
     writer: Box<dyn Writer>,
     words: Words,
-    tally: Mutex<Tally<Caller, First>>,
+    tally: Mutex<Tally<Attempt, Caller, First>>,
     /// Held while counts are written, so that a process that ends waits for them.
     writing: tokio::sync::Mutex<()>,
     failing: AtomicBool,
@@ -267,20 +269,25 @@ impl Recorder {
         }
     }
 
-    async fn write_counts(&self, counts: Vec<tally::Count<Caller, First>>) {
+    async fn write_counts(&self, counts: Vec<Count<Attempt, Caller, First>>) {
         stream::iter(counts)
             .for_each_concurrent(WRITES_AT_ONCE, |count| async move {
-                let author = Author { tenant: count.tenant(), caller: count.author().cloned() };
-                if self.write(&author, count.event()).await.is_err() {
+                let author = Author { tenant: count.key().tenant(), caller: count.author().cloned() };
+                if self.write(&author, told(&count)).await.is_err() {
                     self.tally().put_back(count);
                 }
             })
             .await;
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally<Caller, First>> {
+    fn tally(&self) -> MutexGuard<'_, Tally<Attempt, Caller, First>> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is recorded of attempts that were counted.
+fn told<A, M>(count: &Count<Attempt, A, M>) -> AuditEvent {
+    count.key().event(count.count(), count.first_at(), count.last_at())
 }
 
 /// Who asks for what.

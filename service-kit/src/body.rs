@@ -76,15 +76,22 @@ pub async fn read(request: Request) -> Result<Bytes, Problem> {
 
 /// Parses a JSON text as [`Json`] does. It must be an object: the reader would take a list for one too, field by field.
 pub fn parse<T: DeserializeOwned>(text: &[u8], codes: ParseCodes) -> Result<T, Problem> {
-    let text = std::str::from_utf8(text).map_err(|_| Problem::new(&code::MALFORMED_JSON, "not UTF-8"))?;
-    located(text, |input| serde_path_to_error::deserialize::<_, Strict>(input))
-        .map_err(|it| refused(&it, codes))?;
-    if !text.trim_ascii_start().starts_with('{') {
+    if text.trim_ascii_start().first().is_some_and(|it| *it != b'{')
+        && parse_any::<Strict>(text, codes).is_ok()
+    {
         let doc = &code::INVALID_FIELD;
         let (pointer, detail) = (String::new(), "the body is not an object".to_owned());
         let field = FieldProblem { pointer, code: doc.code.to_owned(), detail: detail.clone() };
         return Err(Problem::new(doc, detail).at(field));
     }
+    parse_any(text, codes)
+}
+
+/// The same for a text that may be a list or a bare value: an answer of somebody else.
+pub(crate) fn parse_any<T: DeserializeOwned>(text: &[u8], codes: ParseCodes) -> Result<T, Problem> {
+    let text = std::str::from_utf8(text).map_err(|_| Problem::new(&code::MALFORMED_JSON, "not UTF-8"))?;
+    located(text, |input| serde_path_to_error::deserialize::<_, Strict>(input))
+        .map_err(|it| refused(&it, codes))?;
     located(text, |input| serde_path_to_error::deserialize::<_, T>(input)).map_err(|it| refused(&it, codes))
 }
 

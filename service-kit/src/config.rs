@@ -16,12 +16,16 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::audit::Limits;
 
+mod erasure;
 mod identity;
 mod mail;
+mod rates;
 mod tokens;
 
+pub use erasure::ErasureConfig;
 pub use identity::{HASH_MEMORY_KIB_MAX, HASH_MEMORY_KIB_MIN, HASH_PASSES_MIN, HashConfig};
 pub use mail::{MailConfig, Protection, PublicUrl, SmtpServer};
+pub use rates::RateConfig;
 pub use tokens::{SHARED_SECRET_BYTES_MIN, TokenConfig, TokenMode};
 
 /// Bytes of a body unless the route says otherwise.
@@ -98,6 +102,9 @@ pub struct HttpConfig {
     /// Requests a second of one actor of one tenant; 0 is off.
     #[arg(long, env = "QUIPU_RATE_PER_PRINCIPAL", default_value_t = 10_000)]
     pub rate_per_principal: u32,
+    /// Requests a second of one API key; 0 is off.
+    #[arg(long, env = "QUIPU_RATE_PER_API_KEY", default_value_t = 100)]
+    pub rate_per_api_key: u32,
 }
 
 impl Default for HttpConfig {
@@ -119,6 +126,7 @@ impl Default for HttpConfig {
             cors_origins: Vec::new(),
             rate_per_address: 2_000,
             rate_per_principal: 10_000,
+            rate_per_api_key: 100,
         }
     }
 }

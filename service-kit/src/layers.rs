@@ -25,15 +25,20 @@ use crate::body::BodyTimeout;
 use crate::config::HttpConfig;
 use crate::metrics::{Metrics, RequestTimes, operation};
 use crate::problem::{Problem, code};
-use crate::rate::Limiter;
+use crate::rate::{KeyLimiter, Limiter, Rate};
 use crate::telemetry::{self, TraceId, TraceParent};
+
+/// What an answer of the interface may load, and who may show it within a page: nothing and nobody.
+const NOTHING: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// Headers of every answer that does not set its own.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::CONTENT_SECURITY_POLICY, NOTHING),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")),
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
@@ -57,6 +62,7 @@ struct Edge {
     trusted_proxies: Vec<IpNet>,
     by_address: Option<Limiter<IpAddr>>,
     by_principal: Option<PrincipalLimiter>,
+    by_api_key: Option<KeyLimiter>,
     times: RequestTimes,
 }
 
@@ -68,8 +74,9 @@ pub fn harden(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
         request_timeout: http.request_timeout,
         body_timeout: BodyTimeout(http.body_timeout),
         trusted_proxies: http.trusted_proxies.clone(),
-        by_address: Limiter::new("address", http.rate_per_address),
-        by_principal: Limiter::new("principal", http.rate_per_principal).map(Arc::new),
+        by_address: Limiter::new("address", Rate::new(http.rate_per_address, 1)),
+        by_principal: Limiter::new("principal", Rate::new(http.rate_per_principal, 1)).map(Arc::new),
+        by_api_key: Limiter::new("api-key", Rate::new(http.rate_per_api_key, 1)).map(Arc::new),
         times: RequestTimes::of(metrics),
     });
     let router = router
@@ -158,6 +165,9 @@ impl Edge {
         if let Some(limiter) = &self.by_principal {
             extensions.insert(Arc::clone(limiter));
         }
+        if let Some(limiter) = &self.by_api_key {
+            extensions.insert(Arc::clone(limiter));
+        }
         match &self.by_address {
             Some(limiter) if !client.0.is_loopback() => {
                 limiter.check(&network_of(client.0)).map(telemetry::note_rate)
@@ -182,8 +192,9 @@ impl Edge {
     }
 }
 
-/// One customer of IPv6 has a whole /64, so that is what is counted.
-fn network_of(address: IpAddr) -> IpAddr {
+/// What is counted of an address: one customer of IPv6 has a whole /64.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(it) => IpAddr::V6((it.to_bits() >> 64 << 64).into()),

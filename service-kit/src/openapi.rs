@@ -1,5 +1,7 @@
 //! `/openapi.json`, and a page at `/docs` that renders it without loading anything from elsewhere.
 
+mod texts;
+
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -91,8 +93,8 @@ pub fn routes(document: &OpenApi) -> Result<Router, serde_json::Error> {
         .route("/docs/swagger-ui.css", get(|| async { fixed("text/css; charset=utf-8", STYLE) })))
 }
 
-/// Completes a document: the bearer scheme, the shape of problems, and on every operation the refusals that any may
-/// give. An operation that sets its own security (`security(())` for a public one) keeps it.
+/// Completes a document: the bearer scheme, the shape of problems, what every text that is taken must be, and on every
+/// operation the refusals that any may give. An operation that sets its own security (`security(())` for a public one) keeps it.
 #[must_use]
 pub fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
@@ -102,6 +104,7 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
     document.paths.paths.values_mut().flat_map(operations).for_each(complete_operation);
+    texts::describe(&mut document);
     document
 }
 

@@ -98,7 +98,8 @@ impl Answer {
     /// # Errors
     /// [`OutgoingError::NotJson`].
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, OutgoingError> {
-        body::parse(&self.body, ParseCodes(&[])).map_err(|_| OutgoingError::NotJson { status: self.status })
+        body::parse_any(&self.body, ParseCodes(&[]))
+            .map_err(|_| OutgoingError::NotJson { status: self.status })
     }
 }
 

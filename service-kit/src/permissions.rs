@@ -51,6 +51,9 @@ pub struct PermissionDoc {
     pub works_while_pending: bool,
     /// Whether a session must have been proven anew within [`crate::access::STEP_UP_WITHIN`].
     pub needs_step_up: bool,
+    /// Whether neither a program may use it, nor staff of the platform who act for somebody: what needs a fresh proof of the
+    /// person, and what gives credentials out.
+    pub only_in_person: bool,
     /// Whether it is of the platform: nobody outside of tenant zero holds it, whatever the role.
     pub is_of_platform: bool,
 }
@@ -64,6 +67,7 @@ impl PermissionDoc {
             is_audited: false,
             works_while_pending: false,
             needs_step_up: false,
+            only_in_person: false,
             is_of_platform: false,
         }
     }
@@ -77,7 +81,11 @@ impl PermissionDoc {
     }
 
     const fn after_step_up(self) -> Self {
-        Self { needs_step_up: true, ..self }
+        Self { needs_step_up: true, only_in_person: true, ..self }
+    }
+
+    const fn in_person(self) -> Self {
+        Self { only_in_person: true, ..self }
     }
 
     const fn of_platform(self) -> Self {
@@ -150,13 +158,14 @@ permissions! {
 
     // Persons, their sessions and their secrets. What a person may do with the own account needs no permission.
     ReadUsers "identity.read-users" "read persons with their personal data" [Admin Manager] audited;
-    CreateUser "identity.create-user" "add a person, who is asked by mail to choose a password" [Admin];
+    CreateUser "identity.create-user" "add a person, who is asked by mail to choose a password" [Admin] in_person;
     UpdateUser "identity.update-user" "change the name, phone, address and language of a person" [Admin];
-    DeactivateUser "identity.deactivate-user" "deactivate a person, and take that back" [Admin];
+    DeactivateUser "identity.deactivate-user" "deactivate a person, and take that back" [Admin] in_person;
     ReadSessions "identity.read-sessions" "read the sessions of a person" [Admin Manager] audited;
-    EndSessions "identity.end-sessions" "end the sessions of a person" [Admin];
+    EndSessions "identity.end-sessions" "end the sessions of a person" [Admin] in_person;
     UnlockUser "identity.unlock-user" "let a person try again after too many failed sign-ins" [Admin];
-    ResetPassword "identity.reset-password" "have a person asked by mail for a new password" [Admin];
+    RemoveFactors "identity.remove-factors" "remove the second factors of a person who has lost them" [Admin] after_step_up;
+    ResetPassword "identity.reset-password" "have a person asked by mail for a new password" [Admin] in_person;
     ReadSignIns "identity.read-sign-ins" "read who signed in, who failed to, and from where" [Admin Manager] audited;
     RevokeAccessToken "identity.revoke-access-token" "revoke an access token of an operator" [Admin];
 
@@ -168,17 +177,24 @@ permissions! {
     CloseOrganisation "organisation.close-organisation" "close the organisation for ever" [] while_pending after_step_up;
     TransferOwnership "organisation.transfer-ownership" "make another member the owner in one's own place" [] after_step_up;
     ReadMembers "organisation.read-members" "read members and the roles that they hold" [Admin Manager];
-    AssignRoles "organisation.assign-roles" "change the roles of a member, within what one holds" [Admin];
+    AssignRoles "organisation.assign-roles" "change the roles of a member, within what one holds" [Admin] in_person;
     RemoveMember "organisation.remove-member" "remove a member" [Admin];
     ReadRoles "organisation.read-roles" "read the roles of the organisation" [Admin Manager];
-    DefineRole "organisation.define-role" "define a role, within what one holds" [Admin];
+    DefineRole "organisation.define-role" "define a role, within what one holds" [Admin] in_person;
     DeleteRole "organisation.delete-role" "delete a role that nobody holds" [Admin];
-    InviteMember "organisation.invite-member" "invite somebody, within what one holds, and take that back" [Admin Manager];
+    InviteMember "organisation.invite-member" "invite somebody, within what one holds, and take that back" [Admin Manager] in_person;
     ReadInvitations "organisation.read-invitations" "read invitations" [Admin Manager];
 
     // Signing in with others. Whoever sets a provider up can be anybody whom it is trusted to vouch for.
     ReadProviders "federation.read-providers" "read how those are set up with whom people sign in" [Admin Manager];
     ManageProviders "federation.manage-providers" "set up with whom people may sign in, and whom that is trusted to vouch for" [] after_step_up;
+    ReadProviderToken "federation.read-provider-token" "read the token that a provider gave for oneself" [Admin Manager User] audited in_person;
+
+    // Programs of the organisation: services, and keys with which programs act.
+    ReadServices "application.read-services" "read the services of the organisation" [Admin Manager];
+    ManageServices "application.manage-services" "register services, change and remove them, and give them secrets" [Admin] after_step_up;
+    ReadApiKeys "application.read-api-keys" "read API keys, but nothing that they are made of" [Admin Manager];
+    ManageApiKeys "application.manage-api-keys" "make keys for oneself or for services, within what one holds, and revoke any" [Admin] in_person;
 
     // The platform: for members of tenant zero alone.
     ReadOrganisations "platform.read-organisations" "read every organisation and what became of its request" [Admin Manager] of_platform;
@@ -186,6 +202,7 @@ permissions! {
     SuspendOrganisation "platform.suspend-organisation" "suspend an organisation, and take that back" [Admin] of_platform after_step_up;
     SetTier "platform.set-tier" "change what an organisation pays for" [Admin] of_platform;
     ManageOwners "platform.manage-owners" "make and unmake owners of the platform" [] of_platform after_step_up;
+    Impersonate "platform.impersonate-user" "act for a user of an organisation for a while, who is told of it" [] of_platform after_step_up;
     RotateKeys "platform.rotate-keys" "rotate and remove the keys that tokens are signed with" [] of_platform after_step_up;
 }
 

@@ -26,7 +26,7 @@ use crate::config::TokenConfig;
 pub use keys::{NewKey, PublicKeys, generate_keys};
 pub use reload::{KeySet, Keys};
 pub use sign::{Grant, Issued, SignError, Signer, SigningKey};
-pub use verify::{TokenError, Verified, Verifier};
+pub use verify::{IdTokenHint, TokenError, Verified, Verifier};
 
 /// Seconds that clocks may differ by.
 pub const LEEWAY_SECONDS: i64 = 5;
@@ -39,6 +39,8 @@ pub const REMEMBERED_MAX: usize = 10_000;
 pub const ACCESS_LIFE_MAX: Duration = Duration::from_secs(3_600);
 /// `typ` of an access token (RFC 9068); what is a token of another kind has another, or is no JWT at all.
 const ACCESS_TYPE: &str = "at+jwt";
+/// `typ` of an ID token.
+const ID_TOKEN_TYPE: &str = "JWT";
 /// `kid` of tokens that are signed with the one shared secret.
 const SHARED_KID: &str = "shared";
 

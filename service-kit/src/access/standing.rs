@@ -5,12 +5,15 @@
 
 use std::sync::{Arc, OnceLock};
 
+use domain::application::KeyOwner;
 use domain::gate::{Admission, Bearer, GateError};
-use domain::ids::{SessionId, TenantId, TokenId, UserId};
+use domain::ids::{ApiKeyId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::Granted;
 use domain::{StreamId, View};
 use futures_util::future::BoxFuture;
+use sabotage::Guard;
 
+use crate::bearer;
 use crate::permissions::{ALL, role_table};
 use crate::problem::Problem;
 use crate::token::{Claims, Role};
@@ -23,42 +26,95 @@ pub trait Access: Send + Sync + 'static {
     /// 401 if the session has ended or the token was revoked, 503 if it is not known for sure.
     fn standing<'a>(&'a self, who: &'a Who) -> BoxFuture<'a, Result<Arc<Admission>, Problem>>;
 
+    /// Whose API key it is that somebody shows; nobody's, if there is none with this secret. It says nothing of whether the key
+    /// is still good: that is its standing.
+    ///
+    /// # Errors
+    /// 503 if it cannot be looked up.
+    fn owner_of_key<'a>(
+        &'a self,
+        shown: &'a bearer::Bearer,
+    ) -> BoxFuture<'a, Result<Option<KeyOwner>, Problem>>;
+
     /// Waits until somebody's standing may have changed since `seen`, and says since what to wait next. 0 is since the
     /// beginning.
     fn moved(&self, seen: u64) -> BoxFuture<'_, u64>;
 }
 
 /// Somebody whose standing can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Who {
     tenant: TenantId,
     subject: Subject,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Subject {
     /// A person, by a session.
     Session { session: SessionId, user: UserId },
+    /// A service that a person let act for them, within what its token names.
+    Delegated { session: SessionId, user: UserId, scope: Arc<str> },
     /// Whoever has an operator's token, which says by itself what it allows.
     Operator { token: TokenId, role: Option<Role> },
+    /// A program, by a key of somebody.
+    ApiKey { key: ApiKeyId },
+    /// A service that acts for itself, within what its token names.
+    Service { service: ServiceId, scope: Arc<str> },
 }
 
 impl Who {
     /// Whom claims speak of.
     #[must_use]
     pub fn of(claims: &Claims) -> Self {
-        let subject = match claims.sid {
-            Some(session) => {
+        let scope = || Arc::from(claims.scope.as_deref().unwrap_or_default());
+        let subject = match (claims.sid, service_of(claims)) {
+            (Some(session), _) => {
                 let (session, user) = (SessionId::new(session), UserId::new(claims.sub.uuid()));
-                Subject::Session { session, user }
+                match claims.client_id {
+                    Some(_) => Subject::Delegated { session, user, scope: scope() },
+                    None => Subject::Session { session, user },
+                }
             }
-            None => {
+            (None, Some(service)) => Subject::Service { service, scope: scope() },
+            (None, None) => {
                 let has = |role: &Role| claims.roles.iter().any(|it| it == role.name());
                 let role = [Role::Owner, Role::Member].into_iter().find(has);
                 Subject::Operator { token: claims.jti, role }
             }
         };
         Self { tenant: claims.tenant_id, subject }
+    }
+
+    /// Whoever has a key of an organisation.
+    #[must_use]
+    pub const fn with_key(tenant: TenantId, key: ApiKeyId) -> Self {
+        Self { tenant, subject: Subject::ApiKey { key } }
+    }
+
+    /// Whether it is not the person who acts, but a program, or staff of the platform in the person's session.
+    #[must_use]
+    pub fn acts_for_another(&self, standing: &Admission) -> bool {
+        if !sabotage::stands(Guard::InPerson) {
+            return false;
+        }
+        match self.subject {
+            Subject::Session { .. } => {
+                standing.session.as_ref().is_some_and(|it| it.impersonation_id.is_some())
+            }
+            Subject::Operator { .. } => false,
+            Subject::Delegated { .. } | Subject::ApiKey { .. } | Subject::Service { .. } => true,
+        }
+    }
+
+    /// Whether it is a service to which a person lent what they may do, but not their account.
+    pub(super) const fn is_delegate(&self) -> bool {
+        matches!(self.subject, Subject::Delegated { .. })
+    }
+
+    /// Whether they came by an operator's token.
+    #[must_use]
+    pub const fn is_operator(&self) -> bool {
+        matches!(self.subject, Subject::Operator { .. })
     }
 
     /// In which organisation.
@@ -85,8 +141,24 @@ impl Who {
         match self.subject {
             Subject::Session { session, user } => Bearer::Session { session, user },
             Subject::Operator { token, role } => Bearer::Operator { token, granted: granted(role) },
+            Subject::ApiKey { key } => Bearer::ApiKey { key },
+            Subject::Delegated { session, user, ref scope } => {
+                Bearer::Delegated { session, user, granted: named(scope) }
+            }
+            Subject::Service { service, ref scope } => Bearer::Service { service, granted: named(scope) },
         }
     }
+}
+
+/// What names parted by spaces grant; one that is no permission grants nothing.
+fn named(scope: &str) -> Granted {
+    Granted::only(scope.split_ascii_whitespace().map(str::to_owned))
+}
+
+/// The service that a token without a session speaks of: it was given to it for itself (RFC 9068, section 2.2).
+fn service_of(claims: &Claims) -> Option<ServiceId> {
+    let bearer::ClientId { tenant, service } = bearer::ClientId::parse(claims.client_id.as_deref()?)?;
+    (tenant == claims.tenant_id && service.actor() == claims.sub).then_some(service)
 }
 
 /// What the role of an operator's token grants: an owner everything, a member what changes nothing, but not what was done

@@ -1,17 +1,18 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::{get, post};
+use domain::application::KeyOwner;
 use domain::gate::Bearer;
 use domain::identity::LiveSession;
-use domain::ids::UserId;
+use domain::ids::{ImpersonationId, UserId};
 use domain::organisation::Granted;
 use domain::words::Word;
 use futures_util::future::BoxFuture;
 use tower::ServiceExt;
 
 use super::*;
-use crate::token::Role;
 use crate::token::tests::{claims, keys};
+use crate::token::{Claims, Role};
 
 /// Lets everybody stand, but for what a test says otherwise.
 pub(crate) struct Believing(pub(crate) fn(&mut Admission));
@@ -23,6 +24,13 @@ impl Access for Believing {
         Box::pin(std::future::ready(Ok(Arc::new(standing))))
     }
 
+    fn owner_of_key<'a>(
+        &'a self,
+        _shown: &'a crate::bearer::Bearer,
+    ) -> BoxFuture<'a, Result<Option<KeyOwner>, Problem>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn moved(&self, _seen: u64) -> BoxFuture<'_, u64> {
         Box::pin(std::future::pending())
     }
@@ -32,9 +40,12 @@ impl Access for Believing {
 fn standing(who: &Who) -> Admission {
     let granted = match who.bearer() {
         Bearer::Operator { granted, .. } => granted,
-        Bearer::Session { .. } | Bearer::ApiKey { .. } | Bearer::Service { .. } => Granted::nothing(),
+        Bearer::Session { .. }
+        | Bearer::Delegated { .. }
+        | Bearer::ApiKey { .. }
+        | Bearer::Service { .. } => Granted::nothing(),
     };
-    Admission { granted, status: TenantStatus::Active, session: None, until: None }
+    Admission { granted, status: TenantStatus::Active, session: None, until: None, lacks_factor: false }
 }
 
 /// A session whose person showed so long ago who they are.
@@ -67,10 +78,10 @@ pub(crate) fn caller(tenant: TenantId, actor: ActorId) -> Caller {
         token_id: claims.jti,
         session: None,
         believed_until: i64::MAX,
-        who,
+        acts: None,
         standing: Arc::new(standing(&who)),
-        claims: Arc::new(claims),
-        kid: "a-key".into(),
+        who,
+        kid: Some("a-key".into()),
         ip: IpAddr::from([192, 0, 2, 7]),
         user_agent: None,
         trace_id: TraceId::random(),
@@ -162,9 +173,17 @@ async fn what_is_suspended_lets_nobody_in() {
 fn who_must_step_up_has_done_so_lately() {
     let tenant = TenantId::new(Uuid::from_u128(1));
     let refused = |permission: &'static PermissionDoc, session: Option<LiveSession>| {
-        let standing =
-            Admission { granted: Granted::All, status: TenantStatus::Active, session, until: None };
-        admits(&standing, tenant, Some(permission), Utc::now()).err().map(|it| it.code)
+        let until = session.as_ref().map(|it| it.expires_at);
+        let standing = Admission {
+            granted: Granted::All,
+            status: TenantStatus::Active,
+            session,
+            until,
+            lacks_factor: false,
+        };
+        let with = if until.is_some() { claims(Role::Owner) } else { operator(Role::Owner) };
+        let who = Who::of(&Claims { tenant_id: tenant, ..with });
+        admits(&standing, &who, Some(permission), Utc::now()).err().map(|it| it.code)
     };
     let (set, read) = (&permissions::SetPolicy::DOC, &permissions::ReadPolicy::DOC);
     assert_eq!(refused(set, None), None, "an operator's token");
@@ -172,8 +191,25 @@ fn who_must_step_up_has_done_so_lately() {
     let long_ago = session(TimeDelta::minutes(11));
     assert_eq!(refused(set, Some(long_ago.clone())).as_deref(), Some("auth.step-up-required"));
     assert_eq!(refused(read, Some(long_ago.clone())), None);
-    let over = LiveSession { expires_at: Utc::now(), ..long_ago };
+    let over = LiveSession { expires_at: Utc::now(), ..long_ago.clone() };
     assert_eq!(refused(read, Some(over)).as_deref(), Some("auth.session-ended"));
+    let staff = LiveSession { impersonation_id: Some(ImpersonationId::new(Uuid::from_u128(5))), ..long_ago };
+    assert_eq!(
+        refused(set, Some(staff.clone())).as_deref(),
+        Some("auth.acts-for-another"),
+        "before the time"
+    );
+    assert_eq!(refused(read, Some(staff)), None);
+}
+
+#[test]
+fn who_lacks_a_factor_uses_no_permission_and_has_their_own_account() {
+    let who = Who::of(&operator(Role::Owner));
+    let standing = Admission { lacks_factor: true, ..standing(&who) };
+    let refused = |permission| admits(&standing, &who, permission, Utc::now()).err().map(|it| it.code);
+    let held = Some(&permissions::ReadPolicy::DOC);
+    assert_eq!(refused(held).as_deref(), Some("auth.second-factor-missing"));
+    assert_eq!(refused(None), None);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn attempt(caller: &Caller, resource: &str) -> Attempt {
 
 /// Notes an attempt as the recorder does, with a writer that never fails; whether it was written at once.
 fn noted(
-    tally: &mut Tally<Caller, Arc<AtomicBool>>,
+    tally: &mut Tally<Attempt, Caller, Arc<AtomicBool>>,
     by: &Caller,
     resource: &str,
     now: DateTime<Utc>,
@@ -46,10 +46,10 @@ fn noted(
     is_first
 }
 
-fn counts(counts: &[tally::Count<Caller, Arc<AtomicBool>>]) -> Vec<(String, u64)> {
+fn counts(counts: &[Count<Attempt, Caller, Arc<AtomicBool>>]) -> Vec<(String, u64)> {
     let mut counts: Vec<_> = counts
         .iter()
-        .map(|it| match it.event() {
+        .map(|it| match told(it) {
             AuditEvent::CommandRefused(it) => (it.resource, it.count),
             AuditEvent::RefusalsCounted(it) => ("rest".to_owned(), it.count),
             other => panic!("{other:?}"),
@@ -71,7 +71,7 @@ fn identical_attempts_of_a_window_are_one_record_and_one_count() {
     assert!(tally.over(at(59)).is_empty());
     let over = tally.over(at(60));
     assert_eq!(counts(&over), [("a".to_owned(), 59)]);
-    let AuditEvent::CommandRefused(told) = over[0].event() else { panic!() };
+    let AuditEvent::CommandRefused(told) = told(&over[0]) else { panic!() };
     assert_eq!((told.first_at, told.last_at), (at(1), at(59)));
     assert_eq!(over[0].author().unwrap().actor, one.actor);
     assert!(noted(&mut tally, &one, "a", at(61)), "the next window begins with a record");
@@ -117,7 +117,7 @@ fn a_count_that_cannot_be_written_is_given_again_with_what_came_meanwhile() {
     tally.put_back(failed);
     let over = tally.all();
     assert_eq!(counts(&over), [("a".to_owned(), 11)]);
-    let AuditEvent::CommandRefused(told) = over[0].event() else { panic!() };
+    let AuditEvent::CommandRefused(told) = told(&over[0]) else { panic!() };
     assert_eq!((told.first_at, told.last_at), (at(1), at(62)));
 }
 

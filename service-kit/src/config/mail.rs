@@ -161,6 +161,8 @@ fn is_here(host: &str) -> bool {
 pub struct PublicUrl {
     text: String,
     host: String,
+    origin: String,
+    base: String,
 }
 
 impl PublicUrl {
@@ -171,6 +173,24 @@ impl PublicUrl {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// What browsers name as the origin of our own pages: scheme, host and port (RFC 6454 section 6.2).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What stands before the path of every page, without a final slash; mostly nothing.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether what browsers send is protected on its way. It is not on this machine alone.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https:")
     }
 
     /// A link to `path`, which begins with a slash. A secret goes into the fragment, which browsers send to nobody.
@@ -198,7 +218,12 @@ impl FromStr for PublicUrl {
         if uri.authority().is_some_and(|it| it.as_str().contains('@')) || text.contains(['?', '#']) {
             return Err(bad("it has more than a host, a port and a path"));
         }
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), host })
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let usual_port = if scheme == "https" { 443 } else { 80 };
+        let port = uri.port_u16().filter(|it| *it != usual_port).map(|it| format!(":{it}"));
+        let origin = format!("{scheme}://{}{}", host.to_ascii_lowercase(), port.unwrap_or_default());
+        let base = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), host, origin, base })
     }
 }
 
@@ -256,6 +281,12 @@ mod tests {
         assert_eq!(url.host(), "id.example.org");
         assert_eq!(url.link("/reset", Some("qm_x")), "https://id.example.org/quipu/reset#qm_x");
         assert_eq!(url.link("/sign-in", None), "https://id.example.org/quipu/sign-in");
+        assert_eq!((url.origin(), url.base()), ("https://id.example.org", "/quipu"));
+        let plain: PublicUrl = "HTTPS://ID.example.org:443".parse().unwrap();
+        assert_eq!((plain.origin(), plain.base(), plain.is_https()), ("https://id.example.org", "", true));
+        let here: PublicUrl = "http://127.0.0.1:8080/".parse().unwrap();
+        assert_eq!((here.origin(), here.base()), ("http://127.0.0.1:8080", ""));
+        assert!(url.is_https() && !here.is_https());
         assert!("http://127.0.0.1:8080".parse::<PublicUrl>().is_ok());
         assert!("http://localhost:8080".parse::<PublicUrl>().is_ok());
         for bad in [

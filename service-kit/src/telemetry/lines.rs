@@ -32,6 +32,7 @@ const ALLOWED: &[&str] = &[
     "error",
     "event",
     "events",
+    "factor",
     "failures",
     "from",
     "gone",

@@ -137,7 +137,7 @@ pub(crate) fn note_code(code: &str) {
 /// Remembers the limit that is nearest to its end.
 pub(crate) fn note_rate(standing: Standing) {
     note(|it| {
-        if it.rate.as_ref().is_none_or(|known| standing.remaining <= known.remaining) {
+        if it.rate.as_ref().is_none_or(|known| standing.remaining() <= known.remaining()) {
             it.rate = Some(standing);
         }
     });

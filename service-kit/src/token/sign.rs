@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use uuid::Uuid;
 
 use super::keys::{PublicKeys, der_of_pem, jwk_of};
-use super::{ACCESS_LIFE_MAX, ACCESS_TYPE, Act, Claims, SHARED_KID};
+use super::{ACCESS_LIFE_MAX, ACCESS_TYPE, Act, Claims, ID_TOKEN_TYPE, SHARED_KID};
 use crate::config::{ConfigError, KeyConfig, TokenConfig, read_private};
 
 /// Why no token was made.
@@ -211,6 +211,17 @@ impl Signer {
         };
         let expires_at = DateTime::from_timestamp(exp, 0).unwrap_or(now);
         Ok(Issued { token: self.mint(&claims)?, id, expires_at })
+    }
+
+    /// Signs what an ID token says (OpenID Connect Core, section 2). Its `typ` is none of an access token, which
+    /// our own verifier asks for; so neither is ever taken for the other.
+    ///
+    /// # Errors
+    /// [`SignError::NoKey`], also where a shared secret signs: nobody else could verify it.
+    pub fn sign_id_token(&self, claims: &impl serde::Serialize) -> Result<String, SignError> {
+        let key = self.current().filter(|it| it.header.alg == Algorithm::EdDSA).ok_or(SignError::NoKey)?;
+        let header = Header { typ: Some(ID_TOKEN_TYPE.to_owned()), ..key.header.clone() };
+        Ok(jsonwebtoken::encode(&header, claims, &key.key)?)
     }
 
     /// Signs claims as they are.

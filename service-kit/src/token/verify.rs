@@ -17,7 +17,9 @@ use serde::Deserialize;
 
 use super::keys::PublicKeys;
 use super::reload::Keys;
-use super::{ACCESS_TYPE, Claims, LEEWAY_SECONDS, REMEMBERED_MAX, SHARED_KID, TOKEN_BYTES_MAX};
+use super::{
+    ACCESS_TYPE, Claims, ID_TOKEN_TYPE, LEEWAY_SECONDS, REMEMBERED_MAX, SHARED_KID, TOKEN_BYTES_MAX,
+};
 use crate::config::{ConfigError, KeyConfig, TokenConfig};
 
 /// The header of our tokens, whole: anything else in it (`jwk`, `jku`, `x5u`, `crit`) is refused.
@@ -57,6 +59,15 @@ impl From<Doubt> for TokenError {
 }
 
 const INVALID: Doubt = Doubt::No(TokenError::Invalid);
+
+/// What an ID token of ours says that somebody shows again, whether its time is over or not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IdTokenHint {
+    /// For which service it was.
+    pub aud: String,
+    /// Of whom it speaks.
+    pub sub: uuid::Uuid,
+}
 
 /// A token that is believed.
 #[derive(Debug, Clone)]
@@ -257,6 +268,29 @@ impl Verifier {
         let known = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
         let young = known.young.get(fingerprint).map(|it| (it.clone(), false));
         young.or_else(|| known.old.get(fingerprint).map(|it| (it.clone(), true)))
+    }
+
+    /// What an ID token says that we signed under the name `issuer`, however long ago (OpenID Connect RP-Initiated Logout 1.0,
+    /// section 2): a hint of whom it speaks of, and no proof of anything. None where a shared secret signs.
+    #[must_use]
+    pub fn verify_id_token(&self, token: &str, issuer: &str) -> Option<IdTokenHint> {
+        if token.len() > TOKEN_BYTES_MAX || self.shares_a_secret() {
+            return None;
+        }
+        let (head, _) = token.split_once('.')?;
+        let head: StrictHeader = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(head).ok()?).ok()?;
+        if head.alg != self.algorithm || head.typ != ID_TOKEN_TYPE {
+            return None;
+        }
+        let believed = self.believed();
+        let key = believed.table.get(&head.kid)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+        validation.set_issuer(&[issuer]);
+        // For whom it was is what is asked; that it is over is no matter.
+        validation.validate_aud = false;
+        validation.validate_exp = false;
+        Some(jsonwebtoken::decode::<IdTokenHint>(token, key, &validation).ok()?.claims)
     }
 
     fn judge(&self, token: &str, keys: &HashMap<String, DecodingKey>) -> Result<Verified, Doubt> {
