@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use axum::http::header::{ETAG, LOCATION};
+use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::ids::TenantId;
+use domain::ids::{SessionId, TenantId};
 use domain::organisation::standing;
 use domain::{Decision, Refusal, StreamId, Verdict, View};
 use event_schemas::envelope::{LogPosition, Origin};
@@ -68,11 +68,14 @@ pub struct BatchAnswer {
     pub position: String,
 }
 
-/// Who asks, for the envelope of the events that follow.
+/// Who asks, for the envelope of the events that follow. Staff who act in a person's place are the actor, and the person is
+/// whom they act for.
 pub(crate) fn cause(caller: &Caller) -> Cause {
     Cause {
-        actor: caller.actor,
+        actor: caller.acts.unwrap_or(caller.actor),
         token: Some(caller.token_id),
+        session: caller.session.map(SessionId::new),
+        on_behalf_of: caller.acts.map(|_| caller.actor),
         correlation: caller.trace_id.uuid(),
         causation: None,
         trace: Some(caller.trace_id.to_string()),
@@ -116,7 +119,7 @@ fn outcome_of(results: Vec<Result<Done, Refusal>>) -> Option<Result<Done, Refusa
 }
 
 /// Nothing to do: so that a gate can be asked by itself.
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl Decision for Nothing {
     fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
@@ -170,12 +173,28 @@ impl App {
         location: &str,
         together: Together<N>,
     ) -> Result<Response, Problem> {
+        self.run_expecting(by, key, None, location, together).await
+    }
+
+    /// The same, if a stream still has the version that what changes in the vault rests on.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_expecting<const N: usize>(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        expected: Option<(StreamId, i64)>,
+        location: &str,
+        together: Together<N>,
+    ) -> Result<Response, Problem> {
         let caller = by.caller();
         let mut commands = together.commands.into_iter();
         // What the first does may close the gate for whoever asked, such as leaving; it was open for all of them.
         let gated = commands.next().map(|command| by.gated(command));
         let unit = Unit::of(caller.tenant, cause(caller), gated.into_iter().chain(commands));
-        self.answer(Unit { key, ..unit.with_vault(together.vault) }, location).await
+        let unit = unit.with_vault(together.vault).expecting(expected);
+        self.answer(Unit { key, ..unit }, location).await
     }
 
     /// Runs a command and what follows from it in another organisation's log.
@@ -216,11 +235,71 @@ impl App {
         self.answer(unit, location).await
     }
 
+    /// Runs commands of which all happen or none does, the first of which makes something new. The answer shows what `shows`
+    /// adds to it, once: a repeated request is answered without, since no secret is kept.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_showing<const N: usize, T: Serialize>(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        minted: StreamId,
+        location: &str,
+        together: Together<N>,
+        shows: T,
+    ) -> Result<Response, Problem> {
+        let caller = by.caller();
+        let mut commands = together.commands.into_iter();
+        let gated = commands.next().map(|command| by.gated(command));
+        let unit = Unit::of(caller.tenant, cause(caller), gated.into_iter().chain(commands));
+        let unit = Unit { key, ..unit.minting(minted).with_vault(together.vault) };
+        let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
+        let (position, shows) = (receipt.position, Some(shows).filter(|_| !receipt.replayed));
+        let mut response = match outcome_of(receipt.results) {
+            Some(Ok(done)) => accepted(done, position, location, shows),
+            Some(Err(refusal)) => refused(refusal).into_response(),
+            None => Problem::fault(&SubmitError::Internal).into_response(),
+        };
+        mark(&mut response, position, receipt.replayed);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// Runs commands in another organisation's log, behind the gate of the caller's own. All happen or none does; the answer is
+    /// about the first.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_elsewhere<const N: usize>(
+        &self,
+        by: &impl Admitted,
+        there: TenantId,
+        commands: [Box<dyn Decision>; N],
+        vault: Vec<VaultChange>,
+    ) -> Result<Accepted, Problem> {
+        let caller = by.caller();
+        let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(Box::new(Nothing))]);
+        unit.decisions.extend(commands.map(|decision| Placed { tenant: there, decision }));
+        let receipt = self.executor.submit(unit.with_vault(vault)).await.map_err(problem_of)?;
+        let position = receipt.position.to_string();
+        let results: Result<Vec<Done>, Refusal> = receipt
+            .results
+            .into_iter()
+            .filter(|it| !it.as_ref().is_err_and(|it| it.code == NOT_APPLIED))
+            .collect();
+        let header = HeaderValue::try_from(&position).map_err(|error| Problem::fault(&error))?;
+        let results = results.map_err(|refusal| refused(refusal).header(POSITION, header))?;
+        // The first is the gate's.
+        let done = results.into_iter().nth(1).ok_or_else(|| Problem::fault(&SubmitError::Internal))?;
+        Ok(Accepted { id: done.stream.id, version: done.version, position })
+    }
+
     async fn answer(&self, unit: Unit, location: &str) -> Result<Response, Problem> {
         let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
         let position = receipt.position;
         let mut response = match outcome_of(receipt.results) {
-            Some(Ok(done)) => accepted(done, position, location),
+            Some(Ok(done)) => accepted(done, position, location, None::<()>),
             Some(Err(refusal)) => refused(refusal).into_response(),
             None => Problem::fault(&SubmitError::Internal).into_response(),
         };
@@ -256,11 +335,20 @@ impl App {
     }
 }
 
-fn accepted(done: Done, position: LogPosition, location: &str) -> Response {
+/// An accepted command, and what is shown with it.
+#[derive(Serialize)]
+struct Showing<T> {
+    #[serde(flatten)]
+    accepted: Accepted,
+    #[serde(flatten)]
+    shows: Option<T>,
+}
+
+fn accepted<T: Serialize>(done: Done, position: LogPosition, location: &str, shows: Option<T>) -> Response {
     let status = status_of(&done);
     let id = done.stream.id;
-    let body = Accepted { id, version: done.version, position: position.to_string() };
-    let mut response = (status, Json(body)).into_response();
+    let accepted = Accepted { id, version: done.version, position: position.to_string() };
+    let mut response = (status, Json(Showing { accepted, shows })).into_response();
     let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", done.version)) {
         headers.insert(ETAG, etag);

@@ -1,14 +1,17 @@
 //! The server, put together.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
-use domain::{ErrorKind, federation, metadata, money, organisation, words};
+use domain::identity::User;
+use domain::{Aggregate as _, ErrorKind, federation, metadata, money, organisation, words};
 use event_store::access::Standings;
-use event_store::vault::Vault;
+use event_store::erasure_journal::standing;
+use event_store::vault::{ApiKeys, Vault};
 use event_store::{Executor, ExecutorOptions, MasterKey};
 use service_kit::audit::{Recorder, Words};
 use service_kit::body::ParseCodes;
@@ -18,7 +21,7 @@ use service_kit::metrics::Metrics;
 use service_kit::outgoing::Outgoing;
 use service_kit::serve::Server;
 use service_kit::token::{Signer, Verifier};
-use service_kit::{access, email, layers, openapi, telemetry};
+use service_kit::{access, contact, email, layers, openapi, telemetry};
 use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,18 +29,24 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::federation::Federation;
 use crate::identity::federated::Providers;
+use crate::identity::limits::Limits;
 use crate::identity::{self, Identity};
+use crate::oauth::{self, Oauth};
+use crate::pages::{self, Pages};
 use crate::passwords::Passwords;
 use crate::refusals::ThroughExecutor;
 use crate::standing::ByLog;
-use crate::{grpc, refusals, routes, signing, wake};
+use crate::{grpc, recorded_permissions, refusals, routes, signing, wake};
 
 /// How long the last accepted commands may take once the server is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What handlers share.
+/// What handlers share. Clones are the same: a server makes several of them a request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// What an [`App`] is put together of.
+pub struct Shared {
     /// The one way to write.
     pub executor: Executor,
     /// Makes fingerprints of requests.
@@ -46,6 +55,18 @@ pub struct App {
     pub identity: Identity,
     /// With whom else people sign in.
     pub providers: Providers,
+    /// With what services let people sign in.
+    pub oauth: Oauth,
+    /// What people see in their browsers.
+    pub pages: Pages,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// Kinds of the codes that domain types report while a body is parsed.
@@ -55,6 +76,7 @@ const PARSE_CODES: &[&[(&str, ErrorKind)]] = &[
     words::PARSE_CODES,
     organisation::PARSE_CODES,
     email::PARSE_CODES,
+    contact::PARSE_CODES,
     federation::PARSE_CODES,
 ];
 
@@ -66,7 +88,7 @@ pub struct CommandApi {
     app: App,
     access: Arc<ByLog>,
     executor_task: tokio::task::JoinHandle<()>,
-    /// Records what failed to sign in; it ends once it has told all.
+    /// Records what failed to sign in, and keeps tokens of providers fresh; it ends once it has told all.
     failures_task: tokio::task::JoinHandle<()>,
     metrics: Metrics,
     shutdown: CancellationToken,
@@ -83,7 +105,11 @@ impl CommandApi {
         let signer = Arc::new(Signer::of_service(&config.keys, &config.tokens)?);
         let pool = database::connect_pool(&config.database, Purpose::Command).await?;
         database::verify(&pool, Purpose::Command).await?;
-        event_store::epoch::check(&mut *pool.acquire().await?).await?;
+        let mut conn = pool.acquire().await?;
+        event_store::epoch::check(&mut conn).await?;
+        let journal = config.erasures.erasure_journal.as_deref();
+        standing::check(&mut conn, journal, || anyhow::Ok(&*master)).await?;
+        drop(conn);
         let keys = signing::follow(pool.clone(), &master, &verifier, &signer);
         keys.reload().await.map_err(|error| anyhow::anyhow!(error)).context("the signing keys")?;
         tokio::spawn(keys.keep(shutdown.clone()));
@@ -97,25 +123,52 @@ impl CommandApi {
         let metrics = Metrics::of("command-api");
         metrics.pool(&pool);
         metrics.register(|registry| options.metrics.register(registry));
-        let database = database::connect_options(&config.database, Purpose::Command)?;
-        let access = Arc::new(ByLog(Standings::start(database, shutdown.clone()).await?));
-        access.register(&metrics);
         let waker = wake::start(&config.nats, shutdown.clone());
         let (executor, executor_task) = Executor::start_observed(options, move |_head| waker.notify_one());
+        let database = database::connect_options(&config.database, Purpose::Command)?;
+        // Whoever moves may have been erased by another process: then this one has the last copy of their key.
+        let forgetting = executor.clone();
+        let standings = Standings::start_observed(database, shutdown.clone(), move |(category, person)| {
+            if category == User::CATEGORY.code {
+                forgetting.forget_key(person);
+            }
+        });
+        let standings = standings.await?;
+        let access = Arc::new(ByLog { standings, keys: ApiKeys::new(pool.clone()) });
+        access.register(&metrics);
+        recorded_permissions::record(&executor).await?;
         let passwords = Passwords::start(&config.hashing, &master)?;
         metrics.register(|registry| passwords.register(registry));
+        let limits = Limits::new(Vault::new(pool.clone()), Arc::clone(&master), config.rates.clone());
+        let vault = Vault::new(pool.clone());
         let identity = Identity::new(identity::Parts {
             executor: executor.clone(),
             master: Arc::clone(&master),
             pool: pool.clone(),
             vault: Vault::new(pool.clone()),
             passwords,
-            signer,
+            signer: Arc::clone(&signer),
+            limits,
+            first_owner: config.platform_owner_email.clone(),
         });
         let federation = Federation::new(Outgoing::new(&config.outgoing).context("requests to providers")?);
         let providers = Providers::new(federation, config.public_url.clone());
-        let failures_task = tokio::spawn(identity.clone().tend(shutdown.clone()));
-        let app = App { executor, master, identity, providers };
+        let oauth = Oauth::start(oauth::Parts {
+            identity: identity.clone(),
+            vault,
+            pool: pool.clone(),
+            master: Arc::clone(&master),
+            signer,
+            verifier: Arc::clone(&verifier),
+            public_url: config.public_url.clone(),
+        });
+        let pages = Pages::new(config.public_url.clone());
+        let failures = identity.clone().tend(shutdown.clone());
+        let refreshing = identity.clone().refresh_provider_tokens(providers.clone(), shutdown.clone());
+        let failures_task = tokio::spawn(async {
+            tokio::join!(failures, refreshing);
+        });
+        let app = App(Arc::new(Shared { executor, master, identity, providers, oauth, pages }));
         Ok(Self { config, pool, verifier, app, access, executor_task, failures_task, metrics, shutdown })
     }
 
@@ -177,12 +230,16 @@ fn router(
 ) -> anyhow::Result<Router> {
     let (routes, document) = routes::routes().split_for_parts();
     let document = openapi::complete(document);
+    let pages = pages::router(app.clone());
     let routes = routes
-        .with_state(app)
+        .with_state(app.clone())
+        .layer(Extension(Arc::clone(&recorder)))
         .route_layer(from_fn_with_state(recorder, refusals::record))
+        .route_layer(from_fn_with_state(app, pages::told_to_people))
         .merge(signing::published(Arc::clone(&verifier)))
         .merge(openapi::routes(&document)?)
         .merge(openapi::problem_pages())
+        .merge(pages)
         .layer(Extension(ParseCodes(PARSE_CODES)));
     Ok(access::verified_by(routes, verifier, access))
 }

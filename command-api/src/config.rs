@@ -2,9 +2,10 @@
 
 use clap::Parser;
 use service_kit::config::{
-    AuditConfig, DatabaseConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig, PublicUrl,
-    TelemetryConfig, TokenConfig,
+    AuditConfig, DatabaseConfig, ErasureConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig,
+    PublicUrl, RateConfig, TelemetryConfig, TokenConfig,
 };
+use service_kit::email::EmailAddress;
 use service_kit::outgoing::OutgoingConfig;
 
 /// Quipu's command API: writes over HTTP.
@@ -17,6 +18,9 @@ pub struct Config {
     /// The log, as the role `quipu_command`.
     #[command(flatten)]
     pub database: DatabaseConfig,
+    /// Who was erased.
+    #[command(flatten)]
+    pub erasures: ErasureConfig,
     /// Who is told of new events. Commands work without it.
     #[command(flatten)]
     pub nats: NatsConfig,
@@ -26,6 +30,9 @@ pub struct Config {
     /// Whose tokens are taken.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// How often may be tried what guesses at secrets or sends letters.
+    #[command(flatten)]
+    pub rates: RateConfig,
     /// How passwords are hashed.
     #[command(flatten)]
     pub hashing: HashConfig,
@@ -36,6 +43,10 @@ pub struct Config {
     /// a request says is ever used for it.
     #[arg(long, env = "QUIPU_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+    /// Who becomes the platform's first owner: the one who registers at the organisation `platform` with this mail address
+    /// and follows the link of the letter, while the platform has no owner. Once; of no effect afterwards.
+    #[arg(long, env = "PLATFORM_OWNER_EMAIL", value_parser = EmailAddress::parse)]
+    pub platform_owner_email: Option<EmailAddress>,
     /// How refusals are recorded.
     #[command(flatten)]
     pub audit: AuditConfig,

@@ -37,8 +37,10 @@ use uuid::Uuid;
 pub use authorize::Pending;
 pub use callback::{Callback, Outcome};
 pub use error::{Invalid, ProviderError};
+pub use exchange::Tokens;
 
 use discovery::Metadata;
+use exchange::ClientWay;
 use keys::Keys;
 use known::Known;
 
@@ -68,6 +70,15 @@ pub struct Address {
     pub email: EmailAddress,
     /// Whether the provider says that it is the person's.
     pub is_verified: bool,
+}
+
+/// Somebody came back from a provider.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Who it says that they are.
+    pub person: Person,
+    /// What it gave us for them.
+    pub tokens: Tokens,
 }
 
 /// The client side of sign-in. One for a process: it remembers what providers publish of themselves.
@@ -138,7 +149,7 @@ impl Federation {
         pending: &Pending,
         callback: &Callback,
         now: DateTime<Utc>,
-    ) -> Result<Person, ProviderError> {
+    ) -> Result<Arrived, ProviderError> {
         let kind = kind(settings)?;
         if kind == Kind::GitHub {
             let code = callback.code(|issuer| issuer == settings.issuer.as_str(), false)?;
@@ -149,8 +160,8 @@ impl Federation {
         let client = exchange::Client { id: settings.client_id.as_str(), secret, way: metadata.client_way };
         let tokens =
             exchange::exchange(&self.outgoing, &metadata.token_endpoint, &client, pending, code).await?;
-        let token = tokens.id_token.ok_or(Invalid::Malformed("there is no ID token"))?;
-        let claims = self.verified(&metadata, &token).await?;
+        let token = tokens.id_token.as_deref().ok_or(Invalid::Malformed("there is no ID token"))?;
+        let claims = self.verified(&metadata, token).await?;
         let expected = id_token::Expected {
             issuer: &metadata.issuer,
             client_id: settings.client_id.as_str(),
@@ -159,7 +170,7 @@ impl Federation {
         };
         id_token::check(&claims, &expected)?;
         if kind == Kind::Microsoft {
-            return microsoft(claims);
+            return Ok(Arrived { person: microsoft(claims)?, tokens });
         }
         let mut person = claims.person();
         if let (None, Some(endpoint)) = (&person.address, &metadata.userinfo_endpoint) {
@@ -168,7 +179,28 @@ impl Federation {
             person = asked.completes(person);
         }
         person.label = person.address.as_ref().map(|it| it.email.mailbox().to_owned());
-        Ok(person)
+        Ok(Arrived { person, tokens })
+    }
+
+    /// Exchanges a refresh token of a provider for newer tokens.
+    ///
+    /// # Errors
+    /// If the provider cannot be used, or says no: [`ProviderError::says_that_it_is_over`] tells whether it will say so always.
+    pub async fn refresh(
+        &self,
+        settings: &ProviderSettings,
+        secret: Option<&SecretString>,
+        token: &SecretString,
+    ) -> Result<Tokens, ProviderError> {
+        let (endpoint, way) = match kind(settings)? {
+            Kind::GitHub => (github::token_endpoint(settings)?, ClientWay::Form),
+            Kind::OpenId | Kind::Microsoft => {
+                let metadata = self.metadata(settings).await?;
+                (metadata.token_endpoint.clone(), metadata.client_way)
+            }
+        };
+        let client = exchange::Client { id: settings.client_id.as_str(), secret, way };
+        exchange::refresh(&self.outgoing, &endpoint, &client, token).await
     }
 
     async fn metadata(&self, settings: &ProviderSettings) -> Result<std::sync::Arc<Metadata>, ProviderError> {

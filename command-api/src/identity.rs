@@ -4,12 +4,21 @@
 //! | what | where |
 //! |---|---|
 //! | registering | [`sign_up`] |
+//! | the platform's first owner | [`bootstrap`] |
 //! | signing in with a password | [`sign_in`] |
-//! | the lock on guessing, and the record of failures | [`guessing`], [`tally`] |
+//! | second factors: shown, enrolled, removed | [`second_factor`], [`totp`], [`recovery_codes`] |
+//! | passkeys: added, removed, signed in with | [`passkeys`] |
+//! | the lock on guessing, and the record of failures | [`guessing`], [`failures`] |
+//! | how often may be tried | [`limits`] |
 //! | founding an organisation | [`founding`] |
 //! | links in letters, and another password | [`recovery`] |
-//! | signing in with a provider | [`federated`] |
+//! | another address | [`email_change`] |
+//! | coming by an invitation | [`invitations`] |
+//! | what is known of a person, and who is made one | [`profile`] |
+//! | signing in with a provider, and its tokens | [`federated`], [`provider_tokens`] |
 //! | refreshing, ending and strengthening sessions | [`sessions`] |
+//! | browsers in which somebody is signed in | [`browser`] |
+//! | sessions that services are let have | [`lent`] |
 //! | tokens | [`tokens`] |
 //! | what states and secrets say of somebody | [`facts`], [`person`] |
 //!
@@ -40,21 +49,35 @@ use uuid::Uuid;
 use crate::answer::problem_of;
 use crate::passwords::{HashError, Passwords};
 
+mod bootstrap;
+pub mod browser;
 pub mod device;
+pub mod email_change;
 mod facts;
+mod failures;
 pub mod federated;
 pub mod founding;
 mod guessing;
+pub mod impersonation;
+pub mod invitations;
+pub(crate) mod lent;
+pub mod limits;
 pub mod origin;
+pub mod passkeys;
 mod person;
+pub mod profile;
+pub mod provider_tokens;
 pub mod recovery;
+mod recovery_codes;
+pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
-mod tally;
 pub mod tokens;
+mod totp;
 
-use guessing::Failures;
+use failures::Failures;
+use limits::Limits;
 pub use origin::Origin;
 
 /// How the platform itself is named where an organisation is asked for. No organisation can take the name.
@@ -84,6 +107,10 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Signs access tokens.
     pub signer: Arc<Signer>,
+    /// How often may be tried.
+    pub limits: Limits,
+    /// Who may become the platform's first owner, if anybody.
+    pub first_owner: Option<EmailAddress>,
 }
 
 impl Identity {

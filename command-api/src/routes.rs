@@ -9,14 +9,23 @@ use crate::app::App;
 
 pub mod account;
 pub mod accounts;
+pub mod api_keys;
 pub mod auth;
 pub mod batches;
+pub mod devices;
+pub mod factors;
 pub mod federation;
+pub mod impersonation;
+pub mod invitations;
 pub mod members;
+pub mod oauth;
 pub mod organizations;
+pub mod passkeys;
 pub mod periods;
+pub mod provider_tokens;
 pub mod providers;
 pub mod roles;
+pub mod services;
 pub mod transfers;
 pub mod users;
 
@@ -34,9 +43,13 @@ pub mod users;
         (name = "batches", description = "Many items in one request"),
         (name = "periods", description = "Closing the book"),
         (name = "members", description = "Who belongs to the organisation, and what they may do"),
+        (name = "invitations", description = "Asking people in, and coming"),
         (name = "auth", description = "Registering, signing in, and the sessions of oneself"),
         (name = "providers", description = "Signing in with others, and whom an organisation trusts for it"),
         (name = "organizations", description = "Organisations: asked for, named, closed, with their policies"),
+        (name = "api-keys", description = "Keys with which programs act"),
+        (name = "services", description = "Programs that let people of the organisation sign in, or sign in themselves"),
+        (name = "oauth", description = "OAuth 2.0 and OpenID Connect, as services speak it"),
         (name = "platform", description = "What the platform decides about organisations"),
         (name = "users", description = "Persons, as an administrator changes them"),
     )
@@ -73,7 +86,15 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(auth::routes())
         .merge(account::routes())
         .merge(federation::routes())
+        .merge(services::routes())
+        .merge(oauth::routes())
+        .merge(devices::routes())
+        .merge(factors::routes())
+        .merge(passkeys::routes())
         .merge(providers::routes())
+        .routes(routes!(provider_tokens::read))
+        .merge(api_keys::routes())
+        .merge(impersonation::routes())
         .merge(organizations::routes())
         .routes(routes!(periods::close))
         .routes(routes!(members::assign_roles))
@@ -81,9 +102,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(members::transfer_ownership))
         .routes(routes!(roles::define))
         .routes(routes!(roles::redefine, roles::delete))
-        .routes(routes!(users::deactivate))
-        .routes(routes!(users::reactivate))
-        .routes(routes!(users::end_sessions));
+        .merge(invitations::routes())
+        .merge(users::routes());
     openapi::link(all.get_openapi_mut(), WAYS);
     all
 }

@@ -7,15 +7,17 @@ use domain::ledger::{
 };
 use domain::metadata::Label;
 use domain::organisation::Policy;
+use domain::words::{Language, Permission, Scope, Word};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, Schema};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::routes::batches::BatchRequest;
+use crate::routes::organizations::REASON_CHARS_MAX;
 
 fn lent<T: JsonSchema>() -> RefOr<Schema> {
     serde_json::from_value(described::<T>()).unwrap_or_else(|_| RefOr::T(Schema::Object(Object::new())))
@@ -80,6 +82,29 @@ lend! {
     BatchBody for BatchRequest;
     PolicyBody for Policy;
     LabelText for Label;
+    LanguageText for Language;
+    PermissionText for Permission;
+    ScopeText for Scope;
+    WordText for Word;
+}
+
+/// A reason in words, which may be longer than a label.
+pub struct ReasonText;
+
+/// What a reason must not hold: control characters.
+const REASON_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
+impl PartialSchema for ReasonText {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(REASON_PATTERN));
+        text.max_length(Some(REASON_CHARS_MAX)).into()
+    }
+}
+
+impl ToSchema for ReasonText {
+    fn name() -> Cow<'static, str> {
+        "Reason".into()
+    }
 }
 
 #[cfg(test)]
@@ -120,5 +145,9 @@ mod tests {
         keeps_every_word::<BatchRequest>();
         keeps_every_word::<Policy>();
         keeps_every_word::<Label>();
+        keeps_every_word::<Language>();
+        keeps_every_word::<Permission>();
+        keeps_every_word::<Scope>();
+        keeps_every_word::<Word>();
     }
 }

@@ -85,6 +85,7 @@ impl Callback {
 pub(super) fn oauth_error(text: &str) -> ProviderError {
     const KNOWN: &[&str] = &[
         "account_selection_required",
+        "bad_refresh_token",
         "bad_verification_code",
         "consent_required",
         "incorrect_client_credentials",

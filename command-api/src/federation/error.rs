@@ -32,6 +32,14 @@ pub enum ProviderError {
     NoRandomness,
 }
 
+impl ProviderError {
+    /// Whether the provider says that what it was shown is good no more, and never will be again (RFC 6749 section 5.2).
+    #[must_use]
+    pub fn says_that_it_is_over(&self) -> bool {
+        matches!(self, Self::Refused("invalid_grant" | "bad_refresh_token"))
+    }
+}
+
 /// Why an answer is not to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use service_kit::outgoing::{Answer, Credential, Outgoing, Url};
 
 use super::exchange::{Client, ClientWay, exchange};
-use super::{Address, Pending, Person, ProviderError, address, is_name};
+use super::{Address, Arrived, Pending, Person, ProviderError, address, is_name};
 
 const PUBLIC: &str = "https://github.com";
 const PUBLIC_API: &str = "https://api.github.com";
@@ -35,6 +35,11 @@ pub(super) fn authorization_endpoint(settings: &ProviderSettings) -> Result<Url,
     address_of(base(settings), "/login/oauth/authorize")
 }
 
+/// Where a code or a refresh token is exchanged. Tokens of OAuth apps do not expire, those of GitHub Apps may.
+pub(super) fn token_endpoint(settings: &ProviderSettings) -> Result<Url, ProviderError> {
+    address_of(base(settings), "/login/oauth/access_token")
+}
+
 /// Who the person is to whom the code was given.
 pub(super) async fn person(
     outgoing: &Outgoing,
@@ -42,10 +47,9 @@ pub(super) async fn person(
     secret: Option<&SecretString>,
     pending: &Pending,
     code: &str,
-) -> Result<Person, ProviderError> {
+) -> Result<Arrived, ProviderError> {
     let client = Client { id: settings.client_id.as_str(), secret, way: ClientWay::Form };
-    let endpoint = address_of(base(settings), "/login/oauth/access_token")?;
-    let tokens = exchange(outgoing, &endpoint, &client, pending, code).await?;
+    let tokens = exchange(outgoing, &token_endpoint(settings)?, &client, pending, code).await?;
     let ask = async |path: &str| {
         let url = address_of(&api(settings), path)?;
         Ok::<Answer, ProviderError>(outgoing.get(&url, Credential::Bearer(&tokens.access_token)).await?)
@@ -62,14 +66,15 @@ pub(super) async fn person(
         403 | 404 => None,
         status => return Err(ProviderError::Status(status)),
     };
-    Ok(Person {
+    let person = Person {
         // Names of accounts are given up and taken by others; the number stays.
         subject: user.id.to_string(),
         address,
         given_name: None,
         family_name: None,
         label: Some(user.login).filter(|it| is_name(it)),
-    })
+    };
+    Ok(Arrived { person, tokens })
 }
 
 /// The primary address, if it is verified. Others of the list may be of people who shared an account long ago.

@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
+use domain::gate::GateError;
 use domain::metadata::Label;
 use domain::organisation::{OrganisationError, TenantStatus};
 use domain::words::Language;
@@ -14,7 +15,7 @@ use rpc::messages::{
 };
 use rpc::server::auth_service_server::AuthService;
 use secrecy::ExposeSecret as _;
-use service_kit::access::{Authenticated, Caller};
+use service_kit::access::{Caller, Recognised};
 use service_kit::email::EmailAddress;
 use service_kit::permissions::ALL;
 use service_kit::problem::{Problem, code};
@@ -59,10 +60,11 @@ impl AuthService for Auth {
         &self,
         request: Request<ForgotPasswordRequest>,
     ) -> Result<Response<ForgotPasswordResponse>, Status> {
+        let origin = origin(&request).map_err(refused)?;
         let ForgotPasswordRequest { tenant_slug, email } = request.into_inner();
         let asked = text("/tenant_slug", tenant_slug).and_then(|slug| Ok((slug, address(&email)?)));
         let (slug, email) = asked.map_err(refused)?;
-        self.0.forgot_password(&slug, &email).await.map_err(refused)?;
+        self.0.forgot_password(&slug, &email, &origin).await.map_err(refused)?;
         Ok(Response::new(ForgotPasswordResponse {}))
     }
 
@@ -160,7 +162,7 @@ async fn bearer_of(request: &Request<ValidateTokenRequest>) -> Result<Bearer, Pr
     let token = format!("Bearer {}", request.get_ref().access_token);
     let token = HeaderValue::try_from(token).map_err(|_| Problem::new(&code::TOKEN_INVALID, ""))?;
     parts.headers.insert(header::AUTHORIZATION, token);
-    let caller = Authenticated::from_request_parts(&mut parts, &()).await?;
+    let caller = Recognised::from_request_parts(&mut parts, &()).await?;
     bearer(caller.caller())
 }
 
@@ -170,6 +172,10 @@ fn bearer(caller: &Caller) -> Result<Bearer, Problem> {
     if standing.status != TenantStatus::Active {
         return Err(Refusal::from(OrganisationError::NotActive { status: standing.status.word() }).into());
     }
+    // What our own interfaces refuse such a session, nobody else lets it do on our word.
+    if standing.lacks_factor {
+        return Err(Refusal::from(GateError::SecondFactorMissing).into());
+    }
     let held = ALL.iter().filter(|it| it.exists_in(caller.tenant) && standing.granted.allows(it.name));
     let mut permissions: Vec<String> = held.map(|it| it.name.to_owned()).collect();
     permissions.sort_unstable();
@@ -177,8 +183,8 @@ fn bearer(caller: &Caller) -> Result<Bearer, Problem> {
         tenant_id: caller.tenant.to_string(),
         subject: caller.actor.to_string(),
         session_id: caller.session.map(|it| it.to_string()).unwrap_or_default(),
-        actor: caller.claims.act.map(|it| it.sub.to_string()).unwrap_or_default(),
-        expires_at: Some(Timestamp { seconds: caller.believed_until, nanos: 0 }),
+        actor: caller.acts.map(|it| it.to_string()).unwrap_or_default(),
+        expires_at: DateTime::from_timestamp(caller.believed_until, 0).map(timestamp),
         proven_at: standing.session.as_ref().map(|it| timestamp(it.auth_time)),
         permissions,
     })

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::gate::Bearer;
-use domain::identity::LiveSession;
+use domain::identity::{LiveSession, Session};
 use domain::ids::{SessionId, TenantId, UserId};
-use domain::organisation::{Membership, Policy, TenantStatus, policy};
+use domain::organisation::{Granted, Membership, Policy, TenantStatus, policy};
 use domain::{StreamId, View};
 use event_store::access::{Question, Unknown, look};
 use service_kit::permissions::role_table;
@@ -65,8 +65,15 @@ impl Stands {
 }
 
 impl Standing {
-    const fn bearer(&self) -> Bearer {
-        Bearer::Session { session: self.session, user: self.user }
+    /// A session that a service was let have is one of the service; what it may do with it is not asked here.
+    fn bearer(&self, view: &View<'_>) -> Bearer {
+        let (session, user) = (self.session, self.user);
+        match view.find::<Session>(session.uuid()).map(|it| it.state) {
+            Some(Session::Live(it)) if it.service_id.is_some() => {
+                Bearer::Delegated { session, user, granted: Granted::nothing() }
+            }
+            _ => Bearer::Session { session, user },
+        }
     }
 }
 
@@ -78,13 +85,13 @@ impl Question for Standing {
     }
 
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        let mut needs = self.bearer().needs(view);
+        let mut needs = self.bearer(view).needs(view);
         needs.push(policy::stream(view.tenant));
         needs
     }
 
     fn answer(&self, view: &View<'_>) -> Option<Stands> {
-        let admission = self.bearer().look(view, role_table(self.tenant)).ok()?;
+        let admission = self.bearer(view).look(view, role_table(self.tenant)).ok()?;
         if !matches!(admission.status, TenantStatus::Active | TenantStatus::Pending) {
             return None;
         }

@@ -16,18 +16,16 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::Utc;
 use domain::federation::provider::{self, NAME_SCOPE, Provider};
 use domain::federation::{CheckLink, ProviderSettings};
 use domain::identity::session;
-use domain::ids::{ProviderId, SessionId, TenantId, UserId};
-use domain::sign_in::StartSession;
+use domain::ids::{ProviderId, TenantId, UserId};
 use domain::words::Word;
 use domain::{StreamId, View};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::access::{Question, look};
-use event_store::vault::{Begun, Digest, FederationVaultError, NewFamily, VaultChange};
+use event_store::vault::{AttemptKind, Begun, Digest, FederationVaultError, FirstHalf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::bearer::{Bearer, Kind};
@@ -37,15 +35,19 @@ use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
 use super::facts::unknown;
+use super::limits::{Counted, Policy as Limit};
 use super::sessions::InSession;
+use super::sign_in::{Opening, Starting};
 use super::tokens::Tokens;
-use super::{Identity, Origin, unavailable};
+use super::{Identity, Origin, second_factor, unavailable};
 use crate::federation::{Federation, Pending};
 
 mod arrival;
 
 /// How long somebody may take at the provider.
 pub const AT_PROVIDER: Duration = Duration::from_secs(10 * 60);
+/// Where a sign-in ends that a page of ours began, in place of an application.
+pub const BACK_PATH: &str = "/sign-in/back";
 /// How long the code is good that ends a sign-in.
 const HANDOVER: Duration = Duration::from_secs(60);
 /// Characters of 32 bytes in base64 without padding.
@@ -68,6 +70,17 @@ impl Providers {
         Self(Arc::new(Inner { federation, public_url }))
     }
 
+    /// The address under which people reach us, if it is set.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&PublicUrl> {
+        self.0.public_url.as_ref()
+    }
+
+    /// What talks to them.
+    pub(super) fn federation(&self) -> &Federation {
+        &self.0.federation
+    }
+
     /// Where a provider sends people back to. Each has an address of its own, so what one says cannot be taken for what
     /// another says (RFC 9700 section 4.4.2.2).
     ///
@@ -78,6 +91,11 @@ impl Providers {
         let url =
             url.ok_or_else(|| Problem::new(&code::PROVIDER_UNAVAILABLE, "QUIPU_PUBLIC_URL is not set"))?;
         Ok(url.link(&format!("/v1/auth/{provider}/callback"), None))
+    }
+
+    /// Whether this is the page of ours where a sign-in that it began ends.
+    fn is_page(&self, return_uri: &str) -> bool {
+        self.0.public_url.as_ref().is_some_and(|it| it.link(BACK_PATH, None) == return_uri)
     }
 }
 
@@ -93,7 +111,8 @@ impl Challenge {
     }
 
     /// The challenge of a verifier, if it is one: 43 to 128 of the characters that RFC 7636 section 4.1 names.
-    fn of(verifier: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of(verifier: &str) -> Option<Self> {
         let known = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
         let is_good = (43..=128).contains(&verifier.len()) && verifier.bytes().all(known);
         let hash = digest(&SHA256, verifier.as_bytes());
@@ -209,7 +228,7 @@ fn no_provider() -> Problem {
 }
 
 /// A sign-in that was kept cannot be had.
-fn not_kept(error: FederationVaultError) -> Problem {
+pub(super) fn not_kept(error: FederationVaultError) -> Problem {
     match error {
         FederationVaultError::Database(error) => unavailable(error),
         FederationVaultError::Key(error) => Problem::fault(&error),
@@ -255,15 +274,27 @@ impl Identity {
     /// Begins a sign-in with a provider.
     ///
     /// # Errors
-    /// `request.not-found`, `federation.return-uri-unknown`, `federation.provider-unavailable`,
+    /// `rate.limited`, `request.not-found`, `federation.return-uri-unknown`, `federation.provider-unavailable`,
     /// `overload.too-many-requests`.
-    pub async fn begin_federated(&self, with: &Providers, asked: BeginFederated) -> Result<Sent, Problem> {
+    pub async fn begin_federated(
+        &self,
+        with: &Providers,
+        asked: BeginFederated,
+        origin: &Origin,
+    ) -> Result<Sent, Problem> {
+        // What is begun is kept for a while.
+        self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
+        // Whoever has a link can sign in by it for ever: it is asked for in person, by somebody who has just shown who they are.
+        if let Some(who) = asked.signed_in {
+            self.fresh(who).await?;
+        }
         let (parts, tenant) = (self.parts(), asked.tenant);
         let holder =
             parts.vault.claim_holder(tenant, NAME_SCOPE, &asked.provider).await.map_err(unavailable)?;
         let provider = ProviderId::new(holder.ok_or_else(no_provider)?);
         let settings = self.provider(tenant, provider).await?.ok_or_else(no_provider)?;
-        if !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
+        let is_ours = with.is_page(&asked.return_uri);
+        if !is_ours && !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
             return Err(Problem::new(&code::RETURN_URI_UNKNOWN, ""));
         }
         let state =
@@ -292,7 +323,7 @@ impl Identity {
     }
 
     /// Our secret at a provider.
-    async fn secret_at(
+    pub(super) async fn secret_at(
         &self,
         tenant: TenantId,
         settings: &ProviderSettings,
@@ -306,7 +337,7 @@ impl Identity {
     /// Exchanges the code of a sign-in for tokens: the session starts, if the link still stands at that moment.
     ///
     /// # Errors
-    /// `federation.handover-invalid`, and what refuses a session.
+    /// `rate.limited`, `federation.handover-invalid`, and what refuses a session; `identity.second-factor-required` has a ticket.
     pub async fn hand_over(
         &self,
         shown: &str,
@@ -314,6 +345,7 @@ impl Identity {
         origin: &Origin,
     ) -> Result<HandedOver, Problem> {
         let invalid = || Problem::new(&code::HANDOVER_INVALID, "");
+        self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         let shown = Bearer::parse(Kind::Handover, shown).map_err(|_| invalid())?;
         let Challenge(answer) = Challenge::of(verifier).ok_or_else(invalid)?;
         let tenant = shown.tenant;
@@ -323,41 +355,32 @@ impl Identity {
         let method = self.provider(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
         let check = CheckLink { link_id: arrival.link, user_id: arrival.user, provider_id: arrival.provider };
         let policy = self.policy(tenant).await?;
-        let (now, user) = (Utc::now(), arrival.user);
-        let session = SessionId::new(Uuid::now_v7());
-        let refresh =
-            Bearer::make(Kind::Refresh, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
-        let until = now + policy.session_max();
-        let start = StartSession {
-            session_id: session,
-            user_id: user,
-            seen: None,
-            verified_by_method: false,
-            method,
-            amr: vec![Word::of("fed")],
-            auth_time: came_at,
-            expires_at: until,
-            service_id: None,
-            device: None,
-            impersonation_id: None,
-        };
-        let family = VaultChange::OpenFamily(NewFamily {
-            tenant,
-            family: Uuid::now_v7(),
-            session: session.uuid(),
-            user: user.uuid(),
-            service: None,
-            scope: String::new(),
-            absolute_until: until,
-            idle_seconds: policy.sessions.idle_s,
-            token: refresh.id,
-            hash: Digest(refresh.hash()),
-        });
+        let user = arrival.user;
+        let amr = vec![Word::of("fed")];
+        let starting = Starting { tenant, user, seen: None, method: method.clone(), amr, auth_time: came_at };
+        let Opening { session, refresh, start, family } = self.opening(starting, &policy)?;
         let unit = Unit::new(tenant, origin.cause(user.actor()), check)
             .and(tenant, start)
             .minting(session::stream(session))
             .with_vault([family]);
-        let position = self.submit(unit).await?.map_err(Problem::from)?;
+        let position = match self.submit(unit).await? {
+            Ok(position) => position,
+            Err(refusal) if second_factor::is_asked_for(&refusal) => {
+                let email = self.address_of(tenant, user).await?.ok_or_else(invalid)?;
+                let first = FirstHalf {
+                    user,
+                    counter: (AttemptKind::SignIn, self.attempts_index(tenant, &email)),
+                    method: method.to_string(),
+                    amr: vec!["fed".to_owned()],
+                    auth_time: came_at,
+                    seen: None,
+                    renewed: None,
+                    link: Some((arrival.link, arrival.provider)),
+                };
+                return Err(self.ask_for_factor(tenant, &first, None).await);
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
         self.end_beyond(tenant, user, policy.sessions.live_max, origin).await;
         let tokens = self.tokens(tenant, session, user, refresh).await?;
         Ok(HandedOver { tokens, position })

@@ -23,11 +23,15 @@ use service_kit::problem::Problem;
 use uuid::Uuid;
 
 use super::facts::unknown;
+use super::limits::{Counted, Policy as Limit};
 use super::recovery::invalid;
 use super::sign_up::{Candidate, REGISTRATION_WAITS, demands};
 use super::{Identity, Origin, unavailable};
 use crate::passwords::Password;
 use crate::passwords::hash::Hashed;
+
+/// Where the password is in a request.
+const OWNERS_PASSWORD: &str = "/owner/password";
 
 /// Somebody wants an organisation.
 #[derive(Debug, Clone)]
@@ -83,13 +87,17 @@ impl Identity {
     /// Has a link sent that founds an organisation.
     ///
     /// # Errors
-    /// `organisation.slug-reserved`, `organisation.slug-taken`, `identity.password-weak`, `overload.hashing`.
-    pub async fn ask_to_found(&self, asked: Found) -> Result<(), Problem> {
+    /// `rate.limited`, `organisation.slug-reserved`, `organisation.slug-taken`, `identity.password-weak`,
+    /// `overload.hashing`.
+    pub async fn ask_to_found(&self, asked: Found, origin: &Origin) -> Result<(), Problem> {
+        self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
         self.free(&asked.slug).await?;
         let policy = Policy::default();
         let names = [&asked.given_name, &asked.family_name].into_iter().flatten().map(Label::as_str);
         let words = asked.email.words().chain(names).chain([asked.slug.as_str(), asked.name.as_str()]);
-        let hashed = self.acceptable(asked.password.clone(), demands(&policy, words)).await?;
+        let hashed =
+            self.acceptable(asked.password.clone(), demands(&policy, words), OWNERS_PASSWORD).await?;
+        self.causes_a_letter(TenantId::PLATFORM, &asked.email, origin).await?;
         let language = asked.language.as_ref().unwrap_or(&policy.language);
         let text = |name: &Label| name.as_str().to_owned();
         let owner = Registration {
@@ -111,8 +119,9 @@ impl Identity {
     /// of the one that was asked for, if that was taken meanwhile; the link stays good until it worked.
     ///
     /// # Errors
-    /// `identity.link-invalid`, `organisation.slug-taken`.
+    /// `rate.limited`, `identity.link-invalid`, `organisation.slug-taken`.
     pub async fn found(&self, text: &str, slug: Option<Slug>, origin: &Origin) -> Result<Founded, Problem> {
+        self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         let link = self.good_link(text, MailTokenKind::Found).await?.ok_or_else(invalid)?;
         let parts = self.parts();
         let request = parts.vault.asked(link.tenant, link.token.about, &parts.master).await;

@@ -3,7 +3,6 @@
 //! Failures are on the stream of the day and not on that of a person: a guess for somebody who is not there is recorded like
 //! any other. What was typed, and from where, is private to the month.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -25,7 +24,7 @@ use service_kit::problem::{Problem, code};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::tally::{Count, Kind, Tally};
+use super::failures::{Counted, Kind};
 use super::{Identity, Origin, device, unavailable};
 
 /// What was typed is not right.
@@ -65,23 +64,36 @@ pub(super) struct Guess {
     tenant: TenantId,
     kind: AttemptKind,
     subject: Digest,
+    /// Guesses until the lock.
+    most: u16,
     reservation: Reservation,
 }
 
 impl Guess {
+    /// What it is counted under.
+    pub(super) const fn counter(&self) -> (AttemptKind, Digest) {
+        (self.kind, self.subject)
+    }
+
+    /// How many guesses there are until the lock.
+    pub(super) const fn most(&self) -> u16 {
+        self.most
+    }
+
+    /// Goes with the transaction of what was right and is no complete sign-in: the guess is not counted, and all those that
+    /// were wrong still are.
+    pub(super) const fn returned(&self) -> VaultChange {
+        VaultChange::ReturnAttempt {
+            tenant: self.tenant,
+            kind: self.kind,
+            subject: self.subject,
+            most: self.most,
+        }
+    }
+
     /// Goes with the transaction of a complete sign-in.
     pub(super) const fn cleared(&self) -> VaultChange {
         VaultChange::ClearAttempts { tenant: self.tenant, kind: self.kind, subject: self.subject }
-    }
-}
-
-/// What was counted since it was last recorded.
-#[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Tally>);
-
-impl Failures {
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,19 +107,30 @@ impl Identity {
     ) -> Result<Guess, Problem> {
         let (parts, tenant) = (self.parts(), door.tenant);
         let known = kept.and_then(|it| device::known(&parts.master, tenant, door.email, Utc::now(), it));
-        let (kind, subject) = known.map_or_else(
+        let counter = known.map_or_else(
             || (AttemptKind::SignIn, self.attempts_index(tenant, door.email)),
             |device| (AttemptKind::KnownDevice, device),
         );
+        self.guess_as(door, counter, policy).await
+    }
+
+    /// Reserves a guess under a counter that is known already: that of the first half of the same sign-in.
+    pub(super) async fn guess_as(
+        &self,
+        door: &Door<'_>,
+        counter: (AttemptKind, Digest),
+        policy: &Policy,
+    ) -> Result<Guess, Problem> {
+        let (tenant, (kind, subject)) = (door.tenant, counter);
         let limit = AttemptLimit {
             most: policy.lockout.failures,
             span: Duration::from_secs(policy.lockout.window_s.into()),
             lock: Duration::from_secs(policy.lockout.lock_s.into()),
         };
         let reservation =
-            parts.vault.reserve_attempt(tenant, kind, subject, &limit).await.map_err(unavailable)?;
+            self.parts().vault.reserve_attempt(tenant, kind, subject, &limit).await.map_err(unavailable)?;
         if reservation.allowed {
-            return Ok(Guess { tenant, kind, subject, reservation });
+            return Ok(Guess { tenant, kind, subject, most: limit.most, reservation });
         }
         self.record(door, subject, None, LOCKED, None).await;
         Err(Problem::new(&code::LOCKED, "").retry_after(seconds_until(reservation.locked_until)))
@@ -147,11 +170,11 @@ impl Identity {
     ) {
         let (log, now) = (door.log(), Utc::now());
         let kind = Kind { log, method: door.method, because, user, subject: Some(subject) };
-        let first = self.failures().tally().note(kind, now);
+        let first = self.failures().note(kind, now);
         let month = ActorId::new(month_subject(log, now.date_naive()));
         let mut unit = Unit::empty(log, door.origin.cause(month));
-        if let Some(count) = first {
-            unit = unit.and(log, RecordSignIn(SignInFact::Failed(failed(&count))));
+        if let Some(first) = &first {
+            unit = unit.and(log, RecordSignIn(SignInFact::Failed(failed(first.kind, 1, now, now))));
         }
         if let Some((guess, until)) = lock {
             let locked = SignInLocked {
@@ -165,7 +188,11 @@ impl Identity {
             unit = unit.and(log, RecordSignIn(SignInFact::Locked(locked)));
             unit = unit.with_vault(self.lock_letter(door, user, until, now).await);
         }
-        self.append(unit).await;
+        if !self.append(unit).await
+            && let Some(first) = first
+        {
+            self.failures().missed(first, now);
+        }
     }
 
     /// Tells a person that somebody guesses at their account. Reading the address takes as long for nobody.
@@ -216,46 +243,46 @@ impl Identity {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let over = self.failures().tally().over(Utc::now());
+            let over = self.failures().over(Utc::now());
             self.append_counts(over).await;
         }
-        let rest = self.failures().tally().all();
+        let rest = self.failures().all();
         if tokio::time::timeout(FINISH_TIMEOUT, self.append_counts(rest)).await.is_err() {
             tracing::warn!("not all failed sign-ins were recorded before the end");
         }
     }
 
-    async fn append_counts(&self, counts: Vec<Count>) {
+    async fn append_counts(&self, counts: Vec<Counted>) {
         for count in counts {
-            let cause = Cause::system(Uuid::now_v7());
-            self.append(Unit::new(count.kind.log, cause, RecordSignIn(SignInFact::Failed(failed(&count)))))
-                .await;
+            let (kind, cause) = (*count.key(), Cause::system(Uuid::now_v7()));
+            let fact = failed(kind, count.count(), count.first_at(), count.last_at());
+            let unit = Unit::new(kind.log, cause, RecordSignIn(SignInFact::Failed(fact)));
+            if !self.append(unit).await {
+                self.failures().put_back(count);
+            }
         }
     }
 
-    async fn append(&self, unit: Unit) {
+    /// Whether it was recorded.
+    async fn append(&self, unit: Unit) -> bool {
         if unit.decisions.is_empty() {
-            return;
+            return true;
         }
         match self.submit(unit).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => return true,
             Ok(Err(refusal)) => tracing::error!(code = %refusal.code, "a failed sign-in was not recorded"),
             Err(problem) => tracing::warn!(code = problem.code(), "a failed sign-in was not recorded"),
         }
+        false
     }
 }
 
-fn failed(count: &Count) -> SignInFailed {
-    let Kind { log, method, because, user, subject } = count.kind;
-    SignInFailed {
-        method: Word::of(method),
-        because: Word::of(because),
-        user_id: user,
-        identifier: subject.map(|it| identifier(log, count.last_at, it)),
-        count: count.count,
-        first_at: count.first_at,
-        last_at: count.last_at,
-    }
+/// What is recorded of failures of a kind.
+fn failed(kind: Kind, count: u64, first_at: DateTime<Utc>, last_at: DateTime<Utc>) -> SignInFailed {
+    let Kind { log, method, because, user, subject } = kind;
+    let identifier = subject.map(|it| identifier(log, last_at, it));
+    let (method, because) = (Word::of(method), Word::of(because));
+    SignInFailed { method, because, user_id: user, identifier, count, first_at, last_at }
 }
 
 /// What was typed, as the hash under which it is counted, private to the month.

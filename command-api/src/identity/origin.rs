@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::ids::ActorId;
+use domain::ids::{ActorId, SessionId};
 use event_schemas::envelope;
 use event_store::Cause;
 use service_kit::access::{Caller, ClientAddress, user_agent};
@@ -20,20 +20,32 @@ pub struct Origin {
     pub user_agent: Option<String>,
     /// Names the request.
     pub trace_id: TraceId,
+    /// The session in which it is asked, if whoever asks is known.
+    pub session: Option<SessionId>,
+    /// Staff of the platform who act in the person's place.
+    pub acts: Option<ActorId>,
 }
 
 impl Origin {
     /// The same of a caller who is known.
     #[must_use]
     pub fn of(caller: &Caller) -> Self {
-        Self { ip: caller.ip, user_agent: caller.user_agent.clone(), trace_id: caller.trace_id }
+        Self {
+            ip: caller.ip,
+            user_agent: caller.user_agent.clone(),
+            trace_id: caller.trace_id,
+            session: caller.session.map(SessionId::new),
+            acts: caller.acts,
+        }
     }
 
     /// What the envelope says of events that follow from it, if `actor` did it.
     #[must_use]
     pub fn cause(&self, actor: ActorId) -> Cause {
         Cause {
-            actor,
+            actor: self.acts.unwrap_or(actor),
+            session: self.session,
+            on_behalf_of: self.acts.map(|_| actor),
             trace: Some(self.trace_id.to_string()),
             span: telemetry::current_span_id(),
             origin: Some(envelope::Origin {
@@ -53,6 +65,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
             ip: parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |it| it.0),
             user_agent: user_agent(&parts.headers),
             trace_id: telemetry::current_trace_id().unwrap_or_else(TraceId::random),
+            session: None,
+            acts: None,
         })
     }
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use domain::identity::{SetPassword, User, VerifyEmail, Withdraw, user};
+use domain::identity::{Registered, SetPassword, User, VerifyEmail, Withdraw, user};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
 use domain::words::{Language, Word};
@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use super::facts::unknown;
 use super::guessing::{CREDENTIALS, Door};
+use super::limits::{Counted, Policy};
 use super::sessions::InSession;
 use super::sign_up::{Candidate, demands};
 use super::{Identity, Origin, unavailable};
@@ -34,14 +35,16 @@ use crate::passwords::Password;
 use crate::passwords::hash::Hashed;
 
 /// How long somebody may take to follow a link, and a little for the mail. The links themselves end before.
-const ASKED_FOR: Duration = Duration::from_secs(25 * 3_600);
+pub(super) const ASKED_FOR: Duration = Duration::from_secs(25 * 3_600);
 /// Refusals that say the same as a link that is not good: what it was about is not so any more.
-const STALE: [&str; 5] = [
+const STALE: [&str; 7] = [
     "identity.credential-changed",
     "identity.user-not-found",
     "identity.person-erased",
     "identity.user-inactive",
     "identity.email-taken",
+    "identity.email-changed-meanwhile",
+    "organisation.owner-exists",
 ];
 
 /// How does a person stand?
@@ -85,8 +88,9 @@ impl Identity {
     /// be with this.
     ///
     /// # Errors
-    /// `identity.link-invalid`, whatever is wrong with the link.
+    /// `rate.limited`; `identity.link-invalid`, whatever is wrong with the link.
     pub async fn verify_email(&self, text: &str, origin: &Origin) -> Result<LogPosition, Problem> {
+        self.limits().check([Counted::address(Policy::Links, origin.ip)]).await?;
         if let Some(link) = self.good_link(text, MailTokenKind::VerifyAddress).await? {
             let (Some(user), Ok(version)) = (link.token.user, u32::try_from(link.token.version)) else {
                 return Err(invalid());
@@ -103,29 +107,40 @@ impl Identity {
     /// Has the link that proves an address sent once more, if there is an account that needs it.
     ///
     /// # Errors
-    /// Only if nothing can be asked for at all.
-    pub async fn resend_verification(&self, slug: &str, email: &EmailAddress) -> Result<(), Problem> {
-        self.ask_by_mail(slug, email, Request::Resend).await
+    /// `rate.limited`; else only if nothing can be asked for at all.
+    pub async fn resend_verification(
+        &self,
+        slug: &str,
+        email: &EmailAddress,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        self.ask_by_mail(slug, email, Request::Resend, origin).await
     }
 
     /// Has a link sent with which another password can be chosen, if there is an account.
     ///
     /// # Errors
-    /// Only if nothing can be asked for at all.
-    pub async fn forgot_password(&self, slug: &str, email: &EmailAddress) -> Result<(), Problem> {
-        self.ask_by_mail(slug, email, Request::Reset).await
+    /// `rate.limited`; else only if nothing can be asked for at all.
+    pub async fn forgot_password(
+        &self,
+        slug: &str,
+        email: &EmailAddress,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        self.ask_by_mail(slug, email, Request::Reset, origin).await
     }
 
     /// Chooses another password by a link. All sessions end, the address counts as proven, and nobody is signed in by it.
     ///
     /// # Errors
-    /// `identity.link-invalid`, `identity.password-weak`, `overload.hashing`.
+    /// `rate.limited`, `identity.link-invalid`, `identity.password-weak`, `overload.hashing`.
     pub async fn reset_password(
         &self,
         text: &str,
         password: Password,
         origin: &Origin,
     ) -> Result<(), Problem> {
+        self.limits().check([Counted::address(Policy::Links, origin.ip)]).await?;
         let link = self.good_link(text, MailTokenKind::Reset).await?.ok_or_else(invalid)?;
         let (Some(user), Ok(seen)) = (link.token.user.map(UserId::new), u32::try_from(link.token.version))
         else {
@@ -136,14 +151,18 @@ impl Identity {
         if link.token.address_hash != Some(self.email_index(link.tenant, &email)) {
             return Err(invalid());
         }
-        let hashed = self.acceptable_of(link.tenant, &email, password).await?;
+        let hashed = self.acceptable_of(link.tenant, &email, password, "/new_password").await?;
         let verify =
             VerifyEmail { user_id: user, email_version: registered.email_version, via: Word::of("reset") };
         let change = Change { tenant: link.tenant, user, seen, because: "reset", withdraw: Withdraw::All };
+        let (tenant, kind) = (link.tenant, AttemptKind::SignIn);
+        // Whoever has the mailbox is no stranger who guesses.
+        let cleared =
+            VaultChange::ClearAttempts { tenant, kind, subject: self.attempts_index(tenant, &email) };
         let changes = self.changes(&change, hashed, &email, &registered.language)?;
         let unit = Unit::new(link.tenant, origin.cause(user.actor()), change.command())
             .and(link.tenant, verify)
-            .with_vault(changes.into_iter().chain([link.used()]));
+            .with_vault(changes.into_iter().chain([link.used(), cleared]));
         self.submit(unit).await?.map_err(not_any_more)?;
         Ok(())
     }
@@ -161,27 +180,42 @@ impl Identity {
         gated: impl FnOnce(Box<dyn Decision>) -> Box<dyn Decision>,
         origin: &Origin,
     ) -> Result<LogPosition, Problem> {
-        let wrong = || Problem::new(&code::INVALID_CREDENTIALS, "");
         let (current, next) = passwords;
-        let (registered, email) = self.person(who.tenant, who.user).await?.ok_or_else(wrong)?;
-        let policy = self.policy(who.tenant).await?;
-        let door =
-            Door { tenant: who.tenant, exists: true, method: "password-change", email: &email, origin };
-        let guess = self.guess(&door, None, &policy).await?;
-        let stored =
-            self.parts().vault.password_of(who.tenant, who.user.uuid()).await.map_err(unavailable)?;
-        let seen = stored.as_ref().and_then(|it| u32::try_from(it.version).ok()).unwrap_or_default();
-        if self.is_right(&current, stored).await?.is_none() {
-            self.failed(&door, &guess, Some(who.user), CREDENTIALS).await;
-            return Err(wrong());
-        }
-        let hashed = self.acceptable_of(who.tenant, &email, next).await?;
+        let Shown { registered, email, seen } =
+            self.shown(who.tenant, who.user, &current, "password-change", origin).await?;
+        let hashed = self.acceptable_of(who.tenant, &email, next, "/new").await?;
         let withdraw = if ends_others { Withdraw::Others(who.session) } else { Withdraw::Nothing };
         let change = Change { tenant: who.tenant, user: who.user, seen, because: "change", withdraw };
         let changes = self.changes(&change, hashed, &email, &registered.language)?;
         let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [gated(Box::new(change.command()))])
             .with_vault(changes);
         self.submit(unit).await?.map_err(Problem::from)
+    }
+
+    /// Whether a password is that of a person; a guess like any other. `method` says what it is shown for.
+    pub(super) async fn shown(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        password: &Password,
+        method: &'static str,
+        origin: &Origin,
+    ) -> Result<Shown, Problem> {
+        let wrong = || Problem::new(&code::INVALID_CREDENTIALS, "");
+        let (registered, email) = self.person(tenant, user).await?.ok_or_else(wrong)?;
+        let policy = self.policy(tenant).await?;
+        let door = Door { tenant, exists: true, method, email: &email, origin };
+        let guess = self.guess(&door, None, &policy).await?;
+        let stored = self.parts().vault.password_of(tenant, user.uuid()).await.map_err(unavailable)?;
+        let seen = stored.as_ref().and_then(|it| u32::try_from(it.version).ok()).unwrap_or_default();
+        if self.is_right(password, stored).await?.is_none() {
+            self.failed(&door, &guess, Some(user), CREDENTIALS).await;
+            return Err(wrong());
+        }
+        // Whoever shows it again and again does not lock themselves out.
+        let ((kind, subject), vault) = (guess.counter(), &self.parts().vault);
+        vault.return_attempt(tenant, kind, subject, guess.most()).await.map_err(unavailable)?;
+        Ok(Shown { registered, email, seen })
     }
 
     /// Registers somebody who asked for it where nobody may learn who is there, and who has shown now that the address is theirs.
@@ -198,12 +232,14 @@ impl Identity {
             language: Language::parse(asker.language.tag()).map_err(|_| invalid())?,
             is_verified: true,
         };
-        let user = UserId::new(Uuid::now_v7());
+        let (user, hashed) = (UserId::new(Uuid::now_v7()), Hashed { phc, pepper });
         let done = VaultChange::DropRequest { tenant: link.tenant, request: link.token.about };
-        let unit = self
-            .registration(link.tenant, user, &candidate, Hashed { phc, pepper }, origin)
-            .with_vault([link.used(), done]);
-        self.submit(unit).await?.map_err(not_any_more)
+        let unit = if link.tenant == TenantId::PLATFORM {
+            self.first_owner(user, &candidate, hashed, origin)?
+        } else {
+            self.registration(link.tenant, user, &candidate, hashed, origin)
+        };
+        self.submit(unit.with_vault([link.used(), done])).await?.map_err(not_any_more)
     }
 
     /// What a link is for, if it is good.
@@ -219,8 +255,10 @@ impl Identity {
         slug: &str,
         email: &EmailAddress,
         kind: impl FnOnce(Asker) -> Request,
+        origin: &Origin,
     ) -> Result<(), Problem> {
         let tenant = self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(slug));
+        self.causes_a_letter(tenant, email, origin).await?;
         let policy = self.policy(tenant).await?;
         let asker = Asker {
             mailbox: email.mailbox().to_owned(),
@@ -231,11 +269,11 @@ impl Identity {
     }
 
     /// An active person and their address.
-    async fn person(
+    pub(super) async fn person(
         &self,
         tenant: TenantId,
         user: UserId,
-    ) -> Result<Option<(domain::identity::Registered, EmailAddress)>, Problem> {
+    ) -> Result<Option<(Registered, EmailAddress)>, Problem> {
         let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
         let state = look(&mut conn, &PersonAsked { tenant, user }).await.map_err(unknown)?;
         drop(conn);
@@ -249,13 +287,14 @@ impl Identity {
         tenant: TenantId,
         email: &EmailAddress,
         password: Password,
+        pointer: &'static str,
     ) -> Result<Hashed, Problem> {
         let policy = self.policy(tenant).await?;
-        self.acceptable(password, demands(&policy, email.words())).await
+        self.acceptable(password, demands(&policy, email.words()), pointer).await
     }
 
-    /// What changes in the vault with a password: itself, the families of the sessions that end, a counter that begins anew, and
-    /// the letter that tells the person.
+    /// What changes in the vault with a password: itself, the families of the sessions that end, and the letter that tells the
+    /// person.
     fn changes(
         &self,
         change: &Change,
@@ -276,10 +315,8 @@ impl Identity {
             user: Some(user.uuid()),
             dedupe: format!("password-changed:{user}:{version}"),
         };
-        let subject = self.attempts_index(tenant, email);
         let mut changes = vec![
             hashed.put(tenant, user, version),
-            VaultChange::ClearAttempts { tenant, kind: AttemptKind::SignIn, subject },
             letter.queued(slip, &self.parts().master).map_err(|error| Problem::fault(&error))?,
         ];
         let except = match change.withdraw {
@@ -293,8 +330,20 @@ impl Identity {
             except,
             because: "password-changed",
         });
+        // Whoever else knew the password may have asked for another address, which would get them in again.
+        let kind = MailTokenKind::ChangeAddress;
+        changes.push(VaultChange::SpoilMailTokens { tenant, kind, about: user.uuid() });
         Ok(changes)
     }
+}
+
+/// A person who has shown their password.
+pub(super) struct Shown {
+    pub registered: Registered,
+    /// Their address.
+    pub email: EmailAddress,
+    /// The number of the password that was shown.
+    pub seen: u32,
 }
 
 /// A password becomes another one.
@@ -324,6 +373,6 @@ pub(super) fn invalid() -> Problem {
 }
 
 /// What a link was about may have changed since: that is told as a link that is not good.
-fn not_any_more(refusal: Refusal) -> Problem {
+pub(super) fn not_any_more(refusal: Refusal) -> Problem {
     if STALE.contains(&refusal.code.as_ref()) { invalid() } else { refusal.into() }
 }

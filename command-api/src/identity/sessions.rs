@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use chrono::Utc;
 use domain::Refusal;
-use domain::identity::{EndSession, EndSessions, StrengthenSession};
+use domain::identity::{EndSession, EndSessions, IdentityError, StrengthenSession};
 use domain::ids::{ActorId, SessionId, TenantId, UserId};
 use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{Digest, Letter, Mail, Rotation, ShownToken, Slip, TokenSession, VaultChange};
+use secrecy::SecretString;
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::problem::{Problem, code};
 use service_kit::token::Issued;
 use uuid::Uuid;
 
 use super::guessing::{CREDENTIALS, Door};
+use super::limits::{Counted, LocalPolicy};
 use super::tokens::{Holder, Tokens};
 use super::{Identity, Origin, unavailable};
 use crate::passwords::Password;
@@ -43,18 +45,28 @@ pub struct InSession {
     pub user: UserId,
 }
 
+/// How somebody who is signed in shows again who they are.
+#[derive(Debug)]
+pub enum Again {
+    /// By the password.
+    Password(Password),
+    /// By the code that their authenticator shows now.
+    Code(SecretString),
+}
+
 impl Identity {
     /// Exchanges a refresh token for the next two tokens. Everything that can fail for another reason is done first, so that a
     /// token is not used up for nothing.
     ///
     /// # Errors
-    /// `identity.refresh-invalid`, `identity.refresh-reused`.
+    /// `identity.refresh-invalid`, `rate.limited`, `identity.refresh-reused`.
     pub async fn refresh(&self, text: &str, origin: &Origin) -> Result<Tokens, Problem> {
         let invalid = || Problem::new(&code::REFRESH_INVALID, "");
         let shown = shown(text).ok_or_else(invalid)?;
         let vault = &self.parts().vault;
         let held = vault.session_of(&shown).await.map_err(unavailable)?.ok_or_else(invalid)?;
         let (session, user) = (SessionId::new(held.session), UserId::new(held.user));
+        self.limits().check_here(Counted::id(LocalPolicy::Refresh, held.tenant, held.session))?;
         let stands = self.standing(held.tenant, session, user).await?;
         let (access, grace) = match stands.as_ref() {
             Some(stands) => {
@@ -100,7 +112,7 @@ impl Identity {
     }
 
     /// The session of a refresh token, whether the token is still good or not.
-    async fn session_behind(&self, text: &str) -> Result<Option<InSession>, Problem> {
+    pub(super) async fn session_behind(&self, text: &str) -> Result<Option<InSession>, Problem> {
         let Some(shown) = shown(text) else { return Ok(None) };
         let held = self.parts().vault.session_of(&shown).await.map_err(unavailable)?;
         Ok(held.map(|it| InSession {
@@ -132,38 +144,51 @@ impl Identity {
         Ok(live.map_err(unavailable)?.into_iter().map(SessionId::new).collect())
     }
 
-    /// Takes another proof of the person in a session: their password. The session is the same, and what asks for a fresh proof
-    /// is open for a while.
+    /// Takes another proof of the person in a session. The session is the same, and what asks for a fresh proof is open for a
+    /// while. It is no sign-in: wrong guesses from before stay counted.
     ///
     /// # Errors
-    /// `identity.locked`, `overload.hashing`, `identity.invalid-credentials`, `identity.session-over`.
-    pub async fn step_up(
-        &self,
-        who: InSession,
-        password: Password,
-        origin: &Origin,
-    ) -> Result<Issued, Problem> {
+    /// `identity.second-factor-required` for the password of whoever has an authenticator: they show a code of it.
+    /// `identity.locked`, `overload.hashing`, `identity.invalid-credentials` or `identity.code-invalid`,
+    /// `identity.session-over`.
+    pub async fn step_up(&self, who: InSession, again: Again, origin: &Origin) -> Result<Issued, Problem> {
         let wrong = || Problem::new(&code::INVALID_CREDENTIALS, "");
         let policy = self.policy(who.tenant).await?;
         let email = self.address_of(who.tenant, who.user).await?.ok_or_else(wrong)?;
+        // A code of long ago and the password of now would look like both of now.
+        let is_one_of_two =
+            matches!(again, Again::Password(_)) && self.factors(who.tenant, who.user).await?.is_asked_for();
+        if is_one_of_two {
+            return Err(Refusal::from(IdentityError::SecondFactorRequired).into());
+        }
         let door = Door { tenant: who.tenant, exists: true, method: "step-up", email: &email, origin };
         let guess = self.guess(&door, None, &policy).await?;
-        let vault = &self.parts().vault;
-        let stored = vault.password_of(who.tenant, who.user.uuid()).await.map_err(unavailable)?;
-        let version = stored.as_ref().map_or(0, |it| it.version);
-        if self.is_right(&password, stored).await?.is_none() {
+        let (is_right, method, shown, seen) = match again {
+            Again::Password(password) => {
+                let stored = self.parts().vault.password_of(who.tenant, who.user.uuid()).await;
+                let stored = stored.map_err(unavailable)?;
+                let version = stored.as_ref().map_or(0, |it| it.version);
+                let is_right = self.is_right(&password, stored).await?.is_some();
+                (is_right, "password", "pwd", u32::try_from(version).ok())
+            }
+            Again::Code(code) => {
+                (self.takes_code(who.tenant, who.user, &code, None).await?, "totp", "otp", None)
+            }
+        };
+        if !is_right {
             self.failed(&door, &guess, Some(who.user), CREDENTIALS).await;
-            return Err(wrong());
+            let doc = if shown == "pwd" { &code::INVALID_CREDENTIALS } else { &code::CODE_INVALID };
+            return Err(Problem::new(doc, ""));
         }
         let decision = StrengthenSession {
             session_id: who.session,
-            method: Word::of("password"),
-            amr: vec![Word::of("pwd")],
+            method: Word::of(method),
+            amr: vec![Word::of(shown)],
             auth_time: Utc::now(),
-            seen: u32::try_from(version).ok(),
+            seen,
         };
         let unit =
-            Unit::new(who.tenant, origin.cause(who.user.actor()), decision).with_vault([guess.cleared()]);
+            Unit::new(who.tenant, origin.cause(who.user.actor()), decision).with_vault([guess.returned()]);
         self.submit(unit).await?.map_err(Problem::from)?;
         let stands = self.standing(who.tenant, who.session, who.user).await?;
         let Some(stands) = stands.as_ref() else { return Err(wrong()) };
@@ -173,7 +198,7 @@ impl Identity {
 
     /// Tells the log, and the person, that a refresh token came back. The family is revoked already; if this fails, a reactor
     /// tells the log.
-    async fn end_reused(&self, reused: TokenSession, origin: &Origin) {
+    pub(super) async fn end_reused(&self, reused: TokenSession, origin: &Origin) {
         let (session, user) = (SessionId::new(reused.session), UserId::new(reused.user));
         let told = async {
             let letter = self.reused_letter(&reused).await?;

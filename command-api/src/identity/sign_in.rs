@@ -4,7 +4,7 @@
 //! at its commit, together with the counter that it clears. An organisation that does not exist, a person who does not, one
 //! without a password and one who was deactivated go the same way and are told the same.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use domain::Refusal;
 use domain::identity::session;
 use domain::ids::{SessionId, TenantId, UserId};
@@ -13,17 +13,17 @@ use domain::sign_in::StartSession;
 use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
-use event_store::vault::{Digest, NewFamily, StoredPassword, VaultChange};
+use event_store::vault::{Digest, FirstHalf, NewFamily, StoredPassword, VaultChange};
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
-use super::device;
 use super::guessing::{CREDENTIALS, Door, Guess};
+use super::limits::{Counted, Policy as Limit};
 use super::sessions::SIGNED_OUT_BY_ANOTHER;
 use super::tokens::{Holder, Tokens};
-use super::{Identity, Origin, not_hashed, unavailable};
+use super::{Identity, Origin, device, not_hashed, second_factor, unavailable};
 use crate::passwords::Password;
 use crate::passwords::hash::{Checked, Hashed};
 
@@ -35,12 +35,12 @@ const ENDED_MAX: u16 = 20;
 /// How somebody signs in who is met here.
 const PASSWORD: &str = "password";
 /// The password was right, and its owner may not come in, which they are not told.
-const INACTIVE: &str = "inactive";
+pub(super) const INACTIVE: &str = "inactive";
 /// The password was right, and its owner is told why they may not come in.
-const NOT_ALLOWED: &str = "not-allowed";
+pub(super) const NOT_ALLOWED: &str = "not-allowed";
 
 /// Refusals of a session that would tell that somebody exists: answered as a wrong password.
-const SECRET: [&str; 4] = [
+pub(super) const SECRET: [&str; 4] = [
     "identity.user-not-found",
     "identity.person-erased",
     "identity.user-inactive",
@@ -71,6 +71,31 @@ pub struct SignedIn {
     pub position: LogPosition,
 }
 
+/// A session of a person that is about to start.
+pub(super) struct Starting {
+    pub tenant: TenantId,
+    pub user: UserId,
+    /// The number of the password that was right, if one was.
+    pub seen: Option<u32>,
+    /// How they sign in.
+    pub method: Word,
+    /// What they showed, in the words of RFC 8176.
+    pub amr: Vec<Word>,
+    /// When.
+    pub auth_time: DateTime<Utc>,
+}
+
+/// What starts it.
+pub(super) struct Opening {
+    pub session: SessionId,
+    /// The first token of its family.
+    pub refresh: Bearer,
+    /// The command.
+    pub start: StartSession,
+    /// What goes with it.
+    pub family: VaultChange,
+}
+
 /// A password was right.
 struct Proven {
     user: UserId,
@@ -82,11 +107,14 @@ impl Identity {
     /// Signs a person in.
     ///
     /// # Errors
-    /// In this order: `identity.locked`, `overload.hashing`, `identity.invalid-credentials`,
-    /// `identity.email-unverified`, `organisation.not-active`.
+    /// In this order: `rate.limited`, `identity.locked`, `overload.hashing`, `identity.invalid-credentials`,
+    /// `identity.email-unverified`, `identity.second-factor-required` with a ticket, `organisation.not-active`.
     pub async fn sign_in(&self, asked: SignIn, origin: &Origin) -> Result<SignedIn, Problem> {
         let known = self.tenant(&asked.tenant_slug).await?;
         let tenant = known.unwrap_or_else(|| self.nobodys(&asked.tenant_slug));
+        let counted =
+            [Counted::address(Limit::SignIn, origin.ip), Counted::tenant(Limit::SignInTenant, tenant)];
+        self.limits().check(counted).await?;
         let policy = self.policy(tenant).await?;
         let door = Door { tenant, exists: known.is_some(), method: PASSWORD, email: &asked.email, origin };
         let guess = self.guess(&door, asked.device.as_deref(), &policy).await?;
@@ -107,6 +135,19 @@ impl Identity {
                     let tokens = self.tokens(tenant, session, proven.user, refresh).await?;
                     let device = device::remembered(&self.parts().master, tenant, &asked.email, Utc::now());
                     return Ok(SignedIn { tokens, device, position });
+                }
+                Err(refusal) if second_factor::is_asked_for(&refusal) => {
+                    let first = FirstHalf {
+                        user: proven.user,
+                        counter: guess.counter(),
+                        method: PASSWORD.to_owned(),
+                        amr: vec!["pwd".to_owned()],
+                        auth_time: Utc::now(),
+                        seen: Some(proven.version),
+                        renewed: proven.renewed.map(|it| (it.phc, it.pepper)),
+                        link: None,
+                    };
+                    return Err(self.ask_for_factor(tenant, &first, Some(&guess)).await);
                 }
                 // Somebody changed the password while it was looked at: what was right may be wrong by now.
                 Err(refusal) if refusal.code == "identity.credential-changed" => {}
@@ -161,11 +202,33 @@ impl Identity {
         policy: &Policy,
         origin: &Origin,
     ) -> Result<Result<(SessionId, Bearer, LogPosition), Refusal>, Problem> {
-        let now = Utc::now();
-        let (session, user) = (SessionId::new(Uuid::now_v7()), proven.user);
+        let user = proven.user;
+        let opening = self.opening(
+            Starting {
+                tenant,
+                user,
+                seen: u32::try_from(proven.version).ok(),
+                method: Word::of(PASSWORD),
+                amr: vec![Word::of("pwd")],
+                auth_time: Utc::now(),
+            },
+            policy,
+        )?;
+        let Opening { session, refresh, start, family } = opening;
+        let renewed = proven.renewed.clone().map(|it| it.put(tenant, user, proven.version));
+        let unit = Unit::new(tenant, origin.cause(user.actor()), start)
+            .minting(session::stream(session))
+            .with_vault([family, guess.cleared()].into_iter().chain(renewed));
+        Ok(self.submit(unit).await?.map(|position| (session, refresh, position)))
+    }
+
+    /// What starts a session of a person that lasts as long as the organisation lets it.
+    pub(super) fn opening(&self, starting: Starting, policy: &Policy) -> Result<Opening, Problem> {
+        let Starting { tenant, user, seen, method, amr, auth_time } = starting;
+        let session = SessionId::new(Uuid::now_v7());
         let refresh =
             Bearer::make(Kind::Refresh, tenant, Uuid::now_v7()).map_err(|error| Problem::fault(&error))?;
-        let until = now + policy.session_max();
+        let until = Utc::now() + policy.session_max();
         let family = VaultChange::OpenFamily(NewFamily {
             tenant,
             family: Uuid::now_v7(),
@@ -178,24 +241,20 @@ impl Identity {
             token: refresh.id,
             hash: Digest(refresh.hash()),
         });
-        let renewed = proven.renewed.clone().map(|it| it.put(tenant, user, proven.version));
-        let decision = StartSession {
+        let start = StartSession {
             session_id: session,
             user_id: user,
-            seen: u32::try_from(proven.version).ok(),
+            seen,
             verified_by_method: false,
-            method: Word::of(PASSWORD),
-            amr: vec![Word::of("pwd")],
-            auth_time: now,
+            method,
+            amr,
+            auth_time,
             expires_at: until,
             service_id: None,
             device: None,
             impersonation_id: None,
         };
-        let unit = Unit::new(tenant, origin.cause(user.actor()), decision)
-            .minting(session::stream(session))
-            .with_vault([family, guess.cleared()].into_iter().chain(renewed));
-        Ok(self.submit(unit).await?.map(|position| (session, refresh, position)))
+        Ok(Opening { session, refresh, start, family })
     }
 
     /// What a session that was just started goes on with.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use domain::Decision;
 use domain::identity::{EmailHash, PersonNames, RegisterUser, SetPassword, Withdraw, user};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
@@ -23,6 +24,7 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{FieldProblem, Problem, code};
 use uuid::Uuid;
 
+use super::limits::{Counted, Policy as Limit};
 use super::{Identity, Origin, not_hashed, unavailable};
 use crate::passwords::hash::Hashed;
 use crate::passwords::rules::{Demands, Weakness};
@@ -35,7 +37,7 @@ pub(super) const REGISTRATION_WAITS: Duration = Duration::from_secs(25 * 3_600);
 /// The kinds of characters of a password, where a policy asks for all.
 const KINDS: u8 = 4;
 /// Where the password is in a request.
-const PASSWORD_POINTER: &str = "/password";
+pub(super) const PASSWORD: &str = "/password";
 
 /// Somebody wants to register.
 #[derive(Debug, Clone)]
@@ -82,19 +84,30 @@ impl Identity {
     /// Registers a person.
     ///
     /// # Errors
-    /// In this order: `organisation.not-found`, `identity.registration-closed`, `identity.password-weak`,
-    /// `overload.hashing`, `identity.email-taken`, `organisation.seats-used-up`.
+    /// In this order: `rate.limited`, `organisation.not-found`, `identity.registration-closed`,
+    /// `identity.password-weak`, `overload.hashing`, `rate.limited` for letters, `identity.email-taken`,
+    /// `organisation.seats-used-up`.
     pub async fn sign_up(&self, asked: SignUp, origin: &Origin) -> Result<SignedUp, Problem> {
+        // A password costs as much to take as to check.
+        self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
         let tenant = self.known_tenant(&asked.tenant_slug).await?;
         let policy = self.policy(tenant).await?;
-        // Into the platform's own organisation nobody comes but by invitation.
-        if policy.registration == Registration::Closed || tenant == TenantId::PLATFORM {
+        let is_platform = tenant == TenantId::PLATFORM;
+        // Into the platform's own organisation nobody comes but by invitation, once it has an owner.
+        let is_closed = policy.registration == Registration::Closed;
+        if is_closed || (is_platform && !self.awaits_first_owner().await?) {
             return Err(Problem::new(&code::REGISTRATION_CLOSED, ""));
         }
         let names = [&asked.given_name, &asked.family_name].into_iter().flatten().map(Label::as_str);
         let words = asked.email.words().chain(names).chain([asked.tenant_slug.as_str()]);
         let demands = demands(&policy, words);
-        let hashed = self.acceptable(asked.password.clone(), demands).await?;
+        let hashed = self.acceptable(asked.password.clone(), demands, PASSWORD).await?;
+        // Only now: whoever is told that a password is weak tries again.
+        self.causes_a_letter(tenant, &asked.email, origin).await?;
+        if is_platform {
+            self.ask_to_be_first_owner(asked, hashed, &policy).await?;
+            return Ok(SignedUp::Asked);
+        }
         if policy.registration == Registration::Private {
             self.ask_to_register(tenant, asked, hashed, &policy).await?;
             return Ok(SignedUp::Asked);
@@ -121,20 +134,8 @@ impl Identity {
         hashed: Hashed,
         policy: &Policy,
     ) -> Result<(), Problem> {
-        let language = asked.language.as_ref().unwrap_or(&policy.language);
-        let text = |name: &Label| name.as_str().to_owned();
-        let registration = event_store::vault::Registration {
-            asker: Asker {
-                mailbox: asked.email.mailbox().to_owned(),
-                normal: asked.email.normal().to_owned(),
-                language: MailLanguage::nearest(language.as_str()),
-            },
-            given_name: asked.given_name.as_ref().map(text),
-            family_name: asked.family_name.as_ref().map(text),
-            phc: hashed.phc,
-            pepper: hashed.pepper,
-        };
-        self.ask(tenant, &Request::Register(registration), REGISTRATION_WAITS).await
+        let request = Request::Register(registration_of(asked, hashed, policy));
+        self.ask(tenant, &request, REGISTRATION_WAITS).await
     }
 
     /// Has a request answered by mail.
@@ -154,11 +155,16 @@ impl Identity {
         })
     }
 
-    /// What is kept of a new password, if it is good.
-    pub(super) async fn acceptable(&self, password: Password, demands: Demands) -> Result<Hashed, Problem> {
+    /// What is kept of a new password, if it is good. `pointer` says where it is in the request.
+    pub(super) async fn acceptable(
+        &self,
+        password: Password,
+        demands: Demands,
+        pointer: &'static str,
+    ) -> Result<Hashed, Problem> {
         match self.parts().passwords.accept(password, demands).await.map_err(not_hashed)? {
             Accepted::Yes(hashed) => Ok(hashed),
-            Accepted::No(weaknesses) => Err(weak(&weaknesses)),
+            Accepted::No(weaknesses) => Err(weak(&weaknesses, pointer)),
         }
     }
 
@@ -171,13 +177,26 @@ impl Identity {
         hashed: Hashed,
         origin: &Origin,
     ) -> Unit {
-        let (register, set_password) = self.new_person(tenant, user, asked);
         let join = AddMember {
             user_id: user,
             roles: vec![RoleRef::USER],
             by: Granter::Platform,
             table: role_table(tenant).clone(),
         };
+        self.joining_by(tenant, user, asked, hashed, join, origin)
+    }
+
+    /// The unit that makes a person who becomes a member by this command.
+    pub(super) fn joining_by(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        asked: &Candidate,
+        hashed: Hashed,
+        join: impl Decision + 'static,
+        origin: &Origin,
+    ) -> Unit {
+        let (register, set_password) = self.new_person(tenant, user, asked);
         Unit::new(tenant, origin.cause(user.actor()), register)
             .and(tenant, set_password)
             .and(tenant, join)
@@ -253,6 +272,27 @@ impl Identity {
     }
 }
 
+/// What is remembered of somebody until they follow the link of their letter.
+pub(super) fn registration_of(
+    asked: SignUp,
+    hashed: Hashed,
+    policy: &Policy,
+) -> event_store::vault::Registration {
+    let language = asked.language.as_ref().unwrap_or(&policy.language);
+    let text = |name: &Label| name.as_str().to_owned();
+    event_store::vault::Registration {
+        asker: Asker {
+            mailbox: asked.email.mailbox().to_owned(),
+            normal: asked.email.normal().to_owned(),
+            language: MailLanguage::nearest(language.as_str()),
+        },
+        given_name: asked.given_name.as_ref().map(text),
+        family_name: asked.family_name.as_ref().map(text),
+        phc: hashed.phc,
+        pepper: hashed.pepper,
+    }
+}
+
 /// What is asked of a password that is the only factor of somebody about whom these words are known.
 pub(super) fn demands<'a>(policy: &Policy, words: impl Iterator<Item = &'a str>) -> Demands {
     Demands {
@@ -263,9 +303,9 @@ pub(super) fn demands<'a>(policy: &Policy, words: impl Iterator<Item = &'a str>)
     }
 }
 
-fn weak(weaknesses: &[Weakness]) -> Problem {
+fn weak(weaknesses: &[Weakness], pointer: &'static str) -> Problem {
     weaknesses.iter().fold(Problem::new(&code::PASSWORD_WEAK, ""), |problem, it| {
-        let (pointer, code) = (PASSWORD_POINTER.to_owned(), it.code().to_owned());
+        let (pointer, code) = (pointer.to_owned(), it.code().to_owned());
         problem.at(FieldProblem { pointer, code, detail: it.detail() })
     })
 }

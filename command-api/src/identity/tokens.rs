@@ -3,6 +3,7 @@
 use chrono::Utc;
 use domain::ids::{SessionId, TenantId, UserId};
 use secrecy::SecretString;
+use service_kit::bearer::ClientId;
 use service_kit::problem::{Problem, code};
 use service_kit::token::{Grant, Issued, SignError};
 use std::time::Duration;
@@ -31,21 +32,26 @@ pub(super) struct Holder<'a> {
 
 impl Identity {
     /// An access token of a session that stands. What it says of roles and address is for services that verify tokens
-    /// themselves; here only the session in it counts.
+    /// themselves; here only the session in it counts. A service to which a session was lent learns the address if it was
+    /// allowed to, and no roles: what it may do is its scope.
     pub(super) async fn access_token(&self, holder: Holder<'_>, stands: &Stands) -> Result<Issued, Problem> {
         let now = Utc::now();
-        let email = self.address_of(holder.tenant, holder.user).await?;
         let session = &stands.session;
+        let is_lent = session.service_id.is_some();
+        let tells_email = !is_lent || holder.scope.split(' ').any(|it| it == "email");
+        let email = if tells_email { self.address_of(holder.tenant, holder.user).await? } else { None };
         let grant = Grant {
             sub: holder.user.actor(),
             tenant_id: holder.tenant,
             sid: Some(holder.session.uuid()),
             email: email.map(|it| it.mailbox().to_owned()),
-            roles: stands.roles.clone(),
+            roles: if is_lent { Vec::new() } else { stands.roles.clone() },
             amr: session.amr.iter().map(ToString::to_string).collect(),
             auth_time: Some(session.auth_time),
             scope: (!holder.scope.is_empty()).then(|| holder.scope.to_owned()),
-            client_id: session.service_id.map(|it| it.to_string()),
+            client_id: session
+                .service_id
+                .map(|service| ClientId { tenant: holder.tenant, service }.to_string()),
             act: None,
         };
         let life = Duration::from_secs(stands.policy.sessions.access_s.into()).min(stands.remains(now));

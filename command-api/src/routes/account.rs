@@ -1,10 +1,12 @@
-//! Proving an address, and choosing another password.
+//! The own account: proving an address, choosing another password or address, and what is known of oneself.
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use domain::identity::user;
+use domain::ids::UserId;
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Admitted as _, Authenticated};
+use service_kit::access::{Admitted as _, InPerson};
 use service_kit::body::Json;
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, ProblemBody, code};
@@ -13,8 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{BODY_BYTES_MAX, at, in_session};
+use super::users::ProfileBody;
+use crate::answer::Accepted;
 use crate::app::App;
 use crate::identity::Origin;
+use crate::identity::profile::Profile;
+use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
 use crate::passwords::Password;
 
 /// Every command about one's own account, with its description.
@@ -25,6 +31,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(forgot_password))
         .routes(routes!(reset_password))
         .routes(routes!(change_password))
+        .routes(routes!(change_address))
+        .routes(routes!(confirm_address))
+        .routes(routes!(update_me))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -81,6 +90,18 @@ const fn yes() -> bool {
     true
 }
 
+/// Another address, wanted by somebody who knows the password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAddressBody {
+    /// The address from then on.
+    #[schema(value_type = String, format = "email", max_length = 254)]
+    new_email: EmailAddress,
+    /// The password.
+    #[schema(value_type = String, format = "password")]
+    password: Password,
+}
+
 /// Nothing is said, since nothing may be.
 #[derive(Serialize, ToSchema)]
 pub struct Nothing {}
@@ -115,9 +136,10 @@ pub async fn verify_email(
 )]
 pub async fn resend_verification(
     State(app): State<App>,
+    origin: Origin,
     Json(body): Json<AddressBody>,
 ) -> Result<(StatusCode, Json<Nothing>), Problem> {
-    app.identity.resend_verification(&body.tenant_slug, &body.email).await?;
+    app.identity.resend_verification(&body.tenant_slug, &body.email, &origin).await?;
     Ok((StatusCode::ACCEPTED, Json(Nothing {})))
 }
 
@@ -131,9 +153,10 @@ pub async fn resend_verification(
 )]
 pub async fn forgot_password(
     State(app): State<App>,
+    origin: Origin,
     Json(body): Json<AddressBody>,
 ) -> Result<(StatusCode, Json<Nothing>), Problem> {
-    app.identity.forgot_password(&body.tenant_slug, &body.email).await?;
+    app.identity.forgot_password(&body.tenant_slug, &body.email, &origin).await?;
     Ok((StatusCode::ACCEPTED, Json(Nothing {})))
 }
 
@@ -160,7 +183,7 @@ pub async fn reset_password(
 
 /// Chooses another password
 ///
-/// By somebody who knows the present one. Their other sessions end, unless they say no. Permission: none but to be signed in.
+/// By somebody who knows the present one. Their other sessions end, unless they say no. Permission: none but to be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/password/change", tag = "auth", operation_id = "changePassword",
     request_body(content = ChangeBody, example = json!({
@@ -176,7 +199,7 @@ pub async fn reset_password(
 )]
 pub async fn change_password(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     Json(body): Json<ChangeBody>,
 ) -> Result<Response, Problem> {
     let caller = by.caller();
@@ -185,4 +208,81 @@ pub async fn change_password(
     let gated = |command| by.gated(command);
     let position = app.identity.change_password(who, passwords, body.end_others, gated, &origin).await?;
     Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
+}
+
+/// Asks for another address
+///
+/// A link goes to it, and a word of it to the present one, which holds until the link is used. The answer is the same if
+/// somebody else has that address. Permission: none but to be signed in, in person.
+#[utoipa::path(
+    post, path = "/v1/auth/email/change", tag = "auth", operation_id = "changeAddress",
+    request_body(content = ChangeAddressBody, example = json!({
+        "new_email": "ann.smith@example.com", "password": "jade-umpire-quartz-lagoon"
+    })),
+    responses(
+        (status = 202, description = "If the address can be theirs, a letter is on its way.", body = Nothing),
+        (status = 401, description = "The password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change_address(
+    State(app): State<App>,
+    by: InPerson,
+    Json(body): Json<ChangeAddressBody>,
+) -> Result<(StatusCode, Json<Nothing>), Problem> {
+    let caller = by.caller();
+    let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
+    app.identity.ask_for_address(who, &body.new_email, &body.password, &Origin::of(caller)).await?;
+    Ok((StatusCode::ACCEPTED, Json(Nothing {})))
+}
+
+/// Makes the address that was asked for the own one
+///
+/// The link in the letter does this when it is opened and confirmed. Both addresses are told. Open to whoever has it.
+#[utoipa::path(
+    post, path = "/v1/auth/email/confirm", tag = "auth", operation_id = "confirmAddress", security(()),
+    request_body(content = LinkBody, example = json!({ "token": "qm_..." })),
+    responses(
+        (status = 204, description = "The address is theirs."),
+        (status = 404, description = "The link is not good, or not any more.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn confirm_address(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<LinkBody>,
+) -> Result<Response, Problem> {
+    let position = app.identity.confirm_address(&body.token, &origin).await?;
+    Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
+}
+
+/// Changes what is known of oneself
+///
+/// Name, phone, address and language. Permission: none but to be signed in, in person.
+#[utoipa::path(
+    patch, path = "/v1/auth/me", tag = "auth", operation_id = "updateMe",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
+           ("If-Match" = Option<String>, Header, description = "The version that one must have")),
+    request_body(content = ProfileBody, example = json!({
+        "name": { "given_name": "Ann", "family_name": "Smith" }, "phone": "+43 1 58858-0", "language": "de-AT"
+    })),
+    responses(
+        (status = 200, description = "It is known so.", body = Accepted),
+        (status = 404, description = "Who asks is no person.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "They have another version.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn update_me(
+    State(app): State<App>,
+    by: InPerson,
+    key: OptionalKey,
+    if_match: IfMatch,
+    Json(body): Json<ProfileBody>,
+) -> Result<Response, Problem> {
+    let caller = by.caller();
+    let user = UserId::new(caller.actor.uuid());
+    let request = Fingerprinted { route: "PATCH /v1/auth/me", path: &[], if_match, body: &body };
+    let key = key.stands_for(&app.master, caller, &request)?;
+    let expected = if_match.0.map(|version| (user::stream(user), version));
+    app.run(&by, key, expected, "", Profile::from(body).of(user)).await
 }

@@ -10,10 +10,10 @@ use domain::metadata::Label;
 use domain::words::Language;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, Authenticated, Caller, permissions};
+use service_kit::access::{Allowed, Authenticated, Caller, InPerson, permissions};
 use service_kit::body::{Json, Path, Query};
 use service_kit::email::EmailAddress;
-use service_kit::problem::{Problem, ProblemBody, code};
+use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
 use service_kit::token::Issued;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -24,11 +24,11 @@ use crate::answer::{POSITION, Together};
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::device::KNOWN_FOR;
-use crate::identity::sessions::{InSession, ending, ending_all};
-use crate::identity::sign_in::SignIn;
+use crate::identity::sessions::{Again, InSession, ending, ending_all};
+use crate::identity::sign_in::{SignIn, SignedIn};
 use crate::identity::sign_up::{SignUp, SignedUp};
 use crate::passwords::Password;
-use crate::schema::LabelText;
+use crate::schema::{LabelText, LanguageText};
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 pub(super) const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -72,7 +72,7 @@ pub struct RegisterBody {
     family_name: Option<Label>,
     /// The language in which they are written to, as a tag (RFC 5646).
     #[serde(default)]
-    #[schema(value_type = Option<String>, example = "de-AT")]
+    #[schema(value_type = Option<LanguageText>, example = "de-AT")]
     language: Option<Language>,
 }
 
@@ -124,13 +124,18 @@ pub struct LogoutBody {
     refresh_token: Option<String>,
 }
 
-/// Another proof of oneself.
+/// Another proof of oneself: one of these.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepUpBody {
     /// The password.
-    #[schema(value_type = String, format = "password")]
-    password: Password,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "password")]
+    password: Option<Password>,
+    /// The code that one's authenticator shows now.
+    #[serde(default)]
+    #[schema(max_length = 32, example = "287082")]
+    code: Option<String>,
 }
 
 /// What a client goes on with (RFC 6749 section 5.1).
@@ -243,7 +248,7 @@ pub async fn register(
     responses(
         (status = 200, description = "The person is signed in.", body = TokenAnswer),
         (status = 401, description = "They do not belong together.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The address is not proven yet, or the organisation may not work.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The address is not proven yet, or the organisation may not work; or a second factor is asked for: `details` has the `ticket` to show it with, `factors`, which can be shown, and `expires_in`, in seconds.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -259,7 +264,11 @@ pub async fn log_in(
         password: body.password,
         device: device_of(&headers),
     };
-    let done = app.identity.sign_in(asked, &origin).await?;
+    Ok(signed_in(app.identity.sign_in(asked, &origin).await?))
+}
+
+/// The answer to somebody who signed in, with what their device should keep.
+pub(super) fn signed_in(done: SignedIn) -> Response {
     let answer = TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh));
     let mut response = at(Json(answer).into_response(), &done.position.to_string());
     let cookie = format!(
@@ -270,7 +279,7 @@ pub async fn log_in(
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    Ok(response)
+    response
 }
 
 /// Gets the next two tokens
@@ -317,6 +326,7 @@ pub async fn log_out(
     } else {
         service_kit::body::parse(&bytes, service_kit::body::ParseCodes(&[]))?
     };
+    let origin = caller.as_ref().map_or(origin, |it| Origin::of(it.caller()));
     let caller = caller.and_then(|it| in_session(it.caller()));
     app.identity.sign_out(caller, named.refresh_token.as_deref(), &origin).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -324,7 +334,7 @@ pub async fn log_out(
 
 /// Ends a session of one's own
 ///
-/// Its tokens are good no more, everywhere within a second. Permission: none but to be signed in.
+/// Its tokens are good no more, everywhere within a second. Permission: none but to be signed in, in person.
 #[utoipa::path(
     delete, path = "/v1/auth/sessions/{id}", tag = "auth", operation_id = "endSession",
     params(("id" = Uuid, Path, description = "The session")),
@@ -335,7 +345,7 @@ pub async fn log_out(
 )]
 pub async fn end_session(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     Path(session): Path<SessionId>,
 ) -> Result<Response, Problem> {
     let caller = by.caller();
@@ -347,7 +357,7 @@ pub async fn end_session(
 
 /// Ends the sessions of oneself
 ///
-/// All of them, or all but the one of the request. Permission: none but to be signed in.
+/// All of them, or all but the one of the request. Permission: none but to be signed in, in person.
 #[utoipa::path(
     delete, path = "/v1/auth/sessions", tag = "auth", operation_id = "endSessions",
     params(EndParams),
@@ -355,7 +365,7 @@ pub async fn end_session(
 )]
 pub async fn end_sessions(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     Query(params): Query<EndParams>,
 ) -> Result<Response, Problem> {
     let caller = by.caller();
@@ -377,24 +387,29 @@ pub async fn end_sessions(
 
 /// Proves oneself anew
 ///
-/// The session stays the same; what asks for a fresh proof is open for ten minutes. Permission: none but to be signed in.
+/// The session stays the same; what asks for a fresh proof is open for ten minutes. Permission: none but to be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/step-up", tag = "auth", operation_id = "stepUp",
     request_body(content = StepUpBody, example = json!({ "password": "jade-umpire-quartz-lagoon" })),
     responses(
         (status = 200, description = "A new access token of the same session.", body = TokenAnswer),
-        (status = 401, description = "The password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The password or the code is wrong.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn step_up(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     Json(body): Json<StepUpBody>,
 ) -> Result<Json<TokenAnswer>, Problem> {
     let caller = by.caller();
     let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
-    let access = app.identity.step_up(who, body.password, &Origin::of(caller)).await?;
+    let again = match (body.password, body.code) {
+        (Some(password), None) => Again::Password(password),
+        (None, Some(code)) => Again::Code(code.into()),
+        _ => return Err(not_one("password", "code")),
+    };
+    let access = app.identity.step_up(who, again, &Origin::of(caller)).await?;
     Ok(Json(TokenAnswer::new(access, None)))
 }
 
@@ -418,6 +433,14 @@ pub async fn unlock(
     let (command, clear) = app.identity.unlocking(caller.tenant, user, caller.actor).await?;
     let together = Together { commands: [Box::new(command)], vault: vec![clear] };
     Ok(without_body(app.run_together(&by, None, "", together).await?))
+}
+
+/// A body has not exactly one of two fields.
+pub(super) fn not_one(one: &str, other: &str) -> Problem {
+    let doc = &code::INVALID_FIELD;
+    let detail = format!("give exactly one of {one} and {other}");
+    let field = FieldProblem { pointer: String::new(), code: doc.code.to_owned(), detail: detail.clone() };
+    Problem::new(doc, detail).at(field)
 }
 
 /// The session of a caller who is a person.

@@ -10,7 +10,7 @@ use domain::federation::{FederationError, IdentityHash, ProviderSettings, Unlink
 use domain::ids::{LinkId, ProviderId, SessionId, UserId};
 use event_store::vault::{LinkRow, VaultChange};
 use serde::{Deserialize, Serialize};
-use service_kit::access::Authenticated;
+use service_kit::access::{Authenticated, InPerson};
 use service_kit::body::{Json, Path, Query};
 use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::{IntoParams, ToSchema};
@@ -190,6 +190,7 @@ pub async fn begin(
     State(app): State<App>,
     Path(provider): Path<String>,
     Query(params): Query<BeginParams>,
+    origin: Origin,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let challenge = challenge(&params.code_challenge)?;
@@ -201,7 +202,7 @@ pub async fn begin(
         browser: browser_of(&headers),
         signed_in: None,
     };
-    let sent = app.identity.begin_federated(&app.providers, asked).await?;
+    let sent = app.identity.begin_federated(&app.providers, asked, &origin).await?;
     Ok(remembered(&sent, gone_to(sent.url.as_str())))
 }
 
@@ -247,7 +248,7 @@ pub async fn callback(
     responses(
         (status = 200, description = "The person is signed in.", body = TokenAnswer),
         (status = 401, description = "The code is not good, or the link stands no more.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The address is not proven yet, or the organisation may not work.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The address is not proven yet, or the organisation may not work; or a second factor is asked for, as at `/v1/auth/login`.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn hand_over(
@@ -288,7 +289,7 @@ pub async fn links(State(app): State<App>, by: Authenticated) -> Result<Json<Lin
 /// Begins a link
 ///
 /// Says where to send the browser, so that one can sign in with that provider too from then on. Permission: none but to be
-/// signed in.
+/// signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/links/external", tag = "providers", operation_id = "beginLink",
     request_body(content = BeginLinkBody, example = json!({
@@ -304,7 +305,7 @@ pub async fn links(State(app): State<App>, by: Authenticated) -> Result<Json<Lin
 )]
 pub async fn begin_link(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     headers: HeaderMap,
     Json(body): Json<BeginLinkBody>,
 ) -> Result<Response, Problem> {
@@ -325,14 +326,14 @@ pub async fn begin_link(
         browser: browser_of(&headers),
         signed_in: Some(who),
     };
-    let sent = app.identity.begin_federated(&app.providers, asked).await?;
+    let sent = app.identity.begin_federated(&app.providers, asked, &Origin::of(caller)).await?;
     let answer = Json(Begun { authorization_url: sent.url.to_string() }).into_response();
     Ok(remembered(&sent, answer))
 }
 
 /// Gives a link up
 ///
-/// One cannot sign in with it any more; sessions that began with it go on. Permission: none but to be signed in.
+/// One cannot sign in with it any more; sessions that began with it go on. Permission: none but to be signed in, in person.
 #[utoipa::path(
     delete, path = "/v1/auth/links/external/{id}", tag = "providers", operation_id = "unlink",
     params(("id" = Uuid, Path, description = "The link")),
@@ -343,7 +344,7 @@ pub async fn begin_link(
 )]
 pub async fn unlink(
     State(app): State<App>,
-    by: Authenticated,
+    by: InPerson,
     Path(link): Path<LinkId>,
 ) -> Result<Response, Problem> {
     let caller = by.caller();
@@ -362,7 +363,7 @@ fn challenge(text: &str) -> Result<Challenge, Problem> {
 }
 
 /// What the browser kept of an earlier sign-in.
-fn browser_of(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn browser_of(headers: &HeaderMap) -> Option<String> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
     let mut named =
         pairs.filter_map(|it| it.trim().split_once('=')).filter(|(name, _)| *name == BROWSER_COOKIE);
@@ -381,7 +382,8 @@ fn gone_to(url: &str) -> Response {
     response
 }
 
-fn remembered(sent: &Sent, mut response: Response) -> Response {
+/// Has the browser keep what binds it to a sign-in that was begun.
+pub(crate) fn remembered(sent: &Sent, mut response: Response) -> Response {
     let cookie = format!(
         "{BROWSER_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
         sent.browser,

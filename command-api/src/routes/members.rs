@@ -5,6 +5,7 @@ use axum::response::Response;
 use domain::Decision;
 use domain::identity::EndSessions;
 use domain::ids::UserId;
+use domain::leaving::Leaving;
 use domain::organisation::{AssignRoles, RemoveMember, RoleRef, TransferOwnership, membership};
 use domain::words::Word;
 use event_store::vault::VaultChange;
@@ -66,8 +67,13 @@ pub async fn assign_roles(
     let expected = if_match.0.map(|version| (membership::stream(user_id), version));
     let caller = allowed.caller();
     let table = permissions::role_table(caller.tenant).clone();
+    let keeps_ownership = body.roles.contains(&RoleRef::OWNER);
     let command = AssignRoles { user_id, roles: body.roles, by: granter(caller), table };
-    app.run(&allowed, key, expected, LOCATION, command).await
+    if keeps_ownership {
+        return app.run(&allowed, key, expected, LOCATION, command).await;
+    }
+    // An owner who cannot act does not count as one.
+    app.run(&allowed, key, expected, LOCATION, Leaving::new(user_id, Box::new(command))).await
 }
 
 /// Removes a member
@@ -101,7 +107,9 @@ pub async fn remove(
     let (by, table) = (granter(caller), permissions::role_table(caller.tenant).clone());
     let remove = RemoveMember { user_id, because: REMOVED, by, table };
     let end = EndSessions { user_id, except: None, because: MEMBER_REMOVED, by: caller.actor };
-    let commands: [Box<dyn Decision>; 2] = [Box::new(remove), Box::new(end)];
+    // An owner who cannot act does not count as one.
+    let leaving = Leaving::new(user_id, Box::new(remove));
+    let commands: [Box<dyn Decision>; 2] = [Box::new(leaving), Box::new(end)];
     let vault = vec![VaultChange::RevokeUser {
         tenant: caller.tenant,
         user: user_id.uuid(),

@@ -30,12 +30,12 @@ use crate::identity::Origin;
 use crate::identity::founding::Found;
 use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
 use crate::passwords::Password;
-use crate::schema::{LabelText, PolicyBody};
+use crate::schema::{LabelText, LanguageText, PolicyBody, ReasonText, WordText};
 
 const LOCATION: &str = "/v1/platform/organizations";
 const OWN: &str = "/v1/organization";
 /// Characters of a reason at most.
-const REASON_CHARS_MAX: usize = 500;
+pub(crate) const REASON_CHARS_MAX: usize = 500;
 
 /// Somebody wants an organisation.
 #[derive(Deserialize, ToSchema)]
@@ -71,7 +71,7 @@ pub struct OwnerBody {
     family_name: Option<Label>,
     /// The language in which they are written to, as a tag (RFC 5646).
     #[serde(default)]
-    #[schema(value_type = Option<String>, example = "de-AT")]
+    #[schema(value_type = Option<LanguageText>, example = "de-AT")]
     language: Option<Language>,
 }
 
@@ -106,11 +106,15 @@ pub fn routes() -> OpenApiRouter<App> {
         (status = 422, description = "The slug is reserved, or the password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub async fn ask(State(app): State<App>, Json(body): Json<FoundBody>) -> Result<Response, Problem> {
+pub async fn ask(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<FoundBody>,
+) -> Result<Response, Problem> {
     let OwnerBody { email, password, given_name, family_name, language } = body.owner;
     let asked =
         Found { slug: body.slug, name: body.name, email, password, given_name, family_name, language };
-    app.identity.ask_to_found(asked).await?;
+    app.identity.ask_to_found(asked, &origin).await?;
     Ok((StatusCode::ACCEPTED, Json(Asked {})).into_response())
 }
 
@@ -175,11 +179,11 @@ pub async fn confirm(
 pub struct ReasonBody {
     /// In a word.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 40, example = "unpaid")]
+    #[schema(value_type = Option<WordText>, example = "unpaid")]
     because: Option<Word>,
     /// In words for the founder; kept sealed with their key.
     #[serde(default)]
-    #[schema(max_length = 500)]
+    #[schema(value_type = Option<ReasonText>)]
     reason: Option<String>,
 }
 
@@ -373,7 +377,7 @@ pub async fn activate(
 #[serde(deny_unknown_fields)]
 pub struct TierBody {
     /// In a word.
-    #[schema(value_type = String, max_length = 40, example = "standard")]
+    #[schema(value_type = WordText, example = "standard")]
     tier: Word,
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::schema::LabelText;
+use crate::schema::{LabelText, ScopeText, WordText};
 
 /// Bytes of a body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -41,13 +41,13 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 pub struct ProviderBody {
     /// Its name in addresses; unique in the organisation.
-    #[schema(value_type = String, pattern = "^[a-z][a-z0-9-]*$", max_length = 40, example = "github")]
+    #[schema(value_type = WordText, example = "github")]
     name: Word,
     /// Its name for people.
     #[schema(value_type = LabelText, example = "GitHub")]
     title: Label,
     /// How it is talked to: `oidc`, `google`, `microsoft` or `github`. It never changes.
-    #[schema(value_type = String, example = "github")]
+    #[schema(value_type = String, pattern = "^(oidc|google|microsoft|github)$", example = "github")]
     kind: Word,
     /// Who it says that it is, letter by letter; known of `google` and `github`. It never changes.
     #[schema(value_type = Option<String>, example = "https://login.example.com")]
@@ -59,7 +59,7 @@ pub struct ProviderBody {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4000, write_only)]
     client_secret: Option<String>,
     /// What it is asked for; what a sign-in needs, if it is left out.
-    #[schema(value_type = Option<Vec<String>>, max_items = 20, example = json!(["read:user", "user:email"]))]
+    #[schema(value_type = Option<Vec<ScopeText>>, max_items = 20, example = json!(["read:user", "user:email"]))]
     scopes: Option<Vec<Scope>>,
     /// The domains of whose addresses it is believed. Whoever it vouches for at one of them is let in as the user who has that
     /// verified address, or registered.
@@ -69,6 +69,9 @@ pub struct ProviderBody {
     /// It is believed of the addresses of every domain.
     #[serde(default)]
     trusts_every_domain: bool,
+    /// Its tokens for people are kept and kept fresh, so that they can use them: see `readProviderToken`.
+    #[serde(default)]
+    keeps_tokens: bool,
     /// Where people may be sent when they are through, letter by letter.
     #[schema(value_type = Vec<String>, max_items = 20, example = json!(["https://app.example.com/signed-in"]))]
     return_uris: Vec<ReturnUri>,
@@ -97,6 +100,8 @@ pub struct ProviderItem {
     trusted_domains: Vec<String>,
     /// It is believed of the addresses of every domain.
     trusts_every_domain: bool,
+    /// Its tokens for people are kept.
+    keeps_tokens: bool,
     /// Where people may be sent when they are through.
     return_uris: Vec<String>,
     /// Where it must be told to send people back to, if people can reach us.
@@ -142,6 +147,7 @@ impl ProviderBody {
             client_id: self.client_id,
             trusted_domains: self.trusted_domains,
             trusts_every_domain: self.trusts_every_domain,
+            keeps_tokens: self.keeps_tokens,
             return_uris: self.return_uris,
             secret_id: secret.is_some().then(|| SecretId::new(Uuid::now_v7())),
         };
@@ -195,6 +201,7 @@ pub async fn read(
         scopes: it.scopes.iter().map(ToString::to_string).collect(),
         trusted_domains: it.trusted_domains.iter().map(ToString::to_string).collect(),
         trusts_every_domain: it.trusts_every_domain,
+        keeps_tokens: it.keeps_tokens,
         return_uris: it.return_uris.iter().map(ToString::to_string).collect(),
     };
     Ok(Json(ProviderItems { providers: all.into_iter().map(item).collect() }))

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::answer::Accepted;
 use crate::app::App;
 use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
-use crate::schema::LabelText;
+use crate::schema::{LabelText, PermissionText};
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/roles";
@@ -29,7 +29,7 @@ pub struct RoleBody {
     #[schema(value_type = LabelText, example = "Bookkeeper")]
     name: Label,
     /// What it grants: names of permissions that the caller holds.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 200, example = json!(["ledger.read-journal"]))]
+    #[schema(value_type = Vec<PermissionText>, min_items = 1, max_items = 200, example = json!(["ledger.read-journal"]))]
     permissions: Vec<Permission>,
 }
 

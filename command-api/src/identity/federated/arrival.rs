@@ -3,7 +3,7 @@
 //! What is looked up here may be otherwise a moment later, so each command judges once more what it rests on; if one is
 //! refused because somebody else was quicker, all is looked up again.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use domain::federation::{IdentityHash, LinkIdentity, ProviderSettings, link};
 use domain::gate::{Bearer as Who, Gate, Gated};
 use domain::identity::{EmailHash, PersonNames, RegisterUser, User, user};
@@ -26,7 +26,11 @@ use uuid::Uuid;
 use super::super::facts::unknown;
 use super::super::{Identity, Origin, unavailable};
 use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept};
-use crate::federation::{Callback, Person};
+use crate::federation::{Arrived, Callback, Person};
+
+/// How long ago somebody who links an identity may have shown who they are: when they asked for it, and the time that they may
+/// take at the provider.
+const LINKS_WITHIN: TimeDelta = TimeDelta::minutes(20);
 
 /// How often all is looked up anew if somebody else was quicker.
 const ATTEMPTS_MAX: usize = 3;
@@ -124,8 +128,9 @@ impl Identity {
         let parts = self.parts();
         let settings = self.provider(tenant, taken.provider).await?.ok_or_else(no_provider)?;
         let secret = self.secret_at(tenant, &settings).await?;
-        let person =
-            with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, Utc::now()).await?;
+        let now = Utc::now();
+        let Arrived { person, tokens } =
+            with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await?;
         let name = format!("{}/{}", taken.provider, person.subject);
         let newcomer = Newcomer {
             tenant,
@@ -136,6 +141,9 @@ impl Identity {
             signed_in: taken.user.zip(kept.session.map(SessionId::new)),
         };
         let arrival = self.admit(&newcomer, origin).await?;
+        if settings.keeps_tokens {
+            self.keep_tokens(tenant, &arrival, &tokens, now).await?;
+        }
         let code = Bearer::make(Kind::Handover, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
         let (hash, challenge) = (Digest(code.hash()), Digest(kept.challenge));
         parts
@@ -218,7 +226,7 @@ impl Identity {
         match it.signed_in {
             Some((user, session)) => {
                 let gate = Gate::new(Who::Session { session, user }, role_table(it.tenant).clone());
-                Box::new(Gated::new(gate, Box::new(link)))
+                Box::new(Gated::new(gate.fresh_within(LINKS_WITHIN).own_hand(), Box::new(link)))
             }
             None => Box::new(link),
         }

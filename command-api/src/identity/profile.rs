@@ -1,0 +1,180 @@
+//! What is known of a person, as they or an administrator change it; and persons whom an administrator makes, who choose their
+//! password themselves by a link.
+
+use chrono::{TimeDelta, Utc};
+use domain::Refusal;
+use domain::identity::{EmailHash, IdentityError, Patch, PersonNames, RegisterUser, UpdateProfile};
+use domain::ids::{TenantId, UserId};
+use domain::metadata::Label;
+use domain::organisation::{AddMember, RoleRef};
+use domain::private::Private;
+use domain::words::{Language, Word};
+use event_store::vault::{
+    Asker, Digest, Language as MailLanguage, Letter, Mail, MailTokenKind, NewMailToken, Request, Slip,
+    VaultChange,
+};
+use secrecy::ExposeSecret as _;
+use service_kit::access::Caller;
+use service_kit::bearer::{Bearer, Kind};
+use service_kit::contact::{Phone, PostalAddress};
+use service_kit::email::EmailAddress;
+use service_kit::permissions::role_table;
+use service_kit::problem::Problem;
+use uuid::Uuid;
+
+use super::recovery::ASKED_FOR;
+use super::{Identity, Origin};
+use crate::standing::granter;
+
+/// How long somebody for whom an account was made may take to choose a password. Later they ask for a link as if they had
+/// forgotten it.
+pub const FIRST_PASSWORD_WITHIN: TimeDelta = TimeDelta::days(3);
+
+/// What a person is called, all of it.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// By friends.
+    pub given: Option<Label>,
+    /// By the family.
+    pub family: Option<Label>,
+}
+
+impl Name {
+    fn of(self, user: UserId) -> PersonNames {
+        let private = |name: Label| Private::new(user.uuid(), name.as_str());
+        PersonNames { given: self.given.map(private), family: self.family.map(private) }
+    }
+}
+
+/// What changes of a person; what is not named stays.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// What they are called, all of it.
+    pub name: Option<Name>,
+    /// Their telephone number, or that there is none.
+    pub phone: Option<Option<Phone>>,
+    /// Where they live, or that it is not known.
+    pub address: Option<Option<PostalAddress>>,
+    /// The language in which they are written to.
+    pub language: Option<Language>,
+}
+
+impl Profile {
+    /// The command that changes it.
+    #[must_use]
+    pub fn of(self, user: UserId) -> UpdateProfile {
+        let patch = |text: Option<String>| {
+            text.map_or(Patch::Clear, |text| Patch::Set(Private::new(user.uuid(), text)))
+        };
+        UpdateProfile {
+            user_id: user,
+            names: self.name.map(|it| it.of(user)),
+            phone: self.phone.map(|it| patch(it.map(|it| it.as_str().to_owned()))),
+            address: self.address.map(|it| patch(it.map(|it| it.as_str().to_owned()))),
+            language: self.language,
+        }
+    }
+}
+
+/// An administrator makes an account.
+#[derive(Debug, Clone)]
+pub struct NewPerson {
+    /// Where its owner is written to.
+    pub email: EmailAddress,
+    /// What they are called.
+    pub name: Option<Name>,
+    /// What they will be.
+    pub roles: Vec<RoleRef>,
+    /// The language in which they are written to; the organisation's if none is said.
+    pub language: Option<Language>,
+}
+
+/// What makes an account.
+pub struct Making {
+    /// Makes the person.
+    pub register: RegisterUser,
+    /// Makes them a member.
+    pub join: AddMember,
+    /// The link with which they choose a password, and its letter.
+    pub vault: Vec<VaultChange>,
+}
+
+impl Identity {
+    /// What makes an account, whose owner chooses its password by a link and shows with that that the address is theirs.
+    ///
+    /// # Errors
+    /// `rate.limited`.
+    pub async fn making(&self, caller: &Caller, asked: NewPerson) -> Result<Making, Problem> {
+        let (tenant, user) = (caller.tenant, UserId::new(Uuid::now_v7()));
+        self.sends_letters(caller).await?;
+        let index = self.email_index(tenant, &asked.email);
+        let language = match asked.language {
+            Some(language) => language,
+            None => self.policy(tenant).await?.language.clone(),
+        };
+        let secret = Bearer::make(Kind::Mail, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let until = Utc::now() + FIRST_PASSWORD_WITHIN;
+        let token = VaultChange::PutMailToken(NewMailToken {
+            tenant,
+            token: secret.id,
+            kind: MailTokenKind::Reset,
+            hash: Digest(secret.hash()),
+            about: user.uuid(),
+            user: Some(user.uuid()),
+            address_hash: Some(index),
+            // There is no password yet that it could take the place of.
+            version: 0,
+            expires_at: until,
+        });
+        let mail = Mail::AccountMade {
+            organisation: self.organisation_name(tenant).await?,
+            token: secret.text().expose_secret().to_owned(),
+            until,
+        };
+        let letter = Letter {
+            to: asked.email.mailbox().to_owned(),
+            language: MailLanguage::nearest(language.as_str()),
+            mail,
+        };
+        let slip = Slip {
+            tenant,
+            mail: Uuid::now_v7(),
+            user: Some(user.uuid()),
+            dedupe: format!("account-made:{user}"),
+        };
+        let letter = letter.queued(slip, &self.parts().master).map_err(|it| Problem::fault(&it))?;
+        let register = RegisterUser {
+            user_id: user,
+            email: Private::new(user.uuid(), asked.email.mailbox()),
+            email_hash: EmailHash::new(index.0),
+            names: asked.name.map(|it| it.of(user)).unwrap_or_default(),
+            language,
+            via: Word::of("administrator"),
+            verified: false,
+        };
+        let table = role_table(tenant).clone();
+        let join = AddMember { user_id: user, roles: asked.roles, by: granter(caller), table };
+        Ok(Making { register, join, vault: vec![token, letter] })
+    }
+
+    /// Has the link sent with which a person chooses another password, to their address. Whoever asks never sees it.
+    ///
+    /// # Errors
+    /// `identity.user-not-found` if there is no such person, or they may not act; `rate.limited`.
+    pub async fn ask_for_reset(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        let nobody = || Problem::from(Refusal::from(IdentityError::UserNotFound { user_id: user }));
+        let (registered, email) = self.person(tenant, user).await?.ok_or_else(nobody)?;
+        self.causes_a_letter(tenant, &email, origin).await?;
+        let asker = Asker {
+            mailbox: email.mailbox().to_owned(),
+            normal: email.normal().to_owned(),
+            language: MailLanguage::nearest(registered.language.as_str()),
+        };
+        self.ask(tenant, &Request::Reset(asker), ASKED_FOR).await
+    }
+}

@@ -1,0 +1,166 @@
+//! The pages that people see when they sign in, follow the link of a letter, allow an application something or connect a
+//! device. Written out here, for browsers with or without scripts; nothing is loaded from elsewhere. They are no interface
+//! for programs, so they are not in its description; what they do, the same functions of [`crate::identity`] and
+//! [`crate::oauth`] do that the interfaces call.
+//!
+//! | pages | in |
+//! |---|---|
+//! | signing in, with a second factor, with a provider | `sign_in.rs`, `provider.rs` |
+//! | signing out | `sign_out.rs` |
+//! | links of letters, and asking for one | `recovery.rs`, `invitation.rs` |
+//! | allowing an application something, connecting a device | `consent.rs`, `device.rs` |
+//! | who looks, and their cookies; the one way to what they send | `visitor.rs`, `form.rs` |
+//! | headers, problems, words | `view.rs`, `words.rs` |
+//!
+//! **Invariant:** looking at a page changes nothing that anybody could miss; and a form is taken only from a page that we gave
+//! to the same browser, in the same session.
+//!
+//! Without a public address there are no pages: links could not lead to them, and whether a form is ours could not be told.
+
+use std::fmt;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use service_kit::config::PublicUrl;
+use service_kit::problem::ProblemBody;
+
+use crate::app::App;
+use crate::identity::federated::BACK_PATH;
+
+mod consent;
+mod device;
+mod form;
+mod invitation;
+mod provider;
+mod recovery;
+mod sign_in;
+mod sign_out;
+mod view;
+mod visitor;
+mod words;
+
+pub use visitor::Visitor;
+
+/// Bytes of a form. None of ours needs more, and nobody is known yet who sends it.
+const BODY_BYTES_MAX: usize = 8 * 1024;
+const STYLE: &str = include_str!("../templates/pages/style.css");
+const SCRIPT: &str = include_str!("../templates/pages/link.js");
+/// How long browsers keep the files that all pages share.
+const KEPT_FOR: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// Every page that can be looked at without anything in its address.
+pub const PAGES: &[&str] = &[
+    "/sign-in",
+    "/sign-out",
+    "/signed-out",
+    "/forgot",
+    "/reset",
+    "/verify",
+    "/verify/address",
+    "/verify/organization",
+    "/invitation",
+    "/device",
+];
+
+/// What people's browsers are sent to, of what is described as an interface, and that does not tell them itself.
+const BROWSED: [&str; 2] = ["/v1/auth/{provider}", "/v1/auth/{provider}/callback"];
+
+/// Every path that takes a form.
+pub const FORMS: &[&str] = &[
+    "/sign-in",
+    "/sign-in/second-factor",
+    "/sign-out",
+    "/forgot",
+    "/reset",
+    "/verify",
+    "/verify/address",
+    "/verify/organization",
+    "/invitation",
+    "/consent",
+    "/device",
+    "/device/answer",
+];
+
+/// Where the pages are.
+#[derive(Clone)]
+pub struct Pages {
+    site: Option<PublicUrl>,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pages")
+    }
+}
+
+impl Pages {
+    /// Under this address; without one there are none.
+    #[must_use]
+    pub const fn new(site: Option<PublicUrl>) -> Self {
+        Self { site }
+    }
+
+    /// The whole address of a page.
+    #[must_use]
+    pub fn link(&self, path: &str) -> Option<String> {
+        self.site.as_ref().map(|it| it.link(path, None))
+    }
+}
+
+/// Every page. Merge it into a router before it is hardened.
+pub(crate) fn router(app: App) -> Router {
+    if app.pages.site.is_none() {
+        return Router::new();
+    }
+    Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/second-factor", post(sign_in::second_factor))
+        .route("/sign-in/with", get(provider::begin))
+        .route(BACK_PATH, get(provider::back))
+        .route("/sign-out", get(sign_out::show).post(sign_out::sign_out))
+        .route("/signed-out", get(sign_out::signed_out))
+        .route("/forgot", get(recovery::forgot).post(recovery::ask))
+        .route("/reset", get(recovery::reset).post(recovery::save))
+        .route("/verify", get(recovery::verify).post(recovery::verified))
+        .route("/verify/address", get(recovery::address).post(recovery::address_confirmed))
+        .route("/verify/organization", get(recovery::organization).post(recovery::organization_confirmed))
+        .route("/invitation", get(invitation::show).post(invitation::answer))
+        .route("/consent", get(consent::show).post(consent::answer))
+        .route("/device", get(device::show).post(device::look))
+        .route("/device/answer", post(device::answer))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route_layer(from_fn_with_state(app.clone(), told_as_pages))
+        .route("/pages/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
+        .route("/pages/link.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
+        .with_state(app)
+}
+
+fn asset(media_type: &'static str, text: &'static str) -> Response {
+    let media_type = HeaderValue::from_static(media_type);
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, KEPT_FOR)], text).into_response()
+}
+
+/// A problem that a page answers with is told as a page.
+async fn told_as_pages(State(app): State<App>, request: Request, next: Next) -> Response {
+    let language = visitor::language_of(request.headers());
+    let response = next.run(request).await;
+    let Some(body) = response.extensions().get::<ProblemBody>() else { return response };
+    view::problem_page(body, response.headers(), language, app.pages.site.as_ref())
+}
+
+/// Where an interface is called by people's browsers, problems are told as pages too, to whoever takes them.
+pub(crate) async fn told_to_people(state: State<App>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let comes_by_browser = path.is_some_and(|it| BROWSED.contains(&it)) && takes_pages(request.headers());
+    if comes_by_browser { told_as_pages(state, request, next).await } else { next.run(request).await }
+}
+
+/// Whether somebody says that they take pages; a program that takes anything says no such thing.
+fn takes_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    accepted.flat_map(|it| it.split(',')).any(|it| it.trim().starts_with("text/html"))
+}

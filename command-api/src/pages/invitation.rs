@@ -1,0 +1,137 @@
+//! Accepting an invitation, or declining it: as whoever is signed in, or as somebody new with a password of their choice.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use domain::gate::{Bearer, Gate, Gated};
+use domain::metadata::Label;
+use domain::words;
+use event_store::vault::Language;
+use serde::Deserialize;
+use service_kit::permissions::role_table;
+use service_kit::problem::{Problem, code};
+
+use super::form::Filled;
+use super::sign_in::known;
+use super::view::{Frame, Told, message, refused_page};
+use super::visitor::Visitor;
+use crate::app::App;
+use crate::identity::invitations::NewMember;
+use crate::passwords::Password;
+
+/// What somebody answers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fields {
+    token: String,
+    answer: Answer,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    password: Option<Password>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Accept,
+    Decline,
+}
+
+#[derive(Template)]
+#[template(path = "pages/invitation.html")]
+struct InvitationPage<'a> {
+    frame: Frame<'a>,
+    told: Option<&'a Told>,
+    token: &'a str,
+    /// As whom it is accepted, if somebody is signed in.
+    email: Option<String>,
+    given_name: &'a str,
+    family_name: &'a str,
+}
+
+/// What was written so far.
+#[derive(Default)]
+struct Written<'a> {
+    token: &'a str,
+    given_name: &'a str,
+    family_name: &'a str,
+}
+
+/// `GET /invitation`
+pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Response, Problem> {
+    form(&app, &visitor, &Written::default(), None).await
+}
+
+/// `POST /invitation`
+pub(super) async fn answer(
+    State(app): State<App>,
+    Filled { fields, visitor }: Filled<Fields>,
+) -> Result<Response, Problem> {
+    let words = visitor.words();
+    let said = match fields.answer {
+        Answer::Accept => {
+            accept(&app, &visitor, &fields).await.map(|()| (words.accepted_title, words.accepted))
+        }
+        Answer::Decline => {
+            let declined = app.identity.decline_invitation(&fields.token, &visitor.origin);
+            declined.await.map(|_| (words.declined_title, words.declined))
+        }
+    };
+    match said {
+        Ok((title, text)) => {
+            let goes_on = (fields.answer == Answer::Accept).then_some((words.to_sign_in, "/sign-in"));
+            message(&visitor, title, &[text], goes_on)
+        }
+        Err(problem) => {
+            let written = Written {
+                token: &fields.token,
+                given_name: fields.given_name.as_deref().unwrap_or_default(),
+                family_name: fields.family_name.as_deref().unwrap_or_default(),
+            };
+            form(&app, &visitor, &written, Some(&Told::of(problem, visitor.language))).await
+        }
+    }
+}
+
+async fn accept(app: &App, visitor: &Visitor, fields: &Fields) -> Result<(), Problem> {
+    let token = &fields.token;
+    if let Some(who) = visitor.who() {
+        let bearer = Bearer::Session { session: who.session, user: who.user };
+        let gate = Gate::new(bearer, role_table(who.tenant).clone());
+        let gated = |command| -> Box<dyn domain::Decision> { Box::new(Gated::new(gate, command)) };
+        app.identity.accept_in_session(token, who, gated, &visitor.origin).await?;
+        return Ok(());
+    }
+    let name = |it: &Option<String>| {
+        let odd = |_| Problem::new(&code::INVALID_FIELD, "a name is not one");
+        it.as_deref().map(Label::parse).transpose().map_err(odd)
+    };
+    let missing = || Problem::new(&code::MISSING_FIELD, "password");
+    let new = NewMember {
+        password: fields.password.clone().ok_or_else(missing)?,
+        given_name: name(&fields.given_name)?,
+        family_name: name(&fields.family_name)?,
+        language: Some(match visitor.language {
+            Language::En => words::Language::of("en"),
+            Language::De => words::Language::of("de"),
+        }),
+    };
+    app.identity.accept_with_password(token, new, &visitor.origin).await?;
+    Ok(())
+}
+
+async fn form(
+    app: &App,
+    visitor: &Visitor,
+    written: &Written<'_>,
+    told: Option<&Told>,
+) -> Result<Response, Problem> {
+    let email = match visitor.who() {
+        Some(who) => Some(known(app, who).await?.email),
+        None => None,
+    };
+    let Written { token, given_name, family_name } = *written;
+    let frame = Frame { scripted: true, ..visitor.frame() };
+    let template = InvitationPage { frame, told, token, email, given_name, family_name };
+    refused_page(visitor, told, true, &template)
+}

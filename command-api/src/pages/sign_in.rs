@@ -1,0 +1,378 @@
+//! Signing in: in which organisation, with what, and then on to where somebody wanted to go.
+//!
+//! Where somebody goes on to is kept in the form, and is a word of ours: a request that an application made, or a device. So
+//! no link can send them elsewhere.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use event_store::vault::Language;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use service_kit::body::Query;
+use service_kit::email::EmailAddress;
+use service_kit::problem::{Problem, ProblemBody, code};
+
+use super::form::Filled;
+use super::view::{Frame, Told, leaving, page, refused_page, see_other};
+use super::visitor::{BROWSER, DEVICE, Visitor};
+use crate::app::App;
+use crate::identity::browser::{Called, InBrowser};
+use crate::identity::device::KNOWN_FOR;
+use crate::identity::second_factor::{Proof, SecondHalf};
+use crate::identity::sessions::InSession;
+use crate::identity::sign_in::SignIn;
+use crate::oauth::{Asked, Next};
+use crate::passwords::Password;
+
+/// Digits of the code of an authenticator; what is longer is a recovery code.
+const CODE_DIGITS: usize = 6;
+
+/// Where somebody goes on to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Onward {
+    /// To an application, which asked for them.
+    request: Option<String>,
+    /// In which organisation they sign in, if no application names it.
+    organization: Option<String>,
+    /// To the connection of a device, with its code if it gave one along.
+    device: Option<String>,
+}
+
+impl Onward {
+    /// To a device.
+    pub(super) fn device(user_code: &str) -> Self {
+        Self { device: Some(user_code.to_owned()), ..Self::default() }
+    }
+
+    /// To all of these that there are.
+    pub(super) const fn new(
+        request: Option<String>,
+        organization: Option<String>,
+        device: Option<String>,
+    ) -> Self {
+        Self { request, organization, device }
+    }
+
+    /// Taken apart again.
+    pub(super) fn parts(self) -> (Option<String>, Option<String>, Option<String>) {
+        (self.request, self.organization, self.device)
+    }
+
+    /// To what an application asked for.
+    pub(super) fn request(request: &str) -> Self {
+        Self { request: Some(request.to_owned()), ..Self::default() }
+    }
+
+    /// As the parameters of a link.
+    pub(super) fn query(&self) -> String {
+        serde_urlencoded::to_string(self).unwrap_or_default()
+    }
+
+    /// As fields of a form.
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        let all =
+            [("request", &self.request), ("organization", &self.organization), ("device", &self.device)];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+    }
+}
+
+/// Somebody signs in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fields {
+    request: Option<String>,
+    organization: Option<String>,
+    device: Option<String>,
+    email: String,
+    password: Password,
+}
+
+/// Somebody shows the second half.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecondFields {
+    request: Option<String>,
+    organization: Option<String>,
+    device: Option<String>,
+    ticket: String,
+    code: String,
+}
+
+#[derive(Template)]
+#[template(path = "pages/organisation.html")]
+struct WhichOrganisation<'a> {
+    frame: Frame<'a>,
+    device: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/sign-in.html")]
+struct SignInPage<'a> {
+    frame: Frame<'a>,
+    told: Option<&'a Told>,
+    organisation: &'a str,
+    client: Option<&'a str>,
+    email: &'a str,
+    onward: Vec<(&'static str, &'a str)>,
+    providers: &'a [(String, String)],
+}
+
+#[derive(Template)]
+#[template(path = "pages/second-factor.html")]
+struct SecondPage<'a> {
+    frame: Frame<'a>,
+    told: Option<&'a Told>,
+    ticket: &'a str,
+    onward: Vec<(&'static str, &'a str)>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/here.html")]
+struct Here<'a> {
+    frame: Frame<'a>,
+    email: &'a str,
+    organisation: &'a str,
+}
+
+/// Where somebody signs in: the organisation that an application names, or that they do.
+pub(super) struct Place {
+    /// As people call it, if it is known whether it is there.
+    pub(super) name: String,
+    pub(super) slug: String,
+    /// What the application asks.
+    pub(super) asked: Option<Asked>,
+}
+
+impl Place {
+    /// Where `onward` leads through; nothing if it names no organisation.
+    pub(super) async fn of(app: &App, onward: &Onward) -> Result<Option<Self>, Problem> {
+        if let Some(request) = &onward.request {
+            let asked = app.oauth.asked(request).await?;
+            let gone = || Problem::new(&code::NOT_FOUND, "");
+            let Called { slug, name } =
+                app.identity.organisation_called(asked.tenant).await?.ok_or_else(gone)?;
+            return Ok(Some(Self { name, slug, asked: Some(asked) }));
+        }
+        let named = onward.organization.clone().filter(|it| !it.is_empty());
+        // What was typed is shown as it was: nobody learns here which organisations there are.
+        Ok(named.map(|slug| Self { name: slug.clone(), slug, asked: None }))
+    }
+}
+
+/// `GET /sign-in`
+pub(super) async fn show(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(onward): Query<Onward>,
+) -> Result<Response, Problem> {
+    let Some(place) = Place::of(&app, &onward).await? else {
+        let Some(signed_in) = &visitor.signed_in else {
+            let template = WhichOrganisation { frame: visitor.frame(), device: onward.device.as_deref() };
+            return page(&visitor, StatusCode::OK, false, &template);
+        };
+        return match &onward.device {
+            Some(_) => Ok(see_other(&visitor, &device_path(&onward))),
+            None => here(&app, &visitor, signed_in).await,
+        };
+    };
+    if let Some(asked) = &place.asked {
+        match app.oauth.next(asked, visitor.who(), &visitor.origin).await? {
+            Next::SignIn => {}
+            Next::Consent => return Ok(to_consent(&visitor, asked)),
+            Next::Back(url) => return leaving(&visitor, &url),
+        }
+    }
+    form(&app, &visitor, &onward, &place, None, None).await
+}
+
+/// `POST /sign-in`
+pub(super) async fn sign_in(
+    State(app): State<App>,
+    Filled { fields, visitor }: Filled<Fields>,
+) -> Result<Response, Problem> {
+    let Fields { request, organization, device, email, password } = fields;
+    let onward = Onward { request, organization, device };
+    let odd = || Problem::new(&code::MISSING_FIELD, "organization");
+    let place = Place::of(&app, &onward).await?.ok_or_else(odd)?;
+    let again = async |problem| {
+        let told = Told::of(problem, visitor.language);
+        form(&app, &visitor, &onward, &place, Some(&email), Some(&told)).await
+    };
+    let Ok(address) = EmailAddress::parse(&email) else {
+        return again(Problem::new(&code::EMAIL_MALFORMED, "")).await;
+    };
+    let tenant_slug = place.slug.clone();
+    let asked = SignIn { tenant_slug, email: address, password, device: visitor.device.clone() };
+    match app.identity.sign_in(asked, &visitor.origin).await {
+        Ok(done) => enters(&app, &visitor, &onward, &done.tokens.refresh, Some(&done.device)).await,
+        Err(problem) => match ticket(&problem) {
+            Some(ticket) => second(&visitor, &onward, &ticket, None),
+            None => again(problem).await,
+        },
+    }
+}
+
+/// `POST /sign-in/second-factor`
+pub(super) async fn second_factor(
+    State(app): State<App>,
+    Filled { fields, visitor }: Filled<SecondFields>,
+) -> Result<Response, Problem> {
+    let SecondFields { request, organization, device, ticket, code } = fields;
+    let onward = Onward { request, organization, device };
+    let digits = code.chars().filter(|it| !it.is_whitespace());
+    let is_code = digits.clone().count() == CODE_DIGITS && digits.clone().all(|it| it.is_ascii_digit());
+    let proof = if is_code {
+        Proof::Code(digits.collect::<String>().into())
+    } else {
+        Proof::RecoveryCode(code.clone().into())
+    };
+    let shown = SecondHalf { ticket: ticket.clone().into(), proof };
+    match app.identity.sign_in_with_factor(shown, &visitor.origin).await {
+        Ok(done) => enters(&app, &visitor, &onward, &done.tokens.refresh, Some(&done.device)).await,
+        Err(problem) => {
+            let told = Told::of(problem, visitor.language);
+            second(&visitor, &onward, &ticket, Some(&told))
+        }
+    }
+}
+
+/// The ticket with which somebody shows the second half, if that is what a problem asks for.
+pub(super) fn ticket(problem: &Problem) -> Option<String> {
+    let ProblemBody { code, details, .. } = problem.body();
+    (code == "identity.second-factor-required").then(|| details.get("ticket").cloned()).flatten()
+}
+
+/// The form of the first half.
+pub(super) async fn form(
+    app: &App,
+    visitor: &Visitor,
+    onward: &Onward,
+    place: &Place,
+    email: Option<&str>,
+    told: Option<&Told>,
+) -> Result<Response, Problem> {
+    let hint = place.asked.as_ref().and_then(|it| it.login_hint.as_deref());
+    let template = SignInPage {
+        frame: visitor.frame(),
+        told,
+        organisation: &place.name,
+        client: place.asked.as_ref().map(|it| &*it.client),
+        email: email.or(hint).unwrap_or_default(),
+        onward: onward.fields(),
+        providers: &providers(app, onward, place).await?,
+    };
+    refused_page(visitor, told, false, &template)
+}
+
+/// The form of the second half.
+pub(super) fn second(
+    visitor: &Visitor,
+    onward: &Onward,
+    ticket: &str,
+    told: Option<&Told>,
+) -> Result<Response, Problem> {
+    let template = SecondPage { frame: visitor.frame(), told, ticket, onward: onward.fields() };
+    refused_page(visitor, told, false, &template)
+}
+
+/// With whom else somebody can sign in: what it is called, and the link.
+async fn providers(app: &App, onward: &Onward, place: &Place) -> Result<Vec<(String, String)>, Problem> {
+    let tenant = match &place.asked {
+        Some(asked) => Some(asked.tenant),
+        None => app.identity.organisation(&place.slug).await.ok(),
+    };
+    let Some(tenant) = tenant else { return Ok(Vec::new()) };
+    let all = app.identity.providers(tenant).await?;
+    let link = |name: &str| {
+        let name = serde_urlencoded::to_string([("provider", name)]).unwrap_or_default();
+        format!("/sign-in/with?{name}&{}", onward.query())
+    };
+    Ok(all.into_iter().map(|(_, it)| (it.title.to_string(), link(&it.name.to_string()))).collect())
+}
+
+/// Somebody signed in: their browser stands for the new session from now on, and no more for the one before. Then they go on.
+pub(super) async fn enters(
+    app: &App,
+    visitor: &Visitor,
+    onward: &Onward,
+    refresh: &SecretString,
+    device: Option<&str>,
+) -> Result<Response, Problem> {
+    let (text, who) = app.identity.keep_in_browser(refresh).await?;
+    if let Some(before) = &visitor.browser {
+        app.identity.leave_browser(before, &visitor.origin).await?;
+    }
+    let mut response = onwards(app, visitor, onward, who).await?;
+    let cookies = [
+        visitor.cookie(BROWSER, text.expose_secret(), None),
+        device.and_then(|it| visitor.cookie(DEVICE, it, Some(KNOWN_FOR.num_seconds()))),
+    ];
+    response.headers_mut().extend(cookies.into_iter().flatten().map(|it| (SET_COOKIE, it)));
+    Ok(response)
+}
+
+/// Where somebody goes who is signed in.
+async fn onwards(app: &App, visitor: &Visitor, onward: &Onward, who: InSession) -> Result<Response, Problem> {
+    if let Some(request) = &onward.request {
+        let asked = app.oauth.asked(request).await?;
+        return match app.oauth.next(&asked, Some(who), &visitor.origin).await? {
+            Next::SignIn => Ok(see_other(visitor, &format!("/sign-in?{}", onward.query()))),
+            Next::Consent => Ok(to_consent(visitor, &asked)),
+            Next::Back(url) => leaving(visitor, &url),
+        };
+    }
+    match &onward.device {
+        Some(_) => Ok(see_other(visitor, &device_path(onward))),
+        None => Ok(see_other(visitor, "/sign-in")),
+    }
+}
+
+fn to_consent(visitor: &Visitor, asked: &Asked) -> Response {
+    see_other(visitor, &format!("/consent?{}", Onward::request(&asked.request).query()))
+}
+
+fn device_path(onward: &Onward) -> String {
+    let code = onward.device.as_deref().filter(|it| !it.is_empty());
+    let code = code.and_then(|it| serde_urlencoded::to_string([("user_code", it)]).ok());
+    code.map_or_else(|| "/device".to_owned(), |it| format!("/device?{it}"))
+}
+
+/// Who is signed in, and what they can do here.
+async fn here(app: &App, visitor: &Visitor, signed_in: &InBrowser) -> Result<Response, Problem> {
+    let Known { email, organisation } = known(app, signed_in.who).await?;
+    let template = Here { frame: visitor.frame(), email: &email, organisation: &organisation };
+    page(visitor, StatusCode::OK, false, &template)
+}
+
+/// How somebody who is signed in is shown to themselves.
+pub(super) struct Known {
+    pub(super) email: String,
+    pub(super) organisation: String,
+}
+
+/// Their address and the name of their organisation.
+pub(super) async fn known(app: &App, who: InSession) -> Result<Known, Problem> {
+    let email = app.identity.address(who).await?.unwrap_or_default();
+    let organisation =
+        app.identity.organisation_called(who.tenant).await?.map(|it| it.name).unwrap_or_default();
+    Ok(Known { email, organisation })
+}
+
+/// Where somebody signs in who is not signed in and wants to go on to something.
+pub(super) fn sign_in_first(visitor: &Visitor, onward: &Onward) -> Response {
+    see_other(visitor, &format!("/sign-in?{}", onward.query()))
+}
+
+/// A moment, as people of a language write it.
+pub(super) fn moment(at: DateTime<Utc>, language: Language) -> String {
+    let form = match language {
+        Language::En => "%-d %B %Y, %H:%M:%S UTC",
+        Language::De => "%d.%m.%Y, %H:%M:%S UTC",
+    };
+    at.format(form).to_string()
+}

@@ -1,0 +1,197 @@
+//! German.
+
+use super::Words;
+
+pub(super) static WORDS: Words = Words {
+    error: "Fehler:",
+    go_on: "Weiter",
+    to_sign_in: "Anmelden",
+    email: "E-Mail-Adresse",
+    password: "Passwort",
+    organisation: "Organisation",
+    organisation_hint: "Ihr Kurzname, zum Beispiel acme-buch",
+    reference: "Kennung für den Support:",
+
+    sign_in_title: "Anmelden",
+    sign_in: "Anmelden",
+    sign_in_with: "Anmelden mit",
+    or: "oder",
+    to_reach: "und weiter zu",
+    at: "bei",
+    another_organisation: "Andere Organisation",
+    forgotten: "Passwort vergessen?",
+
+    second_title: "Noch ein Schritt",
+    second_text: "Ihr Passwort war richtig. Zeigen Sie nun, dass Sie es sind.",
+    second_code: "Code",
+    second_hint: "Sechs Ziffern aus Ihrer App oder einer Ihrer Ersatzcodes",
+
+    here_title: "Sie sind angemeldet",
+    signed_in_as: "Sie sind angemeldet als",
+    connect_device: "Gerät verbinden",
+    sign_out: "Abmelden",
+    sign_out_title: "Abmelden?",
+    sign_out_asked: "Zum Abmelden fordert Sie auf:",
+    signed_out_title: "Sie sind abgemeldet",
+    signed_out: "In diesem Browser ist nun niemand angemeldet. Sie können die Seite schließen.",
+
+    consent_title: "Zugriff erlauben?",
+    consent_asks: "bittet um Zugriff auf Ihr Konto",
+    consent_would: "Damit könnte die Anwendung:",
+    allow: "Erlauben",
+    deny: "Nicht erlauben",
+
+    device_title: "Gerät verbinden",
+    device_text: "Geben Sie den Code ein, den Ihr Gerät zeigt.",
+    device_code: "Code",
+    device_hint: "Acht Buchstaben, zum Beispiel BCDF-GHJK",
+    device_ask_title: "Ist das Ihr Gerät?",
+    device_asks: "möchte mit Ihrem Konto verbunden werden",
+    device_shown: "Code",
+    device_from: "Gefragt von",
+    device_when: "Gefragt um",
+    device_warning: "Verbinden Sie es nur, wenn Sie das Gerät vor sich haben und es genau diesen Code zeigt. Hat Ihnen \
+                     jemand den Code geschickt, verbinden Sie es nicht.",
+    device_allow: "Verbinden",
+    device_deny: "Nicht verbinden",
+    device_allowed_title: "Das Gerät ist verbunden",
+    device_allowed: "Es macht in wenigen Sekunden von selbst weiter. Sie können die Seite schließen.",
+    device_denied_title: "Das Gerät ist nicht verbunden",
+    device_denied: "Es wurde nichts erlaubt. Sie können die Seite schließen.",
+
+    forgot_title: "Neues Passwort wählen",
+    forgot_text: "Wir senden Ihnen einen Link, mit dem Sie ein neues Passwort wählen.",
+    forgot_send: "Link senden",
+    sent_title: "Sehen Sie in Ihr Postfach",
+    sent: "Gibt es ein solches Konto, ist ein Brief mit einem Link dorthin unterwegs. Das kann einige Minuten dauern.",
+
+    link_code: "Code des Links",
+    link_hint: "Alles, was im Link des Briefes hinter dem # steht",
+    reset_title: "Neues Passwort wählen",
+    reset_text: "Sie werden überall abgemeldet.",
+    new_password: "Neues Passwort",
+    new_password_hint: "Mindestens 15 Zeichen; mehrere Wörter ohne Zusammenhang sind gut",
+    reset_save: "Passwort speichern",
+    reset_done_title: "Ihr Passwort wurde geändert",
+    reset_done: "Sie wurden überall abgemeldet. Melden Sie sich mit dem neuen Passwort an.",
+    verify_title: "Adresse bestätigen",
+    verify_text: "Bestätigen Sie mit dem Knopf, dass die Adresse Ihnen gehört.",
+    verify_done_title: "Ihre Adresse ist bestätigt",
+    verify_done: "Sie können sich nun anmelden.",
+    address_title: "Neue Adresse bestätigen",
+    address_text: "Mit dem Knopf gilt von nun an diese Adresse.",
+    address_done: "Von nun an melden Sie sich mit ihr an.",
+    founding_title: "Neue Organisation bestätigen",
+    founding_text: "Mit dem Knopf beantragen Sie die Organisation.",
+    founding_slug: "Anderer Kurzname",
+    founding_done_title: "Ihre Organisation wartet auf Freigabe",
+    founding_done: "Sie können sich schon anmelden. Wir schreiben Ihnen, wenn entschieden ist.",
+    confirm: "Bestätigen",
+
+    invitation_title: "Sie sind eingeladen",
+    invitation_as: "Sie nehmen an als",
+    invitation_new: "Wählen Sie ein Passwort für Ihr neues Konto, oder geben Sie das ein, das Sie hier schon haben.",
+    invitation_known: "Sie haben hier schon ein Konto? Melden Sie sich erst an und öffnen Sie dann den Link noch einmal.",
+    given_name: "Vorname",
+    family_name: "Nachname",
+    optional: "(wenn Sie möchten)",
+    accept: "Annehmen",
+    decline: "Ablehnen",
+    accepted_title: "Willkommen",
+    accepted: "Sie gehören nun zur Organisation.",
+    declined_title: "Die Einladung ist abgelehnt",
+    declined: "Mehr geschieht nicht. Sie können die Seite schließen.",
+
+    leaving_title: "Einen Moment",
+    leaving_text: "Sie kommen zurück zur Anwendung.",
+    refused_title: "Das hat nicht geklappt",
+
+    scopes,
+    permission: "erhielte dieses Recht:",
+    refusals,
+    weaknesses,
+    not_possible: "Das ist so nicht möglich. Gehen Sie zurück und beginnen Sie neu.",
+    not_now: "Das geht gerade nicht. Versuchen Sie es etwas später noch einmal.",
+    too_often: "Das wurde zu oft versucht. Warten Sie etwas und versuchen Sie es dann noch einmal.",
+    our_fault: "Bei uns ist etwas schiefgegangen. Versuchen Sie es noch einmal; bleibt es so, schreiben Sie uns.",
+};
+
+fn scopes(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "openid" => "wissen, wer Sie sind",
+        "profile" => "Ihren Namen und Ihre Sprache sehen",
+        "email" => "Ihre E-Mail-Adresse sehen",
+        "phone" => "Ihre Telefonnummer sehen",
+        "address" => "Ihre Postanschrift sehen",
+        "offline_access" => "für Sie handeln, während Sie weg sind, bis Sie es beenden",
+        _ => return None,
+    })
+}
+
+fn weaknesses(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "password.too-short" => "Es hat zu wenige Zeichen.",
+        "password.too-long" => "Es hat mehr als 128 Zeichen.",
+        "password.common" => "Viele Menschen benutzen es, darum wird es zuerst probiert.",
+        "password.personal" => {
+            "Ohne Ihren Namen, Ihre Adresse oder Ihre Organisation bleibt wenig davon übrig."
+        }
+        "password.kinds-missing" => {
+            "Es braucht mehr Arten von Zeichen: kleine und große Buchstaben, Ziffern und andere."
+        }
+        "password.guessable" => "Es ist schnell erraten; mehrere Wörter ohne Zusammenhang sind besser.",
+        _ => return None,
+    })
+}
+
+fn refusals(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "identity.invalid-credentials" => "Organisation, Adresse und Passwort gehören nicht zusammen.",
+        "identity.locked" => {
+            "Das war zu oft falsch. Eine Weile wird nichts mehr geprüft; versuchen Sie es später."
+        }
+        "identity.email-unverified" => {
+            "Bestätigen Sie erst Ihre Adresse: Wir haben Ihnen einen Link geschickt."
+        }
+        "identity.email-malformed" => "Das ist keine E-Mail-Adresse. Schreiben Sie sie als name@example.com.",
+        "identity.link-invalid" => "Der Link gilt nicht oder nicht mehr. Fordern Sie einen neuen an.",
+        "identity.password-weak" => "Dieses Passwort ist zu schwach.",
+        "identity.code-invalid" => "Der Code stimmt nicht oder gilt nicht mehr.",
+        "organisation.not-active" => "Die Organisation kann zurzeit nicht benutzt werden.",
+        "organisation.slug-taken" => "Der Kurzname ist inzwischen vergeben. Wählen Sie einen anderen.",
+        "organisation.slug-malformed" | "organisation.slug-reserved" => {
+            "Das kann kein Kurzname sein. Nehmen Sie 3 bis 40 kleine Buchstaben, Ziffern und Striche."
+        }
+        "organisation.invitation-invalid" | "organisation.invitation-over" => {
+            "Die Einladung gilt nicht oder nicht mehr. Bitten Sie um eine neue."
+        }
+        "organisation.invitation-for-another" => "Diese Einladung gilt einer anderen Adresse als Ihrer.",
+        "organisation.already-member" => "Sie gehören schon zur Organisation.",
+        "organisation.seats-used-up" => {
+            "Die Organisation hat keinen freien Platz. Sagen Sie es dem, der Sie eingeladen hat."
+        }
+        "federation.denied" => "Die Anmeldung wurde beim Anbieter nicht erlaubt.",
+        "federation.link-needs-sign-in" => {
+            "Es gibt schon ein Konto mit Ihrer Adresse. Melden Sie sich damit an und verknüpfen Sie dann den Anbieter."
+        }
+        "federation.provider-unavailable"
+        | "federation.answer-invalid"
+        | "federation.state-invalid"
+        | "federation.handover-invalid" => {
+            "Die Anmeldung beim Anbieter hat nicht geklappt. Beginnen Sie sie neu."
+        }
+        "oauth.request-unknown" => {
+            "Das hat zu lange gedauert oder wurde schon benutzt. Beginnen Sie in der Anwendung noch einmal."
+        }
+        "oauth.user-code-unknown" => {
+            "Kein Gerät wartet mit diesem Code. Prüfen Sie ihn, oder lassen Sie das Gerät einen neuen zeigen."
+        }
+        "application.grant-decided" => "Das ist schon entschieden.",
+        "page.form-invalid" => {
+            "Dieses Formular ist zu alt oder wurde anders geöffnet, als es soll. Öffnen Sie die Seite noch einmal. Ihr Browser \
+             muss Cookies annehmen."
+        }
+        "request.not-found" => "Hier ist nichts.",
+        _ => return None,
+    })
+}

@@ -1,0 +1,171 @@
+//! English.
+
+use super::Words;
+
+pub(super) static WORDS: Words = Words {
+    error: "Error:",
+    go_on: "Continue",
+    to_sign_in: "Sign in",
+    email: "Email address",
+    password: "Password",
+    organisation: "Organisation",
+    organisation_hint: "Its short name, such as acme-books",
+    reference: "Reference for support:",
+
+    sign_in_title: "Sign in",
+    sign_in: "Sign in",
+    sign_in_with: "Sign in with",
+    or: "or",
+    to_reach: "to go on to",
+    at: "at",
+    another_organisation: "Another organisation",
+    forgotten: "Password forgotten?",
+
+    second_title: "One more step",
+    second_text: "Your password was right. Now show that it is you.",
+    second_code: "Code",
+    second_hint: "Six digits from your app, or one of your recovery codes",
+
+    here_title: "You are signed in",
+    signed_in_as: "You are signed in as",
+    connect_device: "Connect a device",
+    sign_out: "Sign out",
+    sign_out_title: "Sign out?",
+    sign_out_asked: "You are asked to sign out by",
+    signed_out_title: "You are signed out",
+    signed_out: "Nobody is signed in in this browser now. You can close this page.",
+
+    consent_title: "Allow access?",
+    consent_asks: "asks for access to your account",
+    consent_would: "It would:",
+    allow: "Allow",
+    deny: "Do not allow",
+
+    device_title: "Connect a device",
+    device_text: "Type the code that your device shows.",
+    device_code: "Code",
+    device_hint: "Eight letters, such as BCDF-GHJK",
+    device_ask_title: "Is this your device?",
+    device_asks: "asks to be connected to your account",
+    device_shown: "Code",
+    device_from: "Asked from",
+    device_when: "Asked at",
+    device_warning: "Connect it only if you have the device before you and it shows this very code. If somebody sent \
+                     you the code, do not connect it.",
+    device_allow: "Connect",
+    device_deny: "Do not connect",
+    device_allowed_title: "The device is connected",
+    device_allowed: "It goes on by itself in a few seconds. You can close this page.",
+    device_denied_title: "The device is not connected",
+    device_denied: "Nothing was allowed. You can close this page.",
+
+    forgot_title: "Choose a new password",
+    forgot_text: "We send you a link with which you choose a new password.",
+    forgot_send: "Send the link",
+    sent_title: "Look into your mailbox",
+    sent: "If there is such an account, a letter with a link is on its way to it. It can take some minutes.",
+
+    link_code: "Code of the link",
+    link_hint: "Everything that stands behind the # in the link of the letter",
+    reset_title: "Choose a new password",
+    reset_text: "You will be signed out everywhere.",
+    new_password: "New password",
+    new_password_hint: "At least 15 characters; several unrelated words make a good one",
+    reset_save: "Save the password",
+    reset_done_title: "Your password was changed",
+    reset_done: "You were signed out everywhere. Sign in with the new password.",
+    verify_title: "Confirm your address",
+    verify_text: "Press the button to confirm that the address is yours.",
+    verify_done_title: "Your address is confirmed",
+    verify_done: "You can sign in now.",
+    address_title: "Confirm your new address",
+    address_text: "Press the button to have this address from now on.",
+    address_done: "From now on you sign in with it.",
+    founding_title: "Confirm your new organisation",
+    founding_text: "Press the button to ask for the organisation.",
+    founding_slug: "Another short name",
+    founding_done_title: "Your organisation waits for approval",
+    founding_done: "You can sign in already. We write to you when it is decided.",
+    confirm: "Confirm",
+
+    invitation_title: "You are invited",
+    invitation_as: "You accept as",
+    invitation_new: "Choose a password for your new account, or type the one that you have here already.",
+    invitation_known: "You have an account here already? Sign in first, then open the link once more.",
+    given_name: "Given name",
+    family_name: "Family name",
+    optional: "(if you like)",
+    accept: "Accept",
+    decline: "Decline",
+    accepted_title: "Welcome",
+    accepted: "You belong to the organisation now.",
+    declined_title: "The invitation is declined",
+    declined: "Nothing else happens. You can close this page.",
+
+    leaving_title: "One moment",
+    leaving_text: "You are taken back to the application.",
+    refused_title: "That did not work",
+
+    scopes,
+    permission: "be allowed to",
+    refusals,
+    weaknesses: |_| None,
+    not_possible: "What was asked for is not possible. Go back and begin again.",
+    not_now: "This does not work at the moment. Try it again a little later.",
+    too_often: "That was tried too often. Wait a little, then try it again.",
+    our_fault: "Something went wrong on our side. Try it again; if it stays, write to us.",
+};
+
+fn scopes(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "openid" => "know who you are",
+        "profile" => "see your name and your language",
+        "email" => "see your email address",
+        "phone" => "see your phone number",
+        "address" => "see your postal address",
+        "offline_access" => "act for you while you are away, until you end it",
+        _ => return None,
+    })
+}
+
+fn refusals(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "identity.invalid-credentials" => "Organisation, address and password do not belong together.",
+        "identity.locked" => "That was wrong too often. For a while nothing more is looked at; try it later.",
+        "identity.email-unverified" => "Confirm your address first: we sent you a link.",
+        "identity.email-malformed" => "This is not an email address. Write it as name@example.com.",
+        "identity.link-invalid" => "The link is not good, or not any more. Ask for a new one.",
+        "identity.password-weak" => "This password is too weak.",
+        "identity.code-invalid" => "The code is not right, or not any more.",
+        "organisation.not-active" => "The organisation cannot be used at the moment.",
+        "organisation.slug-taken" => "The short name was taken meanwhile. Choose another one.",
+        "organisation.slug-malformed" | "organisation.slug-reserved" => {
+            "This cannot be a short name. Take small letters, digits and dashes, 3 to 40 of them."
+        }
+        "organisation.invitation-invalid" | "organisation.invitation-over" => {
+            "The invitation is not good, or not any more. Ask for a new one."
+        }
+        "organisation.invitation-for-another" => "This invitation is for another address than yours.",
+        "organisation.already-member" => "You belong to the organisation already.",
+        "organisation.seats-used-up" => "The organisation has no free seat. Tell whoever invited you.",
+        "federation.denied" => "The sign-in was not allowed at the provider.",
+        "federation.link-needs-sign-in" => {
+            "There is an account with your address already. Sign in with it, then link the provider to it."
+        }
+        "federation.provider-unavailable"
+        | "federation.answer-invalid"
+        | "federation.state-invalid"
+        | "federation.handover-invalid" => "The sign-in with the provider did not work. Begin it again.",
+        "oauth.request-unknown" => "This took too long, or was used already. Begin again at the application.",
+        "oauth.user-code-unknown" => {
+            "No device waits with this code. Look at it again, or have the device show a new one."
+        }
+        "application.grant-decided" => "That was decided already.",
+        "page.form-invalid" => {
+            "This form is too old, or was opened in another way than it should be. Open the page again. Your browser must \
+             take cookies."
+        }
+        "request.not-found" => "There is nothing here.",
+        _ => return None,
+    })
+}

@@ -1,0 +1,19 @@
+// The link of a letter carries its secret behind the "#", which browsers send to nobody. It goes into the form, and out of the
+// address, so that it stays neither in the history nor on the screen. Nothing is sent until the person presses the button.
+"use strict";
+
+const token = document.getElementById("token");
+
+function take() {
+  const secret = window.location.hash.slice(1);
+  if (token && secret) {
+    token.value = secret;
+    window.history.replaceState(null, "", window.location.pathname + window.location.search);
+  }
+  if (token && token.value) {
+    document.getElementById("by-hand").hidden = true;
+  }
+}
+
+take();
+window.addEventListener("hashchange", take);
