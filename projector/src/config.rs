@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use projector::StreamOptions;
 use secrecy::SecretString;
 use service_kit::config::{
-    DatabaseConfig, HttpConfig, KeyConfig, LogConfig, MailConfig, NatsConfig, TelemetryConfig,
+    DatabaseConfig, ErasureConfig, HttpConfig, KeyConfig, LogConfig, MailConfig, NatsConfig, TelemetryConfig,
 };
 
 /// Fewer connections than this make followers wait for each other.
@@ -35,6 +35,9 @@ pub(crate) struct Config {
     /// The stream on NATS.
     #[command(flatten)]
     pub(crate) stream: StreamConfig,
+    /// Who was erased.
+    #[command(flatten)]
+    pub(crate) erasures: ErasureConfig,
     /// The keys; reactors need the master key.
     #[command(flatten)]
     pub(crate) keys: KeyConfig,

@@ -107,6 +107,9 @@ async fn check_database(config: &Config) -> anyhow::Result<()> {
     }
     let mut conn = pool.acquire().await?;
     let head = event_store::epoch::check(&mut conn).await?;
+    let journal = config.erasures.erasure_journal.as_deref();
+    let master = || anyhow::Ok(MasterKey::new(&config.keys.master_key()?)?);
+    event_store::erasure_journal::standing::check(&mut conn, journal, master).await?;
     tracing::info!(epoch = head.epoch, position = head.position, "the log");
     drop(conn);
     pool.close().await;

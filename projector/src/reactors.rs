@@ -1,6 +1,7 @@
 //! Process managers: they follow the log, remember what must be done later, and do it through an executor of their
 //! own, as the role `quipu_reactor`. They are not read models: a rebuild never runs them again.
 
+mod expiries;
 mod hold_expiry;
 mod keys;
 mod mail;
@@ -54,8 +55,6 @@ pub(crate) fn start(
         figures: mail::MailFigures::of(metrics),
     });
     supervise::spawn(tasks, shared, mail::NAME, move |shared| mail::run(Arc::clone(&mailer), shared));
-    let desk = Arc::new(requests::Desk { pool: own_rows.clone(), master: Arc::clone(&options.master) });
-    supervise::spawn(tasks, shared, requests::NAME, move |shared| requests::run(Arc::clone(&desk), shared));
     let executor_options = ExecutorOptions::new(options.database, Arc::clone(&options.master));
     metrics.register(|registry| executor_options.metrics.register(registry));
     // The task ends by itself when the last clone of its executor is gone.
@@ -65,6 +64,15 @@ pub(crate) fn start(
             announcer.log_grew();
         }
     });
+    let desk = requests::Desk {
+        pool: own_rows.clone(),
+        master: Arc::clone(&options.master),
+        executor: executor.clone(),
+    };
+    let desk = Arc::new(desk);
+    supervise::spawn(tasks, shared, requests::NAME, move |shared| requests::run(Arc::clone(&desk), shared));
+    let ends = Arc::new(expiries::Expiries { pool: own_rows.clone(), executor: executor.clone() });
+    supervise::spawn(tasks, shared, expiries::NAME, move |shared| expiries::run(Arc::clone(&ends), shared));
     let tidy =
         Arc::new(sessions::Sessions { vault: Vault::new(own_rows.clone()), executor: executor.clone() });
     supervise::spawn(tasks, shared, sessions::NAME, move |shared| sessions::run(Arc::clone(&tidy), shared));

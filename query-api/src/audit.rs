@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::Event;
 use domain::audit::{AuditEvent, day};
-use domain::ids::{ActorId, TenantId};
+use domain::ids::{ActorId, SessionId, TenantId};
 use domain::private::Private;
 use event_schemas::catalog;
 use event_schemas::envelope::{LogPosition, Meta, Origin};
@@ -52,7 +52,7 @@ pub(crate) struct TrailEntry {
     pub first_at: DateTime<Utc>,
     /// Who; the nil UUID is the product itself. `null` if that cannot be read.
     pub actor: Option<Uuid>,
-    /// With which access token.
+    /// With which access token or API key.
     pub token: Option<Uuid>,
     /// What: the type of the event; or of what was refused, read or exported, the permission that it asks for.
     #[schema(example = "ledger.post-transfer")]
@@ -74,6 +74,12 @@ pub(crate) struct TrailEntry {
     pub correlation: Option<Uuid>,
     /// The event.
     pub event_id: Uuid,
+    /// In which session, if a person did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<Uuid>,
+    /// In whose place the actor acted, if they are staff of the platform who acted for a user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Uuid>,
 }
 
 impl TrailEntry {
@@ -91,6 +97,8 @@ impl TrailEntry {
             resources: row.resources.0,
             correlation: row.correlation,
             event_id: row.event_id,
+            session_id: row.session_id,
+            on_behalf_of: row.on_behalf_of,
         }
     }
 }
@@ -151,13 +159,13 @@ impl ThroughFunction {
         let mut outcome = String::new();
         for _ in 0..KEY_RACES_MAX {
             let sealer = match &author.caller {
-                Some(caller) => self.sealer(author.tenant, caller.actor).await?,
+                Some(caller) => self.sealer(author.tenant, acting(caller)).await?,
                 None => None,
             };
             let place = Place { tenant: author.tenant, stream, event_id, path: ORIGIN_PATH };
             let meta = serde_json::to_string(&meta(author, sealer.as_ref(), &place)?)?;
             let made = sealer.as_ref().and_then(|it| it.made.as_deref());
-            let actor = author.caller.as_ref().map(|it| it.actor.uuid()).filter(|_| made.is_some());
+            let actor = author.caller.as_ref().map(|it| acting(it).uuid()).filter(|_| made.is_some());
             // One statement is one transaction: the head is free again when it is done, whatever becomes of us. What
             // it serves is set first, since the function is given what that returns.
             let row = sqlx::query!(
@@ -219,6 +227,8 @@ fn meta(author: &Author, sealer: Option<&Sealer>, place: &Place<'_>) -> Result<M
         return Ok(Meta {
             actor: ActorId::SYSTEM,
             token: None,
+            session: None,
+            on_behalf_of: None,
             correlation: Uuid::now_v7(),
             causation: None,
             trace: None,
@@ -235,14 +245,21 @@ fn meta(author: &Author, sealer: Option<&Sealer>, place: &Place<'_>) -> Result<M
         None => None,
     };
     Ok(Meta {
-        actor: caller.actor,
+        actor: acting(caller),
         token: Some(caller.token_id),
+        session: caller.session.map(SessionId::new),
+        on_behalf_of: caller.acts.map(|_| caller.actor),
         correlation: caller.trace_id.uuid(),
         causation: None,
         trace: Some(caller.trace_id.to_string()),
         span: telemetry::current_span_id(),
         origin: sealed,
     })
+}
+
+/// Who really acts: staff of the platform, if they do so in the caller's place.
+fn acting(caller: &Caller) -> ActorId {
+    caller.acts.unwrap_or(caller.actor)
 }
 
 /// In whose name a caller's own doing is written.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use service_kit::config::{
-    self, AuditConfig, DatabaseConfig, HttpConfig, KeyConfig, LogConfig, TelemetryConfig, TokenConfig,
+    self, AuditConfig, DatabaseConfig, ErasureConfig, HttpConfig, KeyConfig, LogConfig, TelemetryConfig,
+    TokenConfig,
 };
 
 /// Reads over HTTP.
@@ -17,6 +18,9 @@ pub struct Config {
     /// Where the database is; the role is `quipu_query`.
     #[command(flatten)]
     pub database: DatabaseConfig,
+    /// Who was erased.
+    #[command(flatten)]
+    pub erasures: ErasureConfig,
     /// Where the keys are.
     #[command(flatten)]
     pub keys: KeyConfig,

@@ -14,6 +14,7 @@ mod keys;
 mod live;
 mod privacy;
 mod reading;
+mod rights;
 mod routes;
 mod service;
 mod standing;

@@ -10,6 +10,7 @@ mod event_feed;
 mod frame;
 mod pump;
 mod row_feed;
+mod security_feed;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -30,6 +31,7 @@ pub(crate) use event_feed::EventFeed;
 pub(crate) use frame::Frame;
 pub(crate) use pump::open;
 pub(crate) use row_feed::{LiveRow, RowFeed};
+pub(crate) use security_feed::SecuritySource;
 
 use crate::config::LiveConfig;
 

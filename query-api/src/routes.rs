@@ -6,12 +6,17 @@ mod audit;
 mod causation;
 mod entries;
 mod events;
+mod invitations;
 mod journal;
 mod live;
 mod me;
 mod members;
 mod organizations;
+mod programs;
 mod projections;
+mod rights;
+mod security_feed;
+mod sign_ins;
 mod statement;
 mod streams;
 mod transfers;
@@ -44,7 +49,13 @@ const WAYS: &[Way] = &[
     way("listAccounts", "getStatement", "account_id", "$response.body#/items/0/account_id"),
     way("listUsers", "getUser", "user_id", "$response.body#/items/0/user_id"),
     way("listUsers", "listSessions", "user_id", "$response.body#/items/0/user_id"),
+    way("listUsers", "getPermissionsOf", "user_id", "$response.body#/items/0/user_id"),
+    way("listUsers", "listActivity", "user_id", "$response.body#/items/0/user_id"),
     way("listMembers", "getMember", "user_id", "$response.body#/items/0/user_id"),
+    way("listPermissions", "listHolders", "permission", "$response.body#/0/name"),
+    way("listInvitations", "getInvitation", "invitation_id", "$response.body#/items/0/invitation_id"),
+    way("listServices", "getService", "service_id", "$response.body#/items/0/service_id"),
+    way("listApiKeys", "getApiKey", "key_id", "$response.body#/items/0/key_id"),
     way(
         "listOrganizations",
         "getPlatformOrganization",
@@ -97,10 +108,25 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadUsers>(routes!(users::list)))
         .routes(needs::<may::ReadUsers>(routes!(users::find)))
         .routes(needs::<may::ReadSessions>(routes!(users::sessions)))
+        .routes(needs::<may::ReadUsers>(routes!(users::activity)))
+        .routes(needs::<may::ReadUsers>(routes!(rights::of_user)))
+        .routes(own(routes!(rights::own)))
+        .routes(needs::<may::ReadSignIns>(routes!(sign_ins::list)))
+        .routes(needs::<may::ReadSignIns>(routes!(sign_ins::by_day)))
+        .routes(needs::<may::ReadSignIns>(routes!(security_feed::list)))
+        .routes(follows::<may::ReadSignIns>(routes!(security_feed::follow)))
+        .routes(own(routes!(security_feed::own)))
         .routes(needs::<Audited<may::ReadMembers>>(routes!(members::list)))
         .routes(needs::<Audited<may::ReadMembers>>(routes!(members::find)))
         .routes(needs::<may::ReadRoles>(routes!(members::roles)))
         .routes(own(routes!(members::permissions)))
+        .routes(needs::<may::ReadMembers>(routes!(rights::holders)))
+        .routes(needs::<Audited<may::ReadInvitations>>(routes!(invitations::list)))
+        .routes(needs::<Audited<may::ReadInvitations>>(routes!(invitations::find)))
+        .routes(needs::<may::ReadServices>(routes!(programs::services)))
+        .routes(needs::<may::ReadServices>(routes!(programs::service)))
+        .routes(needs::<may::ReadApiKeys>(routes!(programs::api_keys)))
+        .routes(needs::<may::ReadApiKeys>(routes!(programs::api_key)))
         .routes(needs::<may::ReadOrganisation>(routes!(organizations::own)))
         .routes(needs::<may::ReadPolicy>(routes!(organizations::policy)))
         .routes(needs::<may::ReadOrganisations>(routes!(organizations::list)))

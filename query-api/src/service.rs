@@ -6,7 +6,9 @@ use axum::Router;
 use event_store::MasterKey;
 use event_store::access::Standings;
 use event_store::epoch::{self, EpochError};
+use event_store::erasure_journal::standing::{self, ErasureError};
 use event_store::keyring::KeyError;
+use event_store::vault::ApiKeys;
 use service_kit::audit::Recorder;
 use service_kit::config::{ConfigError, HttpConfig, TelemetryConfig};
 use service_kit::database::{self, DatabaseError, Purpose};
@@ -44,6 +46,9 @@ pub enum StartError {
     /// The database holds another history than its log says.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// The database has forgotten who was erased.
+    #[error(transparent)]
+    Erasures(#[from] ErasureError),
     /// The master key is none.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -78,12 +83,15 @@ impl QueryApi {
         database::verify(&pool, Purpose::Query).await?;
         check_history(&pool).await?;
         let master = MasterKey::new(&config.keys.master_key()?)?;
+        let journal = config.erasures.erasure_journal.as_deref();
+        standing::check(&mut *pool.acquire().await?, journal, || Ok::<_, StartError>(&master)).await?;
         let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
         let keys = keys::follow(pool.clone(), &verifier);
         keys.reload().await.map_err(StartError::Keys)?;
         tokio::spawn(keys.keep(shutdown.clone()));
         let database = database::connect_options(&config.database, Purpose::Query)?;
-        let access = Arc::new(ByLog(Standings::start(database, shutdown.clone()).await?));
+        let standings = Standings::start(database, shutdown.clone()).await?;
+        let access = Arc::new(ByLog { standings, keys: ApiKeys::new(pool.clone()) });
         let doors = Doors { verifier, access };
         let app = App::new(pool.clone(), doors, master, config.live, &config.audit, shutdown.clone());
         let recorder = Arc::clone(&app.recorder);

@@ -3,17 +3,20 @@
 
 use std::sync::Arc;
 
+use domain::application::KeyOwner;
 use domain::gate::{Admission, GateError};
-use domain::ids::TenantId;
+use domain::ids::{ApiKeyId, TenantId};
 use domain::{Refusal, StreamId, View};
 use event_store::access::{AGE_MAX, Question, Standings, Unknown};
+use event_store::vault::{ApiKeys, Digest, KeyHolder};
 use futures_util::future::BoxFuture;
 use service_kit::access::{Access, Who};
+use service_kit::bearer::Bearer;
 use service_kit::metrics::Metrics;
 use service_kit::problem::{Problem, code};
 
 /// Somebody, as a question to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asked(Who);
 
 impl Question for Asked {
@@ -32,33 +35,48 @@ impl Question for Asked {
     }
 }
 
-/// What the log says of who may act.
+/// What the log says of who may act, and the vault of whose a key is.
 #[derive(Debug, Clone)]
-pub(crate) struct ByLog(pub(crate) Standings<Asked>);
+pub(crate) struct ByLog {
+    pub(crate) standings: Standings<Asked>,
+    /// Whose the keys of programs are.
+    pub(crate) keys: ApiKeys,
+}
 
 impl Access for ByLog {
     fn standing<'a>(&'a self, who: &'a Who) -> BoxFuture<'a, Result<Arc<Admission>, Problem>> {
         Box::pin(async move {
-            let answer = self.0.ask(&Asked(*who)).await.map_err(problem_of)?;
+            let answer = self.standings.ask(&Asked(who.clone())).await.map_err(problem_of)?;
             answer.as_ref().clone().map_err(|error| Refusal::from(error).into())
         })
     }
 
+    fn owner_of_key<'a>(&'a self, shown: &'a Bearer) -> BoxFuture<'a, Result<Option<KeyOwner>, Problem>> {
+        Box::pin(async move {
+            let holder = self.keys.holder(shown.tenant, ApiKeyId::new(shown.id), Digest(shown.hash())).await;
+            let owner = |it| match it {
+                KeyHolder::User(id) => KeyOwner::User(id),
+                KeyHolder::Service(id) => KeyOwner::Service(id),
+            };
+            Ok(holder.map_err(|error| Problem::store_unavailable(&error))?.map(owner))
+        })
+    }
+
     fn moved(&self, seen: u64) -> BoxFuture<'_, u64> {
-        Box::pin(self.0.moved(seen))
+        Box::pin(self.standings.moved(seen))
     }
 }
 
 impl ByLog {
     /// Whether it can be said who may act.
     pub(crate) fn readiness(&self) -> Result<(), String> {
-        let age = self.0.age();
+        let age = self.standings.age();
         if age <= AGE_MAX { Ok(()) } else { Err(format!("last looked at {} ms ago", age.as_millis())) }
     }
 
     /// Adds what it tells its monitoring.
     pub(crate) fn register(&self, metrics: &Metrics) {
-        let (aged, kept) = (self.0.clone(), self.0.clone());
+        let (aged, kept) = (self.standings.clone(), self.standings.clone());
         let help = "How long ago the log was looked at for who may act";
         metrics.gauge("quipu_access_tail_age_milliseconds", help, move || {
             i64::try_from(aged.age().as_millis()).unwrap_or(i64::MAX)

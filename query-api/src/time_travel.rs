@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::StreamId;
 use domain::ids::ActorId;
+use domain::{Aggregate, StreamId};
 use event_schemas::envelope::LogPosition;
 use event_schemas::history::Replay;
 use event_store::Recorded;
@@ -77,6 +77,11 @@ impl Standing {
 
     pub(crate) fn version(&self) -> i64 {
         self.replay.version()
+    }
+
+    /// The state as what it is; `None` if the stream is not one of this aggregate.
+    pub(crate) fn known_as<A: Aggregate>(&self) -> Option<&A> {
+        self.replay.state()
     }
 }
 
@@ -202,7 +207,8 @@ fn within_bounds(versions: i64) -> Result<(), Problem> {
     Err(problem.with("versions", versions.to_string()).with("versions_max", VERSIONS_MAX.to_string()))
 }
 
-fn decoded(event: &Recorded) -> Result<domain::Event, Problem> {
+/// An event in today's form.
+pub(crate) fn decoded(event: &Recorded) -> Result<domain::Event, Problem> {
     event.decode().map_err(|error| {
         let newer: &CodeDoc = &code::NEWER_EVENT;
         if error.is_newer() { Problem::new(newer, error.to_string()) } else { Problem::fault(&error) }

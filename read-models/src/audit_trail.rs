@@ -52,6 +52,10 @@ pub struct TrailRow {
     pub first_at: DateTime<Utc>,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
+    /// In which session.
+    pub session_id: Option<Uuid>,
+    /// In whose place the actor acted, if not in their own.
+    pub on_behalf_of: Option<Uuid>,
 }
 
 /// What an event tells beyond its envelope.
@@ -146,6 +150,8 @@ fn fold(rows: &mut Vec<TrailRow>, items: &[Item<'_>]) -> Result<(), ProjectionEr
             resources: Json(told.resources),
             first_at: told.first_at,
             recorded_at: recorded.recorded_at,
+            session_id: meta.as_ref().and_then(|it| it.session).map(|it| it.uuid()),
+            on_behalf_of: meta.as_ref().and_then(|it| it.on_behalf_of).map(|it| it.uuid()),
         });
     }
     Ok(())
@@ -176,7 +182,7 @@ impl ReadModel for AuditTrail {
             "insert into audit_trail
              select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
                                   $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::jsonb[],
-                                  $14::timestamptz[], $15::timestamptz[])",
+                                  $14::timestamptz[], $15::timestamptz[], $16::uuid[], $17::uuid[])",
             column!(rows, tenant_id),
             column!(rows, position),
             column!(rows, event_id),
@@ -191,7 +197,9 @@ impl ReadModel for AuditTrail {
             column!(rows, path) as &[Option<String>],
             column!(rows, resources) as &[Json<Vec<String>>],
             column!(rows, first_at),
-            column!(rows, recorded_at)
+            column!(rows, recorded_at),
+            column!(rows, session_id) as &[Option<Uuid>],
+            column!(rows, on_behalf_of) as &[Option<Uuid>]
         )
         .execute(conn)
         .await?;
@@ -202,7 +210,7 @@ impl ReadModel for AuditTrail {
         let cells = cells!(
             TrailRow:
             tenant_id, position, event_id, actor, token, correlation, context, action, result, code, count, path,
-            resources, first_at, recorded_at
+            resources, first_at, recorded_at, session_id, on_behalf_of
         );
         copy::rows(conn, "copy audit_trail from stdin", &rows, cells).await
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -85,7 +85,7 @@ macro_rules! plain {
     };
 }
 
-plain!(i16, i32, i64, bool, Uuid, Decimal);
+plain!(i16, i32, i64, bool, Uuid, Decimal, NaiveDate);
 
 impl Cell for String {
     fn put(&self, text: &mut String) {

@@ -6,10 +6,14 @@
 
 pub mod account_entries;
 pub mod accounts;
+pub mod api_keys;
 pub mod audit_trail;
 mod copy;
 pub mod event_index;
 mod figures;
+#[cfg(test)]
+mod given;
+pub mod invitations;
 pub mod members;
 pub mod organizations;
 pub mod page;
@@ -17,7 +21,11 @@ pub mod private_field;
 pub mod progress;
 pub mod read_model;
 pub mod roles;
+mod row_per_stream;
+pub mod security_feed;
+pub mod services;
 pub mod sessions;
+pub mod sign_ins;
 pub mod tenant_tx;
 pub mod tenants;
 pub mod transfers;
@@ -26,15 +34,20 @@ pub mod users;
 
 pub use account_entries::AccountEntries;
 pub use accounts::Accounts;
+pub use api_keys::ApiKeys;
 pub use audit_trail::AuditTrail;
 pub use event_index::EventIndex;
+pub use invitations::Invitations;
 pub use members::Members;
 pub use organizations::Organizations;
 pub use page::{CursorInvalid, ListError, Moment, Page};
 pub use private_field::{HasPrivate, PrivateField};
 pub use read_model::{Item, ProjectionError, ReadModel};
 pub use roles::Roles;
+pub use security_feed::SecurityFeed;
+pub use services::Services;
 pub use sessions::Sessions;
+pub use sign_ins::SignIns;
 pub use tenant_tx::TenantTx;
 pub use tenants::Tenants;
 pub use transfers::Transfers;

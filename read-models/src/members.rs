@@ -1,11 +1,9 @@
 //! `members`: who belongs to an organisation, and with which roles.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use domain::ids::{TenantId, UserId};
+use domain::ids::UserId;
 use domain::organisation::{OrganisationEvent, RoleRef};
-use domain::{Aggregate, Event, StreamId};
+use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::types::Json;
@@ -13,12 +11,12 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError};
+use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
 
 /// The members of an organisation.
@@ -66,6 +64,8 @@ pub struct MemberRow {
     pub position: i64,
 }
 
+stream_row!(MemberRow: user_id);
+
 impl HasPrivate for MemberRow {
     fn private_fields(&mut self) -> Vec<&mut PrivateField> {
         let Self { email, given_name, family_name, .. } = self;
@@ -73,8 +73,24 @@ impl HasPrivate for MemberRow {
     }
 }
 
+impl MemberRow {
+    /// They have these roles from a moment on; without any, they are no member.
+    fn set(&mut self, roles: &[RoleRef], at: DateTime<Utc>) {
+        if roles.is_empty() {
+            "removed".clone_into(&mut self.status);
+            self.removed_at = Some(at);
+        } else if self.status == "removed" {
+            "member".clone_into(&mut self.status);
+            self.since = at;
+            self.removed_at = None;
+        }
+        self.roles = Json(roles.iter().map(ToString::to_string).collect());
+    }
+}
+
 /// What an event says of a member: the roles, or that they are none any more.
-fn told(event: &OrganisationEvent, user: UserId) -> Option<&[RoleRef]> {
+fn told(event: &Event, user: UserId) -> Option<&[RoleRef]> {
+    let Event::Organisation(event) = event else { return None };
     match event {
         OrganisationEvent::MemberAdded(it) if it.user_id == user => Some(&it.roles),
         OrganisationEvent::RolesAssigned(it) if it.user_id == user => Some(&it.roles),
@@ -85,15 +101,19 @@ fn told(event: &OrganisationEvent, user: UserId) -> Option<&[RoleRef]> {
     }
 }
 
-/// Refuses an event that cannot be read.
-fn fold(rows: &mut HashMap<Key, MemberRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-    for item in items {
-        let Event::Organisation(event) = item.event()? else { continue };
+impl RowPerStream for Members {
+    const NAME: &'static str = "members";
+    const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["members"];
+    const CATEGORY: Category = domain::organisation::Membership::CATEGORY;
+
+    type Row = MemberRow;
+
+    fn begin(event: &Event, item: &Item<'_>) -> Result<Option<MemberRow>, ProjectionError> {
         let user = UserId::new(item.partition);
-        let Some(roles) = told(event, user) else { continue };
+        let Some(roles) = told(event, user) else { return Ok(None) };
         let recorded = item.recorded;
-        let (at, position) = (recorded.recorded_at, recorded.position);
-        let row = rows.entry((recorded.tenant.uuid(), user.uuid())).or_insert_with(|| MemberRow {
+        let mut row = MemberRow {
             tenant_id: recorded.tenant.uuid(),
             user_id: user.uuid(),
             status: "removed".to_owned(),
@@ -101,116 +121,63 @@ fn fold(rows: &mut HashMap<Key, MemberRow>, items: &[Item<'_>]) -> Result<(), Pr
             email: None,
             given_name: None,
             family_name: None,
-            since: at,
+            since: recorded.recorded_at,
             removed_at: None,
-            version: 0,
-            first_position: position,
-            position,
-        });
-        if roles.is_empty() {
-            "removed".clone_into(&mut row.status);
-            row.removed_at = Some(at);
-        } else if row.status == "removed" {
-            "member".clone_into(&mut row.status);
-            row.since = at;
-            row.removed_at = None;
+            version: 1,
+            first_position: recorded.position,
+            position: recorded.position,
+        };
+        row.set(roles, recorded.recorded_at);
+        Ok(Some(row))
+    }
+
+    fn change(row: &mut MemberRow, event: &Event, item: &Item<'_>) {
+        if let Some(roles) = told(event, UserId::new(item.partition)) {
+            row.set(roles, item.recorded.recorded_at);
         }
-        row.roles = Json(roles.iter().map(ToString::to_string).collect());
-        row.version += 1;
-        row.position = position;
-    }
-    Ok(())
-}
-
-impl ReadModel for Members {
-    const NAME: &'static str = "members";
-    const VERSION: i32 = 1;
-    const TABLES: &'static [&'static str] = &["members"];
-
-    type Rows = HashMap<Key, MemberRow>;
-
-    fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
-        (stream.category == domain::organisation::Membership::CATEGORY).then_some(stream.id)
     }
 
-    async fn load(
-        conn: &mut PgConnection,
-        rows: &mut Self::Rows,
-        items: &[Item<'_>],
-    ) -> Result<(), ProjectionError> {
-        let known: Vec<Key> = items
-            .iter()
-            .map(|item| (item.recorded.tenant.uuid(), item.partition))
-            .filter(|key| !rows.contains_key(key))
-            .collect();
-        rows.extend(load(conn, &known).await?);
+    async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<MemberRow>> {
+        sqlx::query_as(
+            "select tenant_id, user_id, status, roles, since, removed_at, version, first_position, position
+             from members where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        )
+        .bind(tenants)
+        .bind(ids)
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn save(conn: &mut PgConnection, rows: &[MemberRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "insert into members
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[],
+                                  $7::bigint[], $8::bigint[], $9::bigint[])
+             on conflict (tenant_id, user_id) do update set
+                 status = excluded.status, roles = excluded.roles, since = excluded.since,
+                 removed_at = excluded.removed_at, version = excluded.version, position = excluded.position",
+            column!(rows, tenant_id),
+            column!(rows, user_id),
+            column!(rows, status),
+            column!(rows, roles) as &[Json<Vec<String>>],
+            column!(rows, since),
+            column!(rows, removed_at) as &[Option<DateTime<Utc>>],
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position)
+        )
+        .execute(conn)
+        .await?;
         Ok(())
     }
 
-    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        fold(rows, items)
-    }
-
-    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
-    }
-
-    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+    async fn copy(conn: &mut PgConnection, rows: &[MemberRow]) -> sqlx::Result<()> {
         let cells = cells!(
             MemberRow:
             tenant_id, user_id, status, roles, since, removed_at, version, first_position, position
         );
-        copy::rows(conn, "copy members from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy members from stdin", rows, cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, MemberRow>) -> Vec<MemberRow> {
-    let mut rows: Vec<MemberRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.user_id));
-    rows
-}
-
-async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, MemberRow>> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows: Vec<MemberRow> = sqlx::query_as(
-        "select tenant_id, user_id, status, roles, since, removed_at, version, first_position, position
-         from members where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
-    )
-    .bind(&tenants)
-    .bind(&ids)
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.user_id), row)).collect())
-}
-
-async fn save(tx: &mut PgConnection, rows: &[MemberRow]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into members
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[],
-                              $7::bigint[], $8::bigint[], $9::bigint[])
-         on conflict (tenant_id, user_id) do update set
-             status = excluded.status, roles = excluded.roles, since = excluded.since,
-             removed_at = excluded.removed_at, version = excluded.version, position = excluded.position",
-        column!(rows, tenant_id),
-        column!(rows, user_id),
-        column!(rows, status),
-        column!(rows, roles) as &[Json<Vec<String>>],
-        column!(rows, since),
-        column!(rows, removed_at) as &[Option<DateTime<Utc>>],
-        column!(rows, version),
-        column!(rows, first_position),
-        column!(rows, position)
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Which members are listed.
@@ -222,7 +189,7 @@ pub struct MemberFilter {
     pub removed: bool,
 }
 
-const LIST: &str = "members";
+const LIST: Newest = Newest { list: "members", column: "m.first_position" };
 const COLUMNS: &str =
     "select m.tenant_id, m.user_id, m.status, m.roles, u.email, u.given_name, u.family_name, m.since,
         m.removed_at, m.version, m.first_position, m.position
@@ -253,7 +220,6 @@ impl Members {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<MemberRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         query.push("where m.tenant_id = ").push_bind(tx.tenant().uuid());
         if !filter.removed {
@@ -262,11 +228,6 @@ impl Members {
         if let Some(role) = &filter.role {
             query.push(" and m.roles @> ").push_bind(Json(json!([role])));
         }
-        if let Some(below) = below {
-            query.push(" and m.first_position < ").push_bind(below);
-        }
-        query.push(" order by m.first_position desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |row: &MemberRow| row.first_position))
+        LIST.page(tx, query, cursor, limit, MemberRow::first_position).await
     }
 }

@@ -1,25 +1,23 @@
 //! `organizations`: one row an organisation, for the platform, which approves and suspends them. What an organisation
 //! sees of itself is in `tenants`.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use domain::ids::{ActorId, TenantId};
+use domain::ids::ActorId;
 use domain::organisation::{OrganisationEvent, Tenant};
 use domain::private::Private;
-use domain::{Aggregate, Event, StreamId};
+use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError};
+use crate::row_per_stream::{self, RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
 
 /// The organisations of the platform.
@@ -71,41 +69,27 @@ pub struct OrganizationRow {
     pub position: i64,
 }
 
+stream_row!(OrganizationRow: organization_id);
+
 impl HasPrivate for OrganizationRow {
     fn private_fields(&mut self) -> Vec<&mut PrivateField> {
         self.reason.iter_mut().map(|it| &mut it.0).collect()
     }
 }
 
-/// Refuses an event that cannot be read, and one about an organisation that nobody asked for.
-fn fold(rows: &mut HashMap<Key, OrganizationRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-    for item in items {
-        let Event::Organisation(event) = item.event()? else { continue };
-        let recorded = item.recorded;
-        let key = (recorded.tenant.uuid(), item.partition);
-        if let Some(row) = begun(event, item) {
-            rows.insert(key, row);
-            continue;
-        }
-        let row = rows.get_mut(&key).ok_or_else(|| ProjectionError::Poisoned {
-            position: recorded.position,
-            reason: "it is about an organisation that nobody asked for".to_owned(),
-        })?;
-        changed(row, event, item);
-        row.version = recorded.version;
-        row.position = recorded.position;
-    }
-    Ok(())
-}
-
-fn begun(event: &OrganisationEvent, item: &Item<'_>) -> Option<OrganizationRow> {
+/// Somebody asks for it; before that, nothing can happen to it.
+fn begin(event: &Event, item: &Item<'_>) -> Result<Option<OrganizationRow>, ProjectionError> {
     let (status, slug, name, founder, at) = match event {
-        OrganisationEvent::TenantCreated(it) => ("active", &it.slug, &it.name, None, it.at),
-        OrganisationEvent::TenantRequested(it) => ("pending", &it.slug, &it.name, Some(it.founder), it.at),
-        _ => return None,
+        Event::Organisation(OrganisationEvent::TenantCreated(it)) => {
+            ("active", &it.slug, &it.name, None, it.at)
+        }
+        Event::Organisation(OrganisationEvent::TenantRequested(it)) => {
+            ("pending", &it.slug, &it.name, Some(it.founder), it.at)
+        }
+        _ => return Err(item.poisoned("it is about an organisation that nobody asked for")),
     };
     let recorded = item.recorded;
-    Some(OrganizationRow {
+    Ok(Some(OrganizationRow {
         tenant_id: recorded.tenant.uuid(),
         organization_id: item.partition,
         status: status.to_owned(),
@@ -118,13 +102,14 @@ fn begun(event: &OrganisationEvent, item: &Item<'_>) -> Option<OrganizationRow> 
         decided_by: None,
         because: None,
         reason: None,
-        version: recorded.version,
+        version: 1,
         first_position: recorded.position,
         position: recorded.position,
-    })
+    }))
 }
 
-fn changed(row: &mut OrganizationRow, event: &OrganisationEvent, item: &Item<'_>) {
+fn change(row: &mut OrganizationRow, event: &Event, item: &Item<'_>) {
+    let Event::Organisation(event) = event else { return };
     let why = |reason: &Option<Private>| {
         reason.as_ref().and_then(|it| PrivateField::of(item, "payload.reason", it))
     };
@@ -157,110 +142,81 @@ fn decided(row: &mut OrganizationRow, status: &str, by: ActorId, at: DateTime<Ut
     (row.because, row.reason) = (None, None);
 }
 
-impl ReadModel for Organizations {
+impl RowPerStream for Organizations {
     const NAME: &'static str = "organizations";
     const VERSION: i32 = 1;
     const TABLES: &'static [&'static str] = &["organizations"];
+    const CATEGORY: Category = Tenant::CATEGORY;
 
-    type Rows = HashMap<Key, OrganizationRow>;
+    type Row = OrganizationRow;
 
-    fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
-        (stream.category == Tenant::CATEGORY).then_some(stream.id)
+    fn begin(event: &Event, item: &Item<'_>) -> Result<Option<OrganizationRow>, ProjectionError> {
+        begin(event, item)
+    }
+
+    fn change(row: &mut OrganizationRow, event: &Event, item: &Item<'_>) {
+        change(row, event, item);
     }
 
     async fn load(
         conn: &mut PgConnection,
-        rows: &mut Self::Rows,
-        items: &[Item<'_>],
-    ) -> Result<(), ProjectionError> {
-        let known: Vec<Key> = items
-            .iter()
-            .filter(|item| item.recorded.version > 1)
-            .map(|item| (item.recorded.tenant.uuid(), item.partition))
-            .filter(|key| !rows.contains_key(key))
-            .collect();
-        rows.extend(load(conn, &known).await?);
+        tenants: &[Uuid],
+        ids: &[Uuid],
+    ) -> sqlx::Result<Vec<OrganizationRow>> {
+        sqlx::query_as!(
+            OrganizationRow,
+            r#"select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at, decided_by,
+                      because, reason as "reason: Json<PrivateField>", version, first_position, position
+               from organizations where (tenant_id, organization_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn save(conn: &mut PgConnection, rows: &[OrganizationRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "insert into organizations
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[],
+                                  $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::jsonb[],
+                                  $13::bigint[], $14::bigint[], $15::bigint[])
+             on conflict (tenant_id, organization_id) do update set
+                 status = excluded.status, name = excluded.name, tier = excluded.tier, decided_at = excluded.decided_at,
+                 decided_by = excluded.decided_by, because = excluded.because, reason = excluded.reason,
+                 version = excluded.version, position = excluded.position",
+            column!(rows, tenant_id),
+            column!(rows, organization_id),
+            column!(rows, status),
+            column!(rows, slug),
+            column!(rows, name),
+            column!(rows, founder) as &[Option<Uuid>],
+            column!(rows, tier) as &[Option<String>],
+            column!(rows, requested_at),
+            column!(rows, decided_at) as &[Option<DateTime<Utc>>],
+            column!(rows, decided_by) as &[Option<Uuid>],
+            column!(rows, because) as &[Option<String>],
+            column!(rows, reason) as &[Option<Json<PrivateField>>],
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position)
+        )
+        .execute(conn)
+        .await?;
         Ok(())
     }
 
-    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        fold(rows, items)
-    }
-
-    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
-    }
-
-    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+    async fn copy(conn: &mut PgConnection, rows: &[OrganizationRow]) -> sqlx::Result<()> {
         let cells = cells!(
             OrganizationRow:
             tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at, decided_by,
             because, reason, version, first_position, position
         );
-        copy::rows(conn, "copy organizations from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy organizations from stdin", rows, cells).await
     }
 }
 
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, OrganizationRow>) -> Vec<OrganizationRow> {
-    let mut rows: Vec<OrganizationRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.organization_id));
-    rows
-}
-
-async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, OrganizationRow>> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows = sqlx::query_as!(
-        OrganizationRow,
-        r#"select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at, decided_by,
-                  because, reason as "reason: Json<PrivateField>", version, first_position, position
-           from organizations where (tenant_id, organization_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
-        &tenants,
-        &ids
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.organization_id), row)).collect())
-}
-
-async fn save(tx: &mut PgConnection, rows: &[OrganizationRow]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into organizations
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[],
-                              $8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::text[], $12::jsonb[],
-                              $13::bigint[], $14::bigint[], $15::bigint[])
-         on conflict (tenant_id, organization_id) do update set
-             status = excluded.status, name = excluded.name, tier = excluded.tier, decided_at = excluded.decided_at,
-             decided_by = excluded.decided_by, because = excluded.because, reason = excluded.reason,
-             version = excluded.version, position = excluded.position",
-        column!(rows, tenant_id),
-        column!(rows, organization_id),
-        column!(rows, status),
-        column!(rows, slug),
-        column!(rows, name),
-        column!(rows, founder) as &[Option<Uuid>],
-        column!(rows, tier) as &[Option<String>],
-        column!(rows, requested_at),
-        column!(rows, decided_at) as &[Option<DateTime<Utc>>],
-        column!(rows, decided_by) as &[Option<Uuid>],
-        column!(rows, because) as &[Option<String>],
-        column!(rows, reason) as &[Option<Json<PrivateField>>],
-        column!(rows, version),
-        column!(rows, first_position),
-        column!(rows, position)
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-const LIST: &str = "organizations";
+const LIST: Newest = Newest { list: "organizations", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at,
         decided_by, because, reason, version, first_position, position from organizations ";
@@ -271,8 +227,7 @@ impl Organizations {
     /// # Errors
     /// If the database does not answer.
     pub async fn find(tx: &mut TenantTx, id: Uuid) -> sqlx::Result<Option<OrganizationRow>> {
-        let tenant = tx.tenant().uuid();
-        Ok(load(tx.conn(), &[(tenant, id)]).await?.into_values().next())
+        row_per_stream::one::<Self>(tx, id).await
     }
 
     /// A page of organisations, asked for last first; of one status, if it is named.
@@ -285,17 +240,11 @@ impl Organizations {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<OrganizationRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         query.push("where tenant_id = ").push_bind(tx.tenant().uuid());
         if let Some(status) = status {
             query.push(" and status = ").push_bind(status);
         }
-        if let Some(below) = below {
-            query.push(" and first_position < ").push_bind(below);
-        }
-        query.push(" order by first_position desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |row: &OrganizationRow| row.first_position))
+        LIST.page(tx, query, cursor, limit, OrganizationRow::first_position).await
     }
 }

@@ -5,7 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::ToSchema;
+
+use crate::tenant_tx::TenantTx;
 
 /// The most rows of a page.
 pub const LIMIT_MAX: i64 = 200;
@@ -92,6 +96,40 @@ pub fn encode<K: Serialize>(list: &str, key: &K) -> String {
     let cursor = Cursor { v: CURSOR_VERSION, of: list.to_owned(), key };
     // Keys are plain values, which always serialize; an empty cursor is refused when it comes back.
     BASE64.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+}
+
+/// A list in the order of positions, the newest first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newest {
+    /// Which list its cursors are of.
+    pub(crate) list: &'static str,
+    /// What it is ordered by, as its statement names it.
+    pub(crate) column: &'static str,
+}
+
+impl Newest {
+    /// The page behind a cursor. The statement has its conditions already, one at least.
+    ///
+    /// # Errors
+    /// If the cursor is not one of this list, or the database does not answer.
+    pub(crate) async fn page<R>(
+        self,
+        tx: &mut TenantTx,
+        mut query: QueryBuilder<Postgres>,
+        cursor: Option<&str>,
+        limit: i64,
+        position: impl Fn(&R) -> i64,
+    ) -> Result<Page<R>, ListError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if let Some(below) = cursor.map(|it| decode::<i64>(self.list, it)).transpose()? {
+            query.push(" and ").push(self.column).push(" < ").push_bind(below);
+        }
+        query.push(" order by ").push(self.column).push(" desc limit ").push_bind(limit + 1);
+        let rows = query.build_query_as().fetch_all(tx.conn()).await?;
+        Ok(Page::cut(rows, limit, self.list, position))
+    }
 }
 
 /// Reads a cursor of `list`.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use domain::StreamId;
 use domain::private::{Private, Sealed};
+use event_store::keyring::{ORIGIN_PATH, sealed_in};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::types::Json;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -13,7 +14,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::read_model::Item;
+use crate::read_model::{Item, ProjectionError};
 
 /// A sealed text and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,15 @@ impl PrivateField {
             path: Cow::Borrowed(path),
             sealed: sealed.clone(),
         }))))
+    }
+
+    /// From where the request came that made an event, as the table keeps it: JSON with `ip` and `user_agent`.
+    ///
+    /// # Errors
+    /// If the event's meta cannot be read.
+    pub(crate) fn origin(item: &Item<'_>) -> Result<Option<PrivateColumn>, ProjectionError> {
+        let origin = item.meta()?.origin.as_ref().and_then(sealed_in).map(Private::Sealed);
+        Ok(origin.and_then(|it| Self::of(item, ORIGIN_PATH, &it)))
     }
 
     /// Whose it is; nobody's once it was resolved.

@@ -95,9 +95,7 @@ impl<'a> Item<'a> {
     pub fn event(&self) -> Result<&'a Event, ProjectionError> {
         self.decoded.map_err(|error| match error {
             DecodeError::Newer { .. } => ProjectionError::Newer { position: self.recorded.position },
-            DecodeError::Malformed { .. } => {
-                ProjectionError::Poisoned { position: self.recorded.position, reason: error.to_string() }
-            }
+            DecodeError::Malformed { .. } => self.poisoned(error.to_string()),
         })
     }
 
@@ -106,10 +104,12 @@ impl<'a> Item<'a> {
     /// # Errors
     /// If the stored text cannot be read.
     pub fn meta(&self) -> Result<Meta, ProjectionError> {
-        self.recorded.meta().map_err(|error| ProjectionError::Poisoned {
-            position: self.recorded.position,
-            reason: format!("meta: {error}"),
-        })
+        self.recorded.meta().map_err(|error| self.poisoned(format!("meta: {error}")))
+    }
+
+    /// The event can never be taken as it is: why, for an operator.
+    pub(crate) fn poisoned(&self, reason: impl Into<String>) -> ProjectionError {
+        ProjectionError::Poisoned { position: self.recorded.position, reason: reason.into() }
     }
 }
 

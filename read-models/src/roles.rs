@@ -1,21 +1,18 @@
 //! `roles`: the roles that an organisation made itself.
 
-use std::collections::HashMap;
-
-use domain::ids::TenantId;
 use domain::organisation::OrganisationEvent;
 use domain::words::Permission;
-use domain::{Aggregate, Event, StreamId};
+use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError};
+use crate::row_per_stream::{RowPerStream, stream_row};
 use crate::tenant_tx::TenantTx;
 
 /// The roles of an organisation's own.
@@ -50,140 +47,89 @@ pub struct RoleRow {
     pub(crate) deleted: bool,
 }
 
+stream_row!(RoleRow: role_id);
+
 fn names(permissions: &[Permission]) -> Json<Vec<String>> {
     Json(permissions.iter().map(ToString::to_string).collect())
 }
 
-/// Refuses an event that cannot be read, and one about a role that was never defined.
-fn fold(rows: &mut HashMap<Key, RoleRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-    for item in items {
-        let Event::Organisation(event) = item.event()? else { continue };
-        let recorded = item.recorded;
-        let key = (recorded.tenant.uuid(), item.partition);
-        if let OrganisationEvent::RoleDefined(event) = event {
-            rows.insert(
-                key,
-                RoleRow {
-                    tenant_id: key.0,
-                    role_id: key.1,
-                    name: event.name.as_str().to_owned(),
-                    permissions: names(&event.permissions),
-                    version: recorded.version,
-                    first_position: recorded.position,
-                    position: recorded.position,
-                    deleted: false,
-                },
-            );
-            continue;
-        }
-        let row = rows.get_mut(&key).ok_or_else(|| ProjectionError::Poisoned {
-            position: recorded.position,
-            reason: "it is about a role that was never defined".to_owned(),
-        })?;
-        match event {
-            OrganisationEvent::RoleRedefined(event) => {
-                event.name.as_str().clone_into(&mut row.name);
-                row.permissions = names(&event.permissions);
-            }
-            OrganisationEvent::RoleDeleted(_) => row.deleted = true,
-            _ => {}
-        }
-        row.version = recorded.version;
-        row.position = recorded.position;
-    }
-    Ok(())
-}
-
-impl ReadModel for Roles {
+impl RowPerStream for Roles {
     const NAME: &'static str = "roles";
     const VERSION: i32 = 1;
     const TABLES: &'static [&'static str] = &["roles"];
+    const CATEGORY: Category = domain::organisation::Role::CATEGORY;
 
-    type Rows = HashMap<Key, RoleRow>;
+    type Row = RoleRow;
 
-    fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
-        (stream.category == domain::organisation::Role::CATEGORY).then_some(stream.id)
+    fn begin(event: &Event, item: &Item<'_>) -> Result<Option<RoleRow>, ProjectionError> {
+        let Event::Organisation(OrganisationEvent::RoleDefined(event)) = event else {
+            return Err(item.poisoned("it is about a role that was never defined"));
+        };
+        let recorded = item.recorded;
+        Ok(Some(RoleRow {
+            tenant_id: recorded.tenant.uuid(),
+            role_id: item.partition,
+            name: event.name.as_str().to_owned(),
+            permissions: names(&event.permissions),
+            version: 1,
+            first_position: recorded.position,
+            position: recorded.position,
+            deleted: false,
+        }))
     }
 
-    async fn load(
-        conn: &mut PgConnection,
-        rows: &mut Self::Rows,
-        items: &[Item<'_>],
-    ) -> Result<(), ProjectionError> {
-        let known: Vec<Key> = items
-            .iter()
-            .filter(|item| item.recorded.version > 1)
-            .map(|item| (item.recorded.tenant.uuid(), item.partition))
-            .filter(|key| !rows.contains_key(key))
-            .collect();
-        rows.extend(load(conn, &known).await?);
+    fn change(row: &mut RoleRow, event: &Event, _: &Item<'_>) {
+        match event {
+            Event::Organisation(OrganisationEvent::RoleRedefined(event)) => {
+                event.name.as_str().clone_into(&mut row.name);
+                row.permissions = names(&event.permissions);
+            }
+            Event::Organisation(OrganisationEvent::RoleDeleted(_)) => row.deleted = true,
+            _ => {}
+        }
+    }
+
+    async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<RoleRow>> {
+        sqlx::query_as!(
+            RoleRow,
+            r#"select tenant_id, role_id, name, permissions as "permissions: Json<Vec<String>>", version, first_position,
+                      position, deleted
+               from roles where (tenant_id, role_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn save(conn: &mut PgConnection, rows: &[RoleRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "insert into roles
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::bigint[], $6::bigint[],
+                                  $7::bigint[], $8::bool[])
+             on conflict (tenant_id, role_id) do update set
+                 name = excluded.name, permissions = excluded.permissions, version = excluded.version,
+                 position = excluded.position, deleted = excluded.deleted",
+            column!(rows, tenant_id),
+            column!(rows, role_id),
+            column!(rows, name),
+            column!(rows, permissions) as &[Json<Vec<String>>],
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position),
+            column!(rows, deleted)
+        )
+        .execute(conn)
+        .await?;
         Ok(())
     }
 
-    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        fold(rows, items)
-    }
-
-    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
-    }
-
-    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+    async fn copy(conn: &mut PgConnection, rows: &[RoleRow]) -> sqlx::Result<()> {
         let cells = cells!(
             RoleRow: tenant_id, role_id, name, permissions, version, first_position, position, deleted
         );
-        copy::rows(conn, "copy roles from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy roles from stdin", rows, cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, RoleRow>) -> Vec<RoleRow> {
-    let mut rows: Vec<RoleRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.role_id));
-    rows
-}
-
-async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, RoleRow>> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows = sqlx::query_as!(
-        RoleRow,
-        r#"select tenant_id, role_id, name, permissions as "permissions: Json<Vec<String>>", version, first_position,
-                  position, deleted
-           from roles where (tenant_id, role_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
-        &tenants,
-        &ids
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.role_id), row)).collect())
-}
-
-async fn save(tx: &mut PgConnection, rows: &[RoleRow]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into roles
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::bool[])
-         on conflict (tenant_id, role_id) do update set
-             name = excluded.name, permissions = excluded.permissions, version = excluded.version,
-             position = excluded.position, deleted = excluded.deleted",
-        column!(rows, tenant_id),
-        column!(rows, role_id),
-        column!(rows, name),
-        column!(rows, permissions) as &[Json<Vec<String>>],
-        column!(rows, version),
-        column!(rows, first_position),
-        column!(rows, position),
-        column!(rows, deleted)
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 impl Roles {

@@ -1,26 +1,21 @@
 //! `sessions`: one row a session. Whether one stands is asked together with `users`, since a person may end all of theirs
 //! at once.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use domain::identity::IdentityEvent;
-use domain::ids::TenantId;
-use domain::private::Private;
-use domain::{Aggregate, Event, StreamId};
-use event_store::keyring::{ORIGIN_PATH, sealed_in};
+use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError};
+use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
 
 /// The sessions of persons.
@@ -81,6 +76,8 @@ pub struct SessionRow {
     pub position: i64,
 }
 
+stream_row!(SessionRow: session_id);
+
 impl HasPrivate for SessionRow {
     fn private_fields(&mut self) -> Vec<&mut PrivateField> {
         let Self { device, origin, .. } = self;
@@ -88,41 +85,12 @@ impl HasPrivate for SessionRow {
     }
 }
 
-/// Refuses an event that cannot be read, and one about a session that never began.
-fn fold(rows: &mut HashMap<Key, SessionRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-    for item in items {
-        let Event::Identity(event) = item.event()? else { continue };
-        let recorded = item.recorded;
-        let key = (recorded.tenant.uuid(), item.partition);
-        if let Some(row) = started(event, item)? {
-            rows.insert(key, row);
-            continue;
-        }
-        let row = rows.get_mut(&key).ok_or_else(|| ProjectionError::Poisoned {
-            position: recorded.position,
-            reason: "it is about a session that never began".to_owned(),
-        })?;
-        match event {
-            IdentityEvent::SessionStrengthened(event) => {
-                row.amr = Json(event.amr.iter().map(ToString::to_string).collect());
-                row.auth_time = event.auth_time;
-            }
-            IdentityEvent::SessionEnded(event) => {
-                row.ended_at = Some(event.at);
-                row.ended_because = Some(event.because.to_string());
-            }
-            _ => {}
-        }
-        row.version = recorded.version;
-        row.position = recorded.position;
-    }
-    Ok(())
-}
-
-fn started(event: &IdentityEvent, item: &Item<'_>) -> Result<Option<SessionRow>, ProjectionError> {
-    let IdentityEvent::SessionStarted(event) = event else { return Ok(None) };
+/// A session begins; before that, nothing can happen to it.
+fn begin(event: &Event, item: &Item<'_>) -> Result<Option<SessionRow>, ProjectionError> {
+    let Event::Identity(IdentityEvent::SessionStarted(event)) = event else {
+        return Err(item.poisoned("it is about a session that never began"));
+    };
     let recorded = item.recorded;
-    let origin = item.meta()?.origin.as_ref().and_then(sealed_in).map(Private::Sealed);
     Ok(Some(SessionRow {
         tenant_id: recorded.tenant.uuid(),
         session_id: event.session_id.uuid(),
@@ -135,123 +103,104 @@ fn started(event: &IdentityEvent, item: &Item<'_>) -> Result<Option<SessionRow>,
         auth_time: event.auth_time,
         generation: i32::try_from(event.generation).unwrap_or(i32::MAX),
         device: event.device.as_ref().and_then(|it| PrivateField::of(item, "payload.device", it)),
-        origin: origin.and_then(|it| PrivateField::of(item, ORIGIN_PATH, &it)),
+        origin: PrivateField::origin(item)?,
         started_at: event.at,
         expires_at: event.expires_at,
         ended_at: None,
         ended_because: None,
-        version: recorded.version,
+        version: 1,
         first_position: recorded.position,
         position: recorded.position,
     }))
 }
 
-impl ReadModel for Sessions {
+fn change(row: &mut SessionRow, event: &Event) {
+    match event {
+        Event::Identity(IdentityEvent::SessionStrengthened(event)) => {
+            row.amr = Json(event.amr.iter().map(ToString::to_string).collect());
+            row.auth_time = event.auth_time;
+        }
+        Event::Identity(IdentityEvent::SessionEnded(event)) => {
+            row.ended_at = Some(event.at);
+            row.ended_because = Some(event.because.to_string());
+        }
+        _ => {}
+    }
+}
+
+impl RowPerStream for Sessions {
     const NAME: &'static str = "sessions";
     const VERSION: i32 = 1;
     const TABLES: &'static [&'static str] = &["sessions"];
+    const CATEGORY: Category = domain::identity::Session::CATEGORY;
 
-    type Rows = HashMap<Key, SessionRow>;
+    type Row = SessionRow;
 
-    fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
-        (stream.category == domain::identity::Session::CATEGORY).then_some(stream.id)
+    fn begin(event: &Event, item: &Item<'_>) -> Result<Option<SessionRow>, ProjectionError> {
+        begin(event, item)
     }
 
-    async fn load(
-        conn: &mut PgConnection,
-        rows: &mut Self::Rows,
-        items: &[Item<'_>],
-    ) -> Result<(), ProjectionError> {
-        let known: Vec<Key> = items
-            .iter()
-            .filter(|item| item.recorded.version > 1)
-            .map(|item| (item.recorded.tenant.uuid(), item.partition))
-            .filter(|key| !rows.contains_key(key))
-            .collect();
-        rows.extend(load(conn, &known).await?);
+    fn change(row: &mut SessionRow, event: &Event, _: &Item<'_>) {
+        change(row, event);
+    }
+
+    async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<SessionRow>> {
+        sqlx::query_as!(
+            SessionRow,
+            r#"select tenant_id, session_id, user_id, service_id, impersonation_id, 'live' as "status!", method,
+                      amr as "amr: Json<Vec<String>>", auth_time, generation, device as "device: Json<PrivateField>",
+                      origin as "origin: Json<PrivateField>", started_at, expires_at, ended_at, ended_because, version,
+                      first_position, position
+               from sessions where (tenant_id, session_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn save(conn: &mut PgConnection, rows: &[SessionRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "insert into sessions
+             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::jsonb[],
+                                  $8::timestamptz[], $9::integer[], $10::jsonb[], $11::jsonb[], $12::timestamptz[],
+                                  $13::timestamptz[], $14::timestamptz[], $15::text[], $16::bigint[], $17::bigint[],
+                                  $18::bigint[])
+             on conflict (tenant_id, session_id) do update set
+                 amr = excluded.amr, auth_time = excluded.auth_time, ended_at = excluded.ended_at,
+                 ended_because = excluded.ended_because, version = excluded.version, position = excluded.position",
+            column!(rows, tenant_id),
+            column!(rows, session_id),
+            column!(rows, user_id),
+            column!(rows, service_id) as &[Option<Uuid>],
+            column!(rows, impersonation_id) as &[Option<Uuid>],
+            column!(rows, method),
+            column!(rows, amr) as &[Json<Vec<String>>],
+            column!(rows, auth_time),
+            column!(rows, generation),
+            column!(rows, device) as &[Option<Json<PrivateField>>],
+            column!(rows, origin) as &[Option<Json<PrivateField>>],
+            column!(rows, started_at),
+            column!(rows, expires_at),
+            column!(rows, ended_at) as &[Option<DateTime<Utc>>],
+            column!(rows, ended_because) as &[Option<String>],
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position)
+        )
+        .execute(conn)
+        .await?;
         Ok(())
     }
 
-    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        fold(rows, items)
-    }
-
-    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
-    }
-
-    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+    async fn copy(conn: &mut PgConnection, rows: &[SessionRow]) -> sqlx::Result<()> {
         let cells = cells!(
             SessionRow:
             tenant_id, session_id, user_id, service_id, impersonation_id, method, amr, auth_time, generation, device,
             origin, started_at, expires_at, ended_at, ended_because, version, first_position, position
         );
-        copy::rows(conn, "copy sessions from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy sessions from stdin", rows, cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, SessionRow>) -> Vec<SessionRow> {
-    let mut rows: Vec<SessionRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.session_id));
-    rows
-}
-
-async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, SessionRow>> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows = sqlx::query_as!(
-        SessionRow,
-        r#"select tenant_id, session_id, user_id, service_id, impersonation_id, 'live' as "status!", method,
-                  amr as "amr: Json<Vec<String>>", auth_time, generation, device as "device: Json<PrivateField>",
-                  origin as "origin: Json<PrivateField>", started_at, expires_at, ended_at, ended_because, version,
-                  first_position, position
-           from sessions where (tenant_id, session_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
-        &tenants,
-        &ids
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.session_id), row)).collect())
-}
-
-async fn save(tx: &mut PgConnection, rows: &[SessionRow]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into sessions
-         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::jsonb[],
-                              $8::timestamptz[], $9::integer[], $10::jsonb[], $11::jsonb[], $12::timestamptz[],
-                              $13::timestamptz[], $14::timestamptz[], $15::text[], $16::bigint[], $17::bigint[],
-                              $18::bigint[])
-         on conflict (tenant_id, session_id) do update set
-             amr = excluded.amr, auth_time = excluded.auth_time, ended_at = excluded.ended_at,
-             ended_because = excluded.ended_because, version = excluded.version, position = excluded.position",
-        column!(rows, tenant_id),
-        column!(rows, session_id),
-        column!(rows, user_id),
-        column!(rows, service_id) as &[Option<Uuid>],
-        column!(rows, impersonation_id) as &[Option<Uuid>],
-        column!(rows, method),
-        column!(rows, amr) as &[Json<Vec<String>>],
-        column!(rows, auth_time),
-        column!(rows, generation),
-        column!(rows, device) as &[Option<Json<PrivateField>>],
-        column!(rows, origin) as &[Option<Json<PrivateField>>],
-        column!(rows, started_at),
-        column!(rows, expires_at),
-        column!(rows, ended_at) as &[Option<DateTime<Utc>>],
-        column!(rows, ended_because) as &[Option<String>],
-        column!(rows, version),
-        column!(rows, first_position),
-        column!(rows, position)
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Which sessions of a person are listed.
@@ -263,7 +212,7 @@ pub struct SessionFilter {
     pub live: bool,
 }
 
-const LIST: &str = "sessions";
+const LIST: Newest = Newest { list: "sessions", column: "s.first_position" };
 const COLUMNS: &str = "select s.tenant_id, s.session_id, s.user_id, s.service_id, s.impersonation_id, s.method, s.amr,
         s.auth_time, s.generation, s.device, s.origin, s.started_at, s.expires_at, s.ended_at, s.ended_because, s.version,
         s.first_position, s.position, stands.status
@@ -286,18 +235,12 @@ impl Sessions {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<SessionRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         query.push("where s.tenant_id = ").push_bind(tx.tenant().uuid());
         query.push(" and s.user_id = ").push_bind(filter.user_id);
         if filter.live {
             query.push(" and stands.status = 'live'");
         }
-        if let Some(below) = below {
-            query.push(" and s.first_position < ").push_bind(below);
-        }
-        query.push(" order by s.first_position desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |row: &SessionRow| row.first_position))
+        LIST.page(tx, query, cursor, limit, SessionRow::first_position).await
     }
 }

@@ -2,23 +2,20 @@
 
 mod fold;
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use domain::ids::TenantId;
-use domain::{Aggregate, StreamId};
+use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError};
+use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
 
 /// The persons of an organisation.
@@ -88,6 +85,8 @@ pub struct UserRow {
     pub position: i64,
 }
 
+stream_row!(UserRow: user_id);
+
 impl HasPrivate for UserRow {
     fn private_fields(&mut self) -> Vec<&mut PrivateField> {
         let Self { email, email_pending, given_name, family_name, phone, address, .. } = self;
@@ -96,120 +95,87 @@ impl HasPrivate for UserRow {
     }
 }
 
-impl ReadModel for Users {
+impl RowPerStream for Users {
     const NAME: &'static str = "users";
     const VERSION: i32 = 1;
     const TABLES: &'static [&'static str] = &["users"];
+    const CATEGORY: Category = domain::identity::User::CATEGORY;
 
-    type Rows = HashMap<Key, UserRow>;
+    type Row = UserRow;
 
-    fn partition(_: TenantId, stream: &StreamId) -> Option<Uuid> {
-        (stream.category == domain::identity::User::CATEGORY).then_some(stream.id)
+    fn begin(event: &Event, item: &Item<'_>) -> Result<Option<UserRow>, ProjectionError> {
+        fold::begin(event, item)
     }
 
-    async fn load(
-        conn: &mut PgConnection,
-        rows: &mut Self::Rows,
-        items: &[Item<'_>],
-    ) -> Result<(), ProjectionError> {
-        let known: Vec<Key> = items
-            .iter()
-            .filter(|item| item.recorded.version > 1)
-            .map(|item| (item.recorded.tenant.uuid(), item.partition))
-            .filter(|key| !rows.contains_key(key))
-            .collect();
-        rows.extend(load(conn, &known).await?);
+    fn change(row: &mut UserRow, event: &Event, item: &Item<'_>) {
+        fold::change(row, event, item);
+    }
+
+    async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<UserRow>> {
+        sqlx::query_as!(
+            UserRow,
+            r#"select tenant_id, user_id, status, email as "email: Json<PrivateField>", email_version, email_verified,
+                      email_pending as "email_pending: Json<PrivateField>", given_name as "given_name: Json<PrivateField>",
+                      family_name as "family_name: Json<PrivateField>", phone as "phone: Json<PrivateField>",
+                      address as "address: Json<PrivateField>", language, via, has_password, generation, kept_session,
+                      registered_at, null::timestamptz as last_sign_in_at, version, first_position, position
+               from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn save(conn: &mut PgConnection, rows: &[UserRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "insert into users
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::integer[], $6::bool[], $7::jsonb[],
+                                  $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::jsonb[], $12::text[], $13::text[],
+                                  $14::bool[], $15::integer[], $16::uuid[], $17::timestamptz[], $18::bigint[],
+                                  $19::bigint[], $20::bigint[])
+             on conflict (tenant_id, user_id) do update set
+                 status = excluded.status, email = excluded.email, email_version = excluded.email_version,
+                 email_verified = excluded.email_verified, email_pending = excluded.email_pending,
+                 given_name = excluded.given_name, family_name = excluded.family_name, phone = excluded.phone,
+                 address = excluded.address, language = excluded.language, has_password = excluded.has_password,
+                 generation = excluded.generation, kept_session = excluded.kept_session, version = excluded.version,
+                 position = excluded.position",
+            column!(rows, tenant_id),
+            column!(rows, user_id),
+            column!(rows, status),
+            column!(rows, email) as &[Option<Json<PrivateField>>],
+            column!(rows, email_version),
+            column!(rows, email_verified),
+            column!(rows, email_pending) as &[Option<Json<PrivateField>>],
+            column!(rows, given_name) as &[Option<Json<PrivateField>>],
+            column!(rows, family_name) as &[Option<Json<PrivateField>>],
+            column!(rows, phone) as &[Option<Json<PrivateField>>],
+            column!(rows, address) as &[Option<Json<PrivateField>>],
+            column!(rows, language),
+            column!(rows, via),
+            column!(rows, has_password),
+            column!(rows, generation),
+            column!(rows, kept_session) as &[Option<Uuid>],
+            column!(rows, registered_at),
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position)
+        )
+        .execute(conn)
+        .await?;
         Ok(())
     }
 
-    fn fold(rows: &mut Self::Rows, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-        fold::fold(rows, items)
-    }
-
-    async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
-    }
-
-    async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
+    async fn copy(conn: &mut PgConnection, rows: &[UserRow]) -> sqlx::Result<()> {
         let cells = cells!(
             UserRow:
             tenant_id, user_id, status, email, email_version, email_verified, email_pending, given_name, family_name,
             phone, address, language, via, has_password, generation, kept_session, registered_at, version,
             first_position, position
         );
-        copy::rows(conn, "copy users from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy users from stdin", rows, cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, UserRow>) -> Vec<UserRow> {
-    let mut rows: Vec<UserRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.user_id));
-    rows
-}
-
-async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, UserRow>> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().copied().unzip();
-    let rows = sqlx::query_as!(
-        UserRow,
-        r#"select tenant_id, user_id, status, email as "email: Json<PrivateField>", email_version, email_verified,
-                  email_pending as "email_pending: Json<PrivateField>", given_name as "given_name: Json<PrivateField>",
-                  family_name as "family_name: Json<PrivateField>", phone as "phone: Json<PrivateField>",
-                  address as "address: Json<PrivateField>", language, via, has_password, generation, kept_session,
-                  registered_at, null::timestamptz as last_sign_in_at, version, first_position, position
-           from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
-        &tenants,
-        &ids
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.user_id), row)).collect())
-}
-
-async fn save(tx: &mut PgConnection, rows: &[UserRow]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into users
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::integer[], $6::bool[], $7::jsonb[],
-                              $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::jsonb[], $12::text[], $13::text[],
-                              $14::bool[], $15::integer[], $16::uuid[], $17::timestamptz[], $18::bigint[],
-                              $19::bigint[], $20::bigint[])
-         on conflict (tenant_id, user_id) do update set
-             status = excluded.status, email = excluded.email, email_version = excluded.email_version,
-             email_verified = excluded.email_verified, email_pending = excluded.email_pending,
-             given_name = excluded.given_name, family_name = excluded.family_name, phone = excluded.phone,
-             address = excluded.address, language = excluded.language, has_password = excluded.has_password,
-             generation = excluded.generation, kept_session = excluded.kept_session, version = excluded.version,
-             position = excluded.position",
-        column!(rows, tenant_id),
-        column!(rows, user_id),
-        column!(rows, status),
-        column!(rows, email) as &[Option<Json<PrivateField>>],
-        column!(rows, email_version),
-        column!(rows, email_verified),
-        column!(rows, email_pending) as &[Option<Json<PrivateField>>],
-        column!(rows, given_name) as &[Option<Json<PrivateField>>],
-        column!(rows, family_name) as &[Option<Json<PrivateField>>],
-        column!(rows, phone) as &[Option<Json<PrivateField>>],
-        column!(rows, address) as &[Option<Json<PrivateField>>],
-        column!(rows, language),
-        column!(rows, via),
-        column!(rows, has_password),
-        column!(rows, generation),
-        column!(rows, kept_session) as &[Option<Uuid>],
-        column!(rows, registered_at),
-        column!(rows, version),
-        column!(rows, first_position),
-        column!(rows, position)
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Which persons are listed.
@@ -219,7 +185,7 @@ pub struct UserFilter {
     pub status: Option<String>,
 }
 
-const LIST: &str = "users";
+const LIST: Newest = Newest { list: "users", column: "u.first_position" };
 const COLUMNS: &str = "select u.tenant_id, u.user_id, u.status, u.email, u.email_version, u.email_verified,
         u.email_pending, u.given_name, u.family_name, u.phone, u.address, u.language, u.via, u.has_password,
         u.generation, u.kept_session, u.registered_at, u.version, u.first_position, u.position,
@@ -252,17 +218,11 @@ impl Users {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<UserRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         query.push("where u.tenant_id = ").push_bind(tx.tenant().uuid());
         if let Some(status) = &filter.status {
             query.push(" and u.status = ").push_bind(status);
         }
-        if let Some(below) = below {
-            query.push(" and u.first_position < ").push_bind(below);
-        }
-        query.push(" order by u.first_position desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |row: &UserRow| row.first_position))
+        LIST.page(tx, query, cursor, limit, UserRow::first_position).await
     }
 }

@@ -54,7 +54,7 @@ pub fn render(letter: &Letter, public_url: &PublicUrl) -> Result<Page, askama::E
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use event_store::vault::{AddressStage, Language, Mail, Purpose, Ruling};
+    use event_store::vault::{AddressStage, FactorChange, Language, Mail, Purpose, Ruling};
     use uuid::Uuid;
 
     use super::*;
@@ -70,12 +70,21 @@ mod tests {
             Mail::RegisteredAlready,
             Mail::Reset { token: token(), until: at },
             Mail::PasswordChanged { at },
+            Mail::AccountMade { organisation: typed(), token: token(), until: at },
             Mail::Invitation { organisation: typed(), inviter: Some(typed()), token: token(), until: at },
             Mail::Invitation { organisation: typed(), inviter: None, token: token(), until: at },
             Mail::NewSignIn { at, device: Some(typed()), address: Some([192, 0, 2, 7].into()) },
             Mail::NewSignIn { at, device: None, address: None },
             Mail::Locked { at, until: at },
             Mail::RefreshReused { at },
+            Mail::Impersonated { at, until: at, reason: typed(), ticket: typed() },
+            Mail::FactorsChanged { change: FactorChange::Added, at },
+            Mail::FactorsChanged { change: FactorChange::Removed, at },
+            Mail::FactorsChanged { change: FactorChange::PasskeyAdded, at },
+            Mail::FactorsChanged { change: FactorChange::PasskeyRemoved, at },
+            Mail::FactorsChanged { change: FactorChange::RemovedByAdministrator, at },
+            Mail::FactorsChanged { change: FactorChange::CodesRenewed, at },
+            Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
             Mail::Erased { at, receipt: Uuid::from_u128(7) },
         ];
         for purpose in [Purpose::Account, Purpose::Change, Purpose::Organisation] {

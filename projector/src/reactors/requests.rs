@@ -6,6 +6,7 @@
 //! | a new password | the link, to the address of the account | nothing |
 //! | the verification once more | the link, if it is not verified yet | nothing |
 //! | an account | "you have one already", to the address of the account | the link that completes it |
+//! | another address | see [`address`] | see [`address`] |
 //! | an organisation | the link that completes it | the same: it has people of its own |
 //!
 //! A letter goes to the address as the account has it and never as it was typed: two that count as one address need not
@@ -14,6 +15,7 @@
 //! Any number of processes do this side by side. Letter, link and note land in one transaction, under the lock of the
 //! request's row, so each is answered once.
 
+mod address;
 mod person;
 
 use std::sync::Arc;
@@ -22,12 +24,12 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::identity::user::{EMAIL_SCOPE, Registered, User};
 use domain::ids::{TenantId, UserId};
-use event_store::MasterKey;
 use event_store::keyring::IndexOf;
 use event_store::vault::{
     Asker, Digest, Language, Letter, Mail, MailTokenKind, NewMailToken, Purpose, Request, Slip, Vault,
     VaultChange,
 };
+use event_store::{Executor, MasterKey};
 use secrecy::ExposeSecret as _;
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::email::EmailAddress;
@@ -53,6 +55,8 @@ pub(super) struct Desk {
     /// Of the role `quipu_reactor`.
     pub(super) pool: PgPool,
     pub(super) master: Arc<MasterKey>,
+    /// Records what was asked for, where that is an event.
+    pub(super) executor: Executor,
 }
 
 /// Answers requests until the process ends.
@@ -128,6 +132,7 @@ impl Desk {
             Request::Reset(asker) => self.reset(asked, asker).await?,
             Request::Resend(asker) => self.resend(asked, asker).await?,
             Request::Register(registration) => self.register(asked, &registration.asker).await?,
+            Request::ChangeAddress(change) => self.change_address(asked, change).await?,
             Request::Found(founding) => self.found(asked, &founding.owner.asker)?,
         };
         Ok(self.note(asked, answer).await?)
@@ -180,14 +185,8 @@ impl Desk {
     }
 
     async fn register(&self, asked: &Asked, asker: &Asker) -> Result<Answer, Fault> {
-        if let Some(holder) = self.holder(asked.tenant, asker).await? {
-            let Some(person) = self.person(asked.tenant, asker, holder).await? else {
-                return Ok(Answer::NOTHING);
-            };
-            let letter =
-                Letter { to: person.mailbox, language: asker.language, mail: Mail::RegisteredAlready };
-            let changes = vec![self.letter(asked, Some(person.id), &letter)?];
-            return Ok(Answer { changes, keeps_request: false });
+        if self.holder(asked.tenant, asker).await?.is_some() {
+            return self.have_one_already(asked, asker).await;
         }
         let until = Utc::now() + VERIFICATION_LASTS;
         let link = Link { kind: MailTokenKind::Register, about: asked.id, user: None, version: 0, until };
@@ -195,6 +194,17 @@ impl Desk {
         let mail = Mail::VerifyAddress { purpose: Purpose::Account, token, until };
         let letter = Letter { to: asker.mailbox.clone(), language: asker.language, mail };
         Ok(Answer { changes: vec![change, self.letter(asked, None, &letter)?], keeps_request: true })
+    }
+
+    /// Whoever has the address is told that they have an account already.
+    async fn have_one_already(&self, asked: &Asked, asker: &Asker) -> Result<Answer, Fault> {
+        let Some(holder) = self.holder(asked.tenant, asker).await? else { return Ok(Answer::NOTHING) };
+        let Some(person) = self.person(asked.tenant, asker, holder).await? else {
+            return Ok(Answer::NOTHING);
+        };
+        let letter = Letter { to: person.mailbox, language: asker.language, mail: Mail::RegisteredAlready };
+        let changes = vec![self.letter(asked, Some(person.id), &letter)?];
+        Ok(Answer { changes, keeps_request: false })
     }
 
     /// An organisation is new, so nobody in it can have the address.
@@ -209,7 +219,12 @@ impl Desk {
 
     /// The keyed hash under which an address is claimed.
     fn index(&self, tenant: TenantId, asker: &Asker) -> Digest {
-        self.master.index(tenant, IndexOf::Email, asker.normal.as_bytes())
+        self.index_of(tenant, &asker.normal)
+    }
+
+    /// The same of an address in the form in which they are compared.
+    fn index_of(&self, tenant: TenantId, normal: &str) -> Digest {
+        self.master.index(tenant, IndexOf::Email, normal.as_bytes())
     }
 
     async fn holder(&self, tenant: TenantId, asker: &Asker) -> sqlx::Result<Option<UserId>> {
@@ -257,7 +272,8 @@ impl Desk {
             tenant: asked.tenant,
             mail: Uuid::now_v7(),
             user: user.map(UserId::uuid),
-            dedupe: format!("request/{}", asked.id),
+            // A request brings about one letter of a kind at most.
+            dedupe: format!("request/{}/{}", asked.id, letter.mail.kind()),
         };
         letter.queued(slip, &self.master).map_err(odd)
     }

@@ -101,7 +101,11 @@ async fn beginning(reading: &mut Reading, filter: &EventFilter) -> Result<LogPos
     Ok(LogPosition { position, ..now })
 }
 
-fn of_this_epoch(reading: &Reading, given: Option<LogPosition>) -> Result<Option<LogPosition>, Problem> {
+/// The position that a stream is to begin behind, if it is of this life of the log.
+pub(super) fn of_this_epoch(
+    reading: &Reading,
+    given: Option<LogPosition>,
+) -> Result<Option<LogPosition>, Problem> {
     match given {
         Some(position) if position.epoch != reading.served.epoch => {
             Err(Problem::new(&code::EPOCH_CHANGED, ""))

@@ -30,6 +30,9 @@ pub(crate) struct Me {
     actor_id: Uuid,
     /// The session; `null` for tokens of operators and machines.
     session_id: Option<Uuid>,
+    /// Staff of the platform who act in the person's place, if it is not the person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impersonated_by: Option<Uuid>,
     /// Until when the token is good at the latest.
     expires_at: Option<DateTime<Utc>>,
     /// What the caller may do now.
@@ -59,6 +62,7 @@ pub(crate) async fn me(
         tenant_id: caller.tenant.uuid(),
         actor_id: caller.actor.uuid(),
         session_id: caller.session,
+        impersonated_by: caller.acts.map(|it| it.uuid()),
         expires_at: DateTime::from_timestamp(caller.believed_until, 0),
         permissions: held(caller),
         user: user.pop(),
@@ -67,7 +71,7 @@ pub(crate) async fn me(
 }
 
 /// The permissions that exist in the caller's organisation and that the caller holds.
-fn held(caller: &Caller) -> BTreeSet<String> {
+pub(super) fn held(caller: &Caller) -> BTreeSet<String> {
     let exist = permissions::ALL.iter().filter(|it| it.exists_in(caller.tenant));
     exist.filter(|it| caller.standing.granted.allows(it.name)).map(|it| it.name.to_owned()).collect()
 }

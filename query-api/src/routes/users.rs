@@ -5,7 +5,7 @@ use axum::response::Response;
 use read_models::progress::Touch;
 use read_models::sessions::SessionRow;
 use read_models::users::{UserFilter, UserRow};
-use read_models::{Page, Sessions, Users};
+use read_models::{AuditTrail, Moment, Page, Sessions, Users};
 use serde::Deserialize;
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadSessions, ReadUsers};
@@ -17,6 +17,8 @@ use uuid::Uuid;
 use super::accounts::NoParameters;
 use super::me::{SessionsQuery, sessions_of};
 use crate::app::App;
+use crate::audit::TrailEntry;
+use crate::audit::filters::{TrailFilters, TrailResult};
 use crate::reading::{Conditions, limit, listed};
 use crate::{answer, privacy};
 
@@ -91,6 +93,55 @@ pub(crate) async fn find(
     privacy::open(&app.master, &mut reading.tx, &mut row).await?;
     let [row] = row;
     answer::json(reading, &conditions, &row).await
+}
+
+/// Which of what a person did.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ActivityQuery {
+    /// Only what was recorded at or after this moment.
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    from: Option<Moment>,
+    /// Only what was recorded before this moment.
+    #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    to: Option<Moment>,
+    /// Rows of a page, 1 to 200; 50 if left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List what a person did
+///
+/// The newest first: each event that they caused, as an entry of the audit trail. What they read and what they were refused is
+/// in the trail itself.
+#[utoipa::path(get, operation_id = "listActivity", path = "/v1/users/{user_id}/activity", tag = "identity",
+    params(("user_id" = Uuid, Path, description = "Who."), ActivityQuery),
+    responses((status = 200, description = "A page of entries.", body = Page<TrailEntry>)))]
+pub(crate) async fn activity(
+    State(app): State<App>,
+    allowed: Allowed<ReadUsers>,
+    conditions: Conditions,
+    Path(id): Path<Uuid>,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let filters = TrailFilters {
+        actor: Some(id),
+        result: Some(TrailResult::Done),
+        from: query.from,
+        to: query.to,
+        ..TrailFilters::default()
+    };
+    let (filter, touches) = (filters.parsed()?, [Touch::all::<AuditTrail>()]);
+    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
+    let page =
+        AuditTrail::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let epoch = reading.served.epoch;
+    let items = page.items.into_iter().map(|row| TrailEntry::of(row, epoch)).collect();
+    answer::json(reading, &conditions, &Page { items, next_cursor: page.next_cursor }).await
 }
 
 /// List the sessions of a person

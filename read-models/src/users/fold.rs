@@ -1,45 +1,22 @@
 //! From events to rows of `users`.
 
-use std::collections::HashMap;
-
 use domain::Event;
 use domain::identity::IdentityEvent;
 use domain::private::Private;
-use event_store::Recorded;
 use sqlx::types::Json;
 
 use super::UserRow;
-use crate::accounts::Key;
 use crate::private_field::PrivateField;
 use crate::read_model::{Item, ProjectionError};
 
-/// Folds items into rows; `rows` holds those that existed before.
-/// Refuses an event that cannot be read, and one about a person who never registered.
-pub(super) fn fold(rows: &mut HashMap<Key, UserRow>, items: &[Item<'_>]) -> Result<(), ProjectionError> {
-    for item in items {
-        let Event::Identity(event) = item.event()? else { continue };
-        let recorded = item.recorded;
-        let key = (recorded.tenant.uuid(), item.partition);
-        if let Some(row) = registered(event, item) {
-            rows.insert(key, row);
-            continue;
-        }
-        let row = rows.get_mut(&key).ok_or_else(|| ProjectionError::Poisoned {
-            position: recorded.position,
-            reason: "it is about a person who never registered".to_owned(),
-        })?;
-        changed(row, event, item);
-        row.version = recorded.version;
-        row.position = recorded.position;
-    }
-    Ok(())
-}
-
-fn registered(event: &IdentityEvent, item: &Item<'_>) -> Option<UserRow> {
-    let IdentityEvent::UserRegistered(event) = event else { return None };
-    let Recorded { tenant, version, position, .. } = item.recorded;
-    Some(UserRow {
-        tenant_id: tenant.uuid(),
+/// Somebody registers; before that, nothing can happen to them.
+pub(super) fn begin(event: &Event, item: &Item<'_>) -> Result<Option<UserRow>, ProjectionError> {
+    let Event::Identity(IdentityEvent::UserRegistered(event)) = event else {
+        return Err(item.poisoned("it is about a person who never registered"));
+    };
+    let recorded = item.recorded;
+    Ok(Some(UserRow {
+        tenant_id: recorded.tenant.uuid(),
         user_id: event.user_id.uuid(),
         status: "active".to_owned(),
         email: PrivateField::of(item, "payload.email", &event.email),
@@ -57,13 +34,14 @@ fn registered(event: &IdentityEvent, item: &Item<'_>) -> Option<UserRow> {
         kept_session: None,
         registered_at: event.at,
         last_sign_in_at: None,
-        version: *version,
-        first_position: *position,
-        position: *position,
-    })
+        version: 1,
+        first_position: recorded.position,
+        position: recorded.position,
+    }))
 }
 
-fn changed(row: &mut UserRow, event: &IdentityEvent, item: &Item<'_>) {
+pub(super) fn change(row: &mut UserRow, event: &Event, item: &Item<'_>) {
+    let Event::Identity(event) = event else { return };
     match event {
         IdentityEvent::UserRenamed(event) => {
             row.given_name = field(item, "payload.given_name", event.given_name.as_ref());

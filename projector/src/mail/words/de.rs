@@ -1,6 +1,6 @@
 //! German.
 
-use event_store::vault::{AddressStage, Mail, Purpose, Ruling};
+use event_store::vault::{AddressStage, FactorChange, Mail, Purpose, Ruling};
 use service_kit::config::PublicUrl;
 
 use super::{Words, moment_de as moment, said, verify_path};
@@ -61,6 +61,20 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
         )
         .action("Neues Passwort wählen", here.link("/reset", Some(token)))
         .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()]),
+        Mail::AccountMade { organisation, token, until } => Words::new(
+            "Ihr neues Konto",
+            [
+                format!("Für Sie wurde ein Konto in {} bei {} angelegt.", said(organisation), here.host()),
+                format!("Wählen Sie dafür bis {} ein Passwort.", moment(*until)),
+            ],
+        )
+        .action("Passwort wählen", here.link("/reset", Some(token)))
+        .afterwards([
+            ONE_USE.to_owned(),
+            "Ist es dafür zu spät, verlangen Sie einen neuen Link wie jemand, der das Passwort vergessen hat."
+                .to_owned(),
+            NOT_YOU.to_owned(),
+        ]),
         Mail::PasswordChanged { at } => Words::new(
             "Ihr Passwort wurde geändert",
             [format!("Das Passwort Ihres Kontos bei {} wurde am {} geändert.", here.host(), moment(*at))],
@@ -141,6 +155,45 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
              stärker."
                 .to_owned(),
         ]),
+        Mail::FactorsChanged { change, at } => {
+            let (subject, what) = match change {
+                FactorChange::Added => ("Sie haben einen zweiten Faktor", "wurde ein Authenticator hinzugefügt"),
+                FactorChange::Removed => ("Ihr zweiter Faktor wurde entfernt", "wurde der Authenticator entfernt"),
+                FactorChange::PasskeyAdded => ("Sie haben einen neuen Passkey", "wurde ein Passkey hinzugefügt"),
+                FactorChange::PasskeyRemoved => ("Ein Passkey wurde entfernt", "wurde ein Passkey entfernt"),
+                FactorChange::RemovedByAdministrator => (
+                    "Ihre zweiten Faktoren wurden entfernt",
+                    "hat die Verwaltung alle zweiten Faktoren entfernt und alle Sitzungen beendet",
+                ),
+                FactorChange::CodesRenewed => {
+                    ("Sie haben neue Wiederherstellungscodes", "haben neue Wiederherstellungscodes die alten ersetzt")
+                }
+                FactorChange::CodeUsed => (
+                    "Ein Wiederherstellungscode wurde benutzt",
+                    "hat sich jemand mit einem Wiederherstellungscode angemeldet, der damit verbraucht ist",
+                ),
+            };
+            Words::new(subject, [format!("Am {} {what}. Es geht um Ihr Konto bei {}.", moment(*at), here.host())])
+                .action("Ich war es nicht: neues Passwort wählen", here.link("/forgot", None))
+                .afterwards(["Falls Sie es waren, ist nichts zu tun.".to_owned()])
+        }
+        Mail::Impersonated { at, until, reason, ticket } => Words::new(
+            "Wir handeln in Ihrem Konto",
+            [
+                format!(
+                    "Seit {} kann jemand von uns in Ihrem Konto bei {} handeln, längstens bis {}.",
+                    moment(*at),
+                    here.host(),
+                    moment(*until)
+                ),
+                format!("Weshalb: {} ({})", said(reason), said(ticket)),
+                "Wir sehen dabei, was Sie sehen. Wie Sie sich anmelden, können wir nicht ändern, und was wir tun, wird als \
+                 von uns getan festgehalten."
+                    .to_owned(),
+            ],
+        )
+        .afterwards(["Um es sofort zu beenden, beenden Sie alle Ihre Sitzungen. Wissen Sie von nichts, schreiben Sie uns."
+            .to_owned()]),
         Mail::RefreshReused { at } => Words::new(
             "Eine Ihrer Sitzungen wurde beendet",
             [

@@ -1,6 +1,6 @@
 //! English.
 
-use event_store::vault::{AddressStage, Mail, Purpose, Ruling};
+use event_store::vault::{AddressStage, FactorChange, Mail, Purpose, Ruling};
 use service_kit::config::PublicUrl;
 
 use super::{Words, moment_en as moment, said, verify_path};
@@ -52,6 +52,19 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
         )
         .action("Choose a new password", here.link("/reset", Some(token)))
         .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()]),
+        Mail::AccountMade { organisation, token, until } => Words::new(
+            "Your new account",
+            [
+                format!("An account in {} at {} was made for you.", said(organisation), here.host()),
+                format!("Choose a password for it until {}.", moment(*until)),
+            ],
+        )
+        .action("Choose a password", here.link("/reset", Some(token)))
+        .afterwards([
+            ONE_USE.to_owned(),
+            "If it is too late, ask for another link as somebody does who has forgotten a password.".to_owned(),
+            NOT_YOU.to_owned(),
+        ]),
         Mail::PasswordChanged { at } => Words::new(
             "Your password was changed",
             [format!("The password of your account at {} was changed on {}.", here.host(), moment(*at))],
@@ -123,6 +136,38 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
         .afterwards([
             "If it was not you, your password has held. A longer one and a second factor make it stronger.".to_owned()
         ]),
+        Mail::FactorsChanged { change, at } => {
+            let (subject, what) = match change {
+                FactorChange::Added => ("You have a second factor", "an authenticator was added"),
+                FactorChange::Removed => ("Your second factor was removed", "the authenticator was removed"),
+                FactorChange::PasskeyAdded => ("You have a new passkey", "a passkey was added"),
+                FactorChange::PasskeyRemoved => ("A passkey was removed", "a passkey was removed"),
+                FactorChange::RemovedByAdministrator => (
+                    "Your second factors were removed",
+                    "an administrator removed all second factors and ended all sessions",
+                ),
+                FactorChange::CodesRenewed => ("You have new recovery codes", "new recovery codes took the place of the old ones"),
+                FactorChange::CodeUsed => ("A recovery code was used", "somebody signed in with a recovery code, which is used up now"),
+            };
+            Words::new(subject, [format!("On {}, for your account at {}, {what}.", moment(*at), here.host())])
+                .action("It was not me: choose a new password", here.link("/forgot", None))
+                .afterwards(["If it was you, there is nothing to do.".to_owned()])
+        }
+        Mail::Impersonated { at, until, reason, ticket } => Words::new(
+            "Our staff act in your account",
+            [
+                format!(
+                    "Since {} somebody of our staff can act in your account at {}, until {} at the latest.",
+                    moment(*at),
+                    here.host(),
+                    moment(*until)
+                ),
+                format!("Why: {} ({})", said(reason), said(ticket)),
+                "They see what you see. They cannot change how you sign in, and what they do is recorded as done by them."
+                    .to_owned(),
+            ],
+        )
+        .afterwards(["To stop it at once, end all your sessions. If you know of nothing, write to us.".to_owned()]),
         Mail::RefreshReused { at } => Words::new(
             "A session of yours was ended",
             [

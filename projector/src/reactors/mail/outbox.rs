@@ -154,7 +154,8 @@ pub(super) async fn expire(pool: &PgPool) -> sqlx::Result<u64> {
     Ok(expired.rows_affected())
 }
 
-/// Removes what nobody needs: letters after a month, links a month after their end, requests after theirs.
+/// Removes what nobody needs: letters after a month, links a month after their end (but not those that [`super::super::expiries`]
+/// has yet to end), requests after theirs.
 pub(super) async fn tidy(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from vault.outbox o using (
@@ -170,6 +171,7 @@ pub(super) async fn tidy(pool: &PgPool) -> sqlx::Result<()> {
         "delete from vault.mail_tokens t using (
              select tenant_id, token_id from vault.mail_tokens
              where expires_at < clock_timestamp() - interval '31 days'
+                 and (used_at is not null or kind not in (2, 4))
              order by expires_at limit $1 for update skip locked
          ) old where t.tenant_id = old.tenant_id and t.token_id = old.token_id",
         SWEPT_MAX

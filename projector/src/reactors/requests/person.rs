@@ -66,27 +66,59 @@ impl Person {
         )
         .fetch_one(&mut *tx)
         .await?;
-        let Some((event, sealed)) = address(&mut tx, tenant, id).await? else { return Ok(None) };
-        let wrapped = sqlx::query_scalar!(
-            "select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2",
-            tenant.uuid(),
-            sealed.subject
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
+        let found = address(&mut tx, tenant, id, None).await?;
+        let mailbox = opened(&mut tx, master, found).await?;
         tx.rollback().await?;
-        let mailbox = wrapped.and_then(|it| open(master, &it, &event, &sealed));
         Ok(mailbox.map(|mailbox| Self { id, user: Arc::unwrap_or_clone(user), mailbox }))
+    }
+
+    /// The address that somebody asked for with a number, while they have not been erased.
+    pub(super) async fn asked_for(
+        pool: &PgPool,
+        master: &MasterKey,
+        tenant: TenantId,
+        id: UserId,
+        version: u32,
+    ) -> Result<Option<String>, Fault> {
+        let mut tx = pool.begin().await?;
+        sqlx::query!(
+            "select set_config('app.tenants', array[$1::uuid]::text, true) as served",
+            tenant.uuid()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let found = address(&mut tx, tenant, id, Some(version)).await?;
+        let mailbox = opened(&mut tx, master, found).await?;
+        tx.rollback().await?;
+        Ok(mailbox)
     }
 }
 
-/// The event that holds the address that is good now.
+/// Opens what was found with the key of its person, while that is there.
+async fn opened(
+    conn: &mut PgConnection,
+    master: &MasterKey,
+    found: Option<(Recorded, Sealed)>,
+) -> sqlx::Result<Option<String>> {
+    let Some((event, sealed)) = found else { return Ok(None) };
+    let wrapped = sqlx::query_scalar!(
+        "select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2",
+        event.tenant.uuid(),
+        sealed.subject
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(wrapped.and_then(|it| open(master, &it, &event, &sealed)))
+}
+
+/// The event that holds the address with the number that is wanted, or else the one that is good now.
 async fn address(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: UserId,
+    mut wanted: Option<u32>,
 ) -> sqlx::Result<Option<(Recorded, Sealed)>> {
-    let (mut below, mut wanted) = (i64::MAX, None);
+    let mut below = i64::MAX;
     loop {
         let page = log::stream(conn, tenant, user::stream(id), below, Direction::Backwards, PAGE).await?;
         let Some((oldest, _)) = page.last() else { return Ok(None) };
