@@ -9,15 +9,20 @@ use anyhow::{Context as _, anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use command_api::identity::PLATFORM_SLUG;
+use command_api::oauth::grant;
 use command_api::passwords::Password;
-use domain::Refusal;
+use domain::application::{AddSecret, RedirectUri, RegisterService};
 use domain::identity::{MintAccessToken, Role};
-use domain::ids::{ActorId, TenantId, TokenId, UserId};
+use domain::ids::{ActorId, SecretId, ServiceId, TenantId, TokenId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{CreateTenant, RoleRef, Slug};
+use domain::words::{Scope, Word};
+use domain::{Decision, Refusal};
 use event_store::unit::NOT_APPLIED;
+use event_store::vault::{Digest, NewClientSecret, VaultChange};
 use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Unit};
 use serde::Serialize;
+use service_kit::bearer::{Bearer, ClientId, Kind, base32};
 use service_kit::config::{KeyConfig, TokenConfig};
 use service_kit::email::EmailAddress;
 use service_kit::token::{Claims, Signer};
@@ -35,6 +40,13 @@ pub const ADMIN_ROLE: &str = "quipu_platform";
 
 /// The refusal of somebody who is there already.
 const USER_EXISTS: &str = "identity.user-exists";
+
+/// The refusal of a service that is there already.
+const SERVICE_EXISTS: &str = "application.service-exists";
+
+/// What the demo service may ask for.
+const DEMO_SCOPES: [&str; 5] =
+    ["openid", "profile", "email", "ledger.read-accounts", "ledger.read-transfers"];
 
 /// How long a demo token is good.
 const DEMO_TOKEN_DAYS: i64 = 7;
@@ -101,6 +113,23 @@ pub struct DemoTokens {
     pub people: Vec<DemoPerson>,
     /// Their password, of this set-up alone.
     pub password: String,
+    /// A service to which people sign in, and which signs in by itself.
+    pub service: DemoService,
+}
+
+/// A service of a demo set-up.
+#[derive(Debug, Clone, Serialize)]
+pub struct DemoService {
+    /// What it is called.
+    pub name: &'static str,
+    /// The organisation's name in addresses.
+    pub tenant_slug: &'static str,
+    /// Its name, as OAuth takes it.
+    pub client_id: String,
+    /// Its secret, of this set-up alone.
+    pub client_secret: String,
+    /// Where people are sent back to.
+    pub redirect_uri: &'static str,
 }
 
 /// Somebody who can sign in to a demo set-up.
@@ -231,7 +260,46 @@ pub async fn ensure_demo(settings: &AdminSettings) -> anyhow::Result<DemoTokens>
         other_tenant_owner_token: mint(other, "other-owner", Role::Owner).await?,
         people,
         password,
+        service: demo_service(&admin, shop).await?,
     })
+}
+
+/// The service of the shop: a till that people sign in to, that may run on a device, and that reads the books by itself.
+async fn demo_service(admin: &Admin, tenant: TenantId) -> anyhow::Result<DemoService> {
+    let (name, redirect_uri) = ("Demo till", "http://127.0.0.1:3000/signed-in");
+    let (service_id, secret_id) = (ServiceId::new(demo_id("till")), SecretId::new(demo_id("till-secret")));
+    let secret = admin.master().fingerprint(b"quipu demo client secret v1");
+    let parts = [&tenant.uuid().as_bytes()[..], &secret_id.uuid().as_bytes()[..], &secret[..]].map(base32);
+    let client_secret = format!("{}_{}", Kind::ClientSecret.prefix(), parts.join("_"));
+    let bearer = Bearer::parse(Kind::ClientSecret, &client_secret)?;
+    let register = RegisterService {
+        service_id,
+        name: Label::parse(name)?,
+        confidential: true,
+        redirect_uris: vec![RedirectUri::parse(redirect_uri)?],
+        grants: grant::ALL.iter().copied().map(Word::parse).collect::<Result<_, _>>()?,
+        scopes: DEMO_SCOPES.iter().copied().map(Scope::parse).collect::<Result<_, _>>()?,
+        limits: None,
+    };
+    let put = VaultChange::PutClientSecret(NewClientSecret {
+        tenant,
+        service: service_id,
+        secret: secret_id,
+        hash: Digest(bearer.hash()),
+        expires_at: None,
+    });
+    let add = AddSecret { service_id, secret_id, expires_at: None };
+    let unit = Unit::of(
+        tenant,
+        Cause::system(Uuid::now_v7()),
+        [Box::new(register) as Box<dyn Decision>, Box::new(add)],
+    );
+    match admin.judged(unit.with_vault([put])).await? {
+        Some(refusal) if refusal.code != SERVICE_EXISTS => bail!("{} ({})", refusal.message, refusal.code),
+        _ => {}
+    }
+    let client_id = ClientId { tenant, service: service_id }.to_string();
+    Ok(DemoService { name, tenant_slug: "demo-shop", client_id, client_secret, redirect_uri })
 }
 
 /// Another one for each set-up, and the same one whenever it is asked for.

@@ -10,6 +10,7 @@ pub mod container;
 pub mod demo;
 pub mod docs;
 pub mod epoch;
+pub mod erase;
 pub mod events;
 pub mod explain;
 pub mod journal;

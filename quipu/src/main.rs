@@ -15,6 +15,7 @@ use quipu::container::{self, HealthArgs, MigrateArgs, SecretsArgs};
 use quipu::demo::{self, DemoCommand};
 use quipu::docs::{self, DocsArgs};
 use quipu::epoch::{self, EpochCommand};
+use quipu::erase::{self, EraseArgs};
 use quipu::events::{self, EventsCommand};
 use quipu::explain::{self, ExplainArgs};
 use quipu::journal::{self, JournalCommand};
@@ -108,6 +109,8 @@ enum Command {
     /// After a restore: do positions still mean the same?
     #[command(subcommand)]
     Epoch(EpochCommand),
+    /// Erase a person for ever, and prove it.
+    Erase(Box<EraseArgs>),
     /// Write the generated documents anew.
     Docs(DocsArgs),
     /// Print a script that completes commands in a shell.
@@ -233,6 +236,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => user::run(&layout()?, command).await?,
         Command::Demo(command) => demo::run(&layout()?, command).await?,
         Command::Epoch(command) => epoch::run(&layout()?, command).await?,
+        Command::Erase(args) => erase::run(&layout()?, &args).await?,
         Command::Docs(args) => docs::run(&args)?,
         Command::Healthcheck(args) => container::healthcheck(&args).await?,
         Command::Stack(command) => return stack(&layout()?, command).await,

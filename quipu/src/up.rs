@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use service_kit::config::TokenConfig;
 
-use crate::admin::{ADMIN_ROLE, AdminSettings, DemoPerson, ensure_demo};
+use crate::admin::{ADMIN_ROLE, AdminSettings, DemoPerson, DemoService, ensure_demo};
 use crate::console;
 use crate::stack::connections::{Connections, Given};
 use crate::stack::context::Context;
@@ -74,6 +74,8 @@ struct Description {
     /// Who can sign in, all with the same password.
     people: Vec<DemoPerson>,
     password: String,
+    /// What they can sign in to.
+    service: DemoService,
 }
 
 /// Starts the stack, or finds it running, and describes it.
@@ -247,6 +249,7 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
         other_tenant_owner_token: tokens.other_tenant_owner_token,
         people: tokens.people,
         password: tokens.password,
+        service: tokens.service,
     };
     let (query_url, owner_token) = (description.query_url.clone(), description.owner_token.clone());
     Context { query_url, owner_token }.write(layout)?;
@@ -288,7 +291,9 @@ impl Description {
              queries    {query}        documentation  {query}/docs\n \
              tenant     {tenant}\n \
              people     {people}\n \
-             password   {password}\n\n \
+             password   {password}\n \
+             service    {service}: {client_id}\n            {client_secret}\n            \
+             sign in at {command}/sign-in\n\n \
              try        TOKEN=$(curl -s {command}/v1/auth/login --json \\\n              \
              '{{\"tenant_slug\":\"{slug}\",\"email\":\"{email}\",\"password\":\"{password}\"}}' \\\n              \
              | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')\n            \
@@ -301,6 +306,9 @@ impl Description {
             tenant = self.tenant_id,
             people = people.join("\n            "),
             password = self.password,
+            service = self.service.name,
+            client_id = self.service.client_id,
+            client_secret = self.service.client_secret,
             slug = first.map_or("", |it| it.tenant_slug),
             email = first.map_or("", |it| it.email),
         )

@@ -80,6 +80,11 @@ impl Layout {
         self.root.join("context.json")
     }
 
+    /// Who was erased. It is not a part of PostgreSQL's data, so that no backup of those brings an older one back.
+    pub fn erasures(&self) -> PathBuf {
+        self.root.join("erasures.jsonl")
+    }
+
     /// Held for as long as a supervisor lives.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.root.join("supervisor.lock")
@@ -107,6 +112,7 @@ impl Layout {
             self.secrets(),
             self.run_file(),
             self.context(),
+            self.erasures(),
             self.logs(),
         ]
         .into_iter()

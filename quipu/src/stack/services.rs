@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::Utc;
+use event_store::erasure_journal::{Journal, JournalError};
 use tokio::process::{Child, Command};
 
 use super::connections::Connections;
@@ -147,6 +148,7 @@ impl Service {
             ("QUIPU_LISTEN", format!("127.0.0.1:{}", ports.service)),
             ("QUIPU_METRICS_LISTEN", format!("127.0.0.1:{}", ports.metrics)),
             ("QUIPU_KEY_DIR", layout.keys().display().to_string()),
+            ("QUIPU_ERASURE_JOURNAL", erasure_journal(layout)?),
             ("QUIPU_TOKEN_ISSUER", ISSUER.to_owned()),
             ("QUIPU_TOKEN_AUDIENCE", AUDIENCE.to_owned()),
         ]);
@@ -154,6 +156,15 @@ impl Service {
             environment.insert(variable, connections.database_url_of(role)?);
         }
         Ok(environment)
+    }
+}
+
+/// The journal of erasures of this stack, which is as old as the stack itself.
+fn erasure_journal(layout: &Layout) -> anyhow::Result<String> {
+    let path = layout.erasures();
+    match Journal::create(&path) {
+        Ok(()) | Err(JournalError::Exists(_)) => Ok(path.display().to_string()),
+        Err(error) => Err(error.into()),
     }
 }
 
