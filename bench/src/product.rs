@@ -16,6 +16,7 @@ use service_kit::config::{KeyConfig, TokenConfig};
 use service_kit::token::{Claims, Role, Signer, Verifier, generate_keys};
 use tempfile::TempDir;
 use tests::database::Database;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
@@ -145,6 +146,25 @@ impl Product {
         }
     }
 
+    /// Runs `quipu` as an operator would, and answers with what it prints.
+    pub(crate) async fn operate(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        let program = std::env::current_exe()?.with_file_name("quipu");
+        let mut child = Command::new(&program)
+            .args(arguments)
+            .env("DATABASE_URL", self.database.url("quipu_platform")?)
+            .env("QUIPU_KEY_DIR", self.folder.path().join("keys"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        child.stdin.take().context("an input")?.write_all(input.as_bytes()).await?;
+        let output = child.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "quipu {arguments:?}: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     async fn start(&self, name: &'static str, role: &str) -> anyhow::Result<Process> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log = std::fs::File::create(self.folder.path().join(format!("{name}-{}.log", address.port())))?;
@@ -175,6 +195,8 @@ impl Product {
             ("QUIPU_LOG", "warn".to_owned()),
             // One principal makes all the load.
             ("QUIPU_RATE_PER_PRINCIPAL", "10000000".to_owned()),
+            ("QUIPU_RATE_SIGN_IN", "0".to_owned()),
+            ("QUIPU_RATE_SIGN_IN_TENANT", "0".to_owned()),
         ]))
     }
 }

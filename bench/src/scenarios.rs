@@ -6,6 +6,7 @@ mod fan_out;
 mod growth;
 mod peers;
 mod processes;
+mod sign_in;
 mod slow_disk;
 mod snapshot;
 mod writes;
@@ -83,6 +84,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "edges",
         question: "tokens signed and verified, queries on a year of sales",
         measure: |setting| Box::pin(edges::measure(setting)),
+    },
+    Scenario {
+        name: "sign_in",
+        question: "people signed in beside the bare hash of a password; how soon an ended session is known",
+        measure: |setting| Box::pin(sign_in::measure(setting)),
     },
     Scenario {
         name: "growth",
