@@ -11,6 +11,7 @@ mod disk;
 mod framing;
 mod migration;
 mod mutation;
+mod origins;
 mod overload;
 mod pool;
 mod process;

@@ -1,14 +1,33 @@
 //! Who people are and what they may do: secrets, sign-in, sessions.
 
 mod access;
+mod api_keys;
+mod bootstrap;
+mod device;
+mod email_change;
+mod erasure;
+mod factors;
 mod federation;
+mod feeds;
 mod grpc;
+mod impersonation;
+mod invitations;
+mod limits;
 mod mail;
 mod members;
+mod oauth;
 mod organizations;
+mod pages;
+mod pitfalls;
+mod profile;
+mod provider_tokens;
+mod reads;
 mod recovery;
 mod requests;
+mod services;
 mod sign_in;
 mod signing_keys;
+mod timing;
 mod tokens;
 mod vault;
+mod vault_text;

@@ -143,14 +143,14 @@ async fn every_table_with_a_tenant_is_walled_for_every_role() -> Test {
     assert_eq!(owned, Vec::<String>::new(), "only the owner owns");
     let whole: Vec<String> = sqlx::query_scalar(
         "select schemaname || '.' || tablename || ': ' || policyname || ' to ' || array_to_string(roles, ',')
-         from pg_policies where qual = 'true' and not (roles <@ '{quipu_projector,quipu_reactor}')",
+         from pg_policies where qual = 'true' and not (roles <@ '{quipu_projector,quipu_reactor}') order by 1",
     )
     .fetch_all(&mut conn)
     .await?;
     assert_eq!(
         whole,
-        ["vault.outbox: every_tenant_read to quipu_platform"],
-        "only projector and reactor see every tenant, and the operator the letters that wait"
+        ["keys.erased_subjects: erasure to quipu_owner", "vault.outbox: every_tenant_read to quipu_platform"],
+        "only projector and reactor see every tenant, the operator the letters that wait, and functions who was erased"
     );
     Ok(())
 }

@@ -1,13 +1,18 @@
 //! Every operation of both APIs with every kind of identity. An operation that is not in the list fails, and so does one
 //! whose description names another permission than the list.
 
+mod factors;
 mod identities;
 mod identity;
+mod invitations;
+mod keys;
 mod ledger;
 mod organisation;
 mod platform;
 mod providers;
 mod reads;
+pub(crate) mod security;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +24,7 @@ use service_kit::permissions;
 use tests::books::{Books, id, leg};
 use tests::database::tenant;
 use tests::members::Members;
-use tests::stack::{Answer, Stack, answer};
+use tests::stack::{Answer, FIRST_POSITION, Stack, answer};
 use uuid::Uuid;
 
 use identities::{Expected, Identity, identities};
@@ -51,6 +56,8 @@ pub(crate) enum Needs {
     Permission(&'static str),
     /// To be somebody: it is about the caller.
     Own,
+    /// The same in person: no program, and nobody in another's place.
+    InPerson,
     /// Nothing.
     Open,
 }
@@ -72,8 +79,23 @@ pub(crate) struct Row {
 
 /// All of them. Each resource has a file of its own.
 pub(crate) fn rows() -> Vec<Row> {
-    let of_organisations = [organisation::rows(), platform::rows(), identity::rows(), providers::rows()];
-    [ledger::rows(), reads::rows(), of_organisations.concat()].concat()
+    let of_organisations = [
+        organisation::rows(),
+        platform::rows(),
+        identity::rows(),
+        factors::rows(),
+        providers::rows(),
+        keys::rows(),
+    ];
+    [
+        ledger::rows(),
+        invitations::rows(),
+        reads::rows(),
+        security::rows(),
+        services::rows(),
+        of_organisations.concat(),
+    ]
+    .concat()
 }
 
 /// What query-api reads of the books: organisations are not among it, since the platform knows none of these.
@@ -113,15 +135,16 @@ fn filled(template: &str) -> String {
         .replace("{export_id}", &Uuid::from_u128(EXPORT).to_string())
         .replace("{transfer_id}", &Uuid::from_u128(TRANSFER).to_string())
         .replace("{user_id}", &Uuid::from_u128(PERSON).to_string())
-        .replace("{position}", "1-1")
+        .replace("{position}", FIRST_POSITION)
 }
 
 /// What a description says that an operation needs.
 fn described(operation: &Value) -> String {
-    let text = operation["description"].as_str().unwrap_or_default();
+    let text = operation["description"].as_str().unwrap_or_default().replace('\n', " ");
     let named = text.split_once("Permission:").and_then(|(_, rest)| rest.trim_start().strip_prefix('`'));
     match named.and_then(|it| it.split_once('`')) {
         Some((name, _)) => name.to_owned(),
+        None if text.contains("to be signed in, in person.") => "in person".to_owned(),
         None if operation["security"].as_array().is_some_and(|all| all.contains(&json!({}))) => {
             "open".to_owned()
         }
@@ -134,6 +157,7 @@ impl Needs {
         match self {
             Self::Permission(name) => name,
             Self::Own => "own",
+            Self::InPerson => "in person",
             Self::Open => "open",
         }
     }
@@ -215,11 +239,12 @@ pub(crate) async fn books(stack: &Stack, n: u128) -> anyhow::Result<Books<'_>> {
     Ok(books)
 }
 
-/// Makes the export [`EXPORT`] of the audit trail, and the member [`PERSON`].
+/// Makes the export [`EXPORT`] of the audit trail, the member [`PERSON`], and what [`security`] reads.
 pub(crate) async fn furnish(books: &Books<'_>) -> Test {
     let person = UserId::new(Uuid::from_u128(PERSON));
-    let member = Members::of(books.stack, books.tenant)?.join_as(person, &[RoleRef::USER]).await?;
-    books.saw(&member.position);
+    let members = Members::of(books.stack, books.tenant)?;
+    members.join_as(person, &[RoleRef::USER]).await?;
+    books.saw(&security::furnish(&members, person).await?);
     let request = reqwest::Client::new().post(format!("{}/v1/audit/exports", books.stack.query_url));
     let request = request.bearer_auth(&books.token).header("Quipu-Position", books.position());
     let made = answer(request.json(&reads::export_body(EXPORT))).await?;
@@ -276,7 +301,9 @@ async fn every_operation_is_only_for_those_who_may() -> Test {
         let comes = |it: &&Identity| match row.needs {
             // What is open is so to whoever shows nothing. Some of it is about the token that is shown, and may end it.
             Needs::Open => it.token.is_empty(),
-            Needs::Own | Needs::Permission(_) => matches!(it.expected(&row), Expected::Admitted),
+            Needs::Own | Needs::InPerson | Needs::Permission(_) => {
+                matches!(it.expected(&row), Expected::Admitted)
+            }
         };
         for identity in identities.iter().filter(comes) {
             check(&row, identity, &row.send(&stack, &identity.token, "").await?);

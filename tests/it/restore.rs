@@ -119,7 +119,11 @@ async fn after_a_restore_nobody_goes_on_until_the_epoch_is_bumped() -> Test {
     let mut conn = stack.database.superuser().await?;
     assert_eq!(epoch::accept_timeline(&mut conn, true).await?, 2);
 
-    // Commands go on in the new epoch, and remember what the backup and its log remembered.
+    // Commands go on in the new epoch, once who may act is known again, and remember what the backup and its log remembered.
+    until(PATIENCE, || async {
+        Ok(post(&stack, &owner, "kept").await?.status != StatusCode::SERVICE_UNAVAILABLE)
+    })
+    .await?;
     let replayed = post(&stack, &owner, "kept").await?;
     assert_eq!((replayed.status, replayed.header("Idempotent-Replayed")), (StatusCode::CREATED, "true"));
     // What was answered 503 is in doubt until it is asked again under its key: it lands once, sooner or later.

@@ -133,3 +133,35 @@ fn a_tenant_setting_never_outlives_its_transaction() -> Test {
     }
     Ok(())
 }
+
+/// Names of tests are sentences: four words and more.
+const WORDS_OF_A_TEST_MIN: usize = 4;
+
+#[test]
+fn what_the_documents_name_is_there() -> Test {
+    let mut found = Vec::new();
+    sources(&root(), &mut found)?;
+    let mut code = String::new();
+    for path in &found {
+        code.push_str(&std::fs::read_to_string(path)?);
+    }
+    let there: BTreeSet<&str> = code
+        .split("fn ")
+        .skip(1)
+        .filter_map(|it| it.split(|it: char| !it.is_alphanumeric() && it != '_').next())
+        .collect();
+    let mut faults = Vec::new();
+    for document in ["docs/asvs.md", "docs/requirements.md"] {
+        let text = std::fs::read_to_string(root().join(document))?;
+        for named in text.split('`').skip(1).step_by(2) {
+            let is_path =
+                named.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "_:".contains(it));
+            let name = named.rsplit("::").next().unwrap_or_default();
+            if is_path && name.split('_').count() >= WORDS_OF_A_TEST_MIN && !there.contains(name) {
+                faults.push(format!("{document}: {named}"));
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+    Ok(())
+}

@@ -21,7 +21,7 @@ const ROLES: [&str; 6] =
     ["quipu_owner", "quipu_command", "quipu_projector", "quipu_reactor", "quipu_query", "quipu_platform"];
 
 /// What takes a guard away that is written in SQL: the same definition without the line.
-const UNGUARDED: [(Guard, &str); 9] = [
+const UNGUARDED: &[(Guard, &str)] = &[
     (
         Guard::HeadLock,
         "do $$ begin execute replace(pg_get_functiondef('store.lock_head'::regproc), ' for update', ''); end $$",
@@ -56,11 +56,39 @@ const UNGUARDED: [(Guard, &str); 9] = [
          end $$",
     ),
     (
+        Guard::ProviderTokenLease,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.lease_provider_tokens'::regproc), ' and it.refresh_at <= now_', '');
+         end $$",
+    ),
+    (
         Guard::StateOfBrowser,
         "do $$ begin
              execute replace(pg_get_functiondef('vault.take_oauth'::regproc), ' and it.browser = shown_browser', '');
          end $$",
     ),
+    (
+        Guard::Pkce,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_code'::regproc),
+                             'held.challenge is distinct from answer', 'false');
+         end $$",
+    ),
+    (
+        Guard::RedirectExact,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_code'::regproc),
+                             'held.redirect is distinct from shown_redirect', 'false');
+         end $$",
+    ),
+    (
+        Guard::CodeReplay,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.settle_code'::regproc),
+                             'found and was is null', 'found');
+         end $$",
+    ),
+    (Guard::ErasureTombstone, "drop trigger not_erased on keys.subject_keys"),
     (Guard::VaultRowSecurity, "alter table vault.passwords disable row level security"),
     (Guard::RowSecurity, "alter table read.accounts disable row level security"),
 ];

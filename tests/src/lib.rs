@@ -4,7 +4,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may stop at an answer of another shape")]
 
+pub mod authenticator;
 pub mod books;
+pub mod browser;
 pub mod cli;
 pub mod database;
 pub mod forge;
@@ -12,11 +14,15 @@ pub mod ledger;
 pub mod members;
 pub mod nats;
 pub mod oidc;
+pub mod passkey;
 pub mod person;
 pub mod postgres;
+pub mod programs;
+pub mod relying;
 pub mod smtp;
 pub mod sse;
 pub mod stack;
+pub mod tab;
 pub mod tools;
 
 use std::future::Future;

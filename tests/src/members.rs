@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::database::cause;
 use crate::ledger::accepted;
+use crate::programs::equip;
 use crate::stack::Stack;
 
 /// An organisation whose members a test makes.
@@ -42,7 +43,7 @@ pub struct Member {
 }
 
 /// Gives an organisation people of every sort: with all that can be known of them, with a role of its own, with sessions that
-/// stand and that ended, and one who was removed.
+/// stand and that ended, and one who was removed; and what [`equip`] gives it.
 ///
 /// # Errors
 /// If it is refused.
@@ -84,6 +85,9 @@ pub async fn inhabit(executor: &Executor, tenant: TenantId) -> anyhow::Result<()
             let (because, by) = (Word::of("signed-out"), user_id.actor());
             does(Box::new(EndSession { session_id, of: None, because, by })).await?;
         }
+        if n == 1 {
+            equip(executor, tenant, user_id).await?;
+        }
         if n == 2 {
             let because = Word::of("removed");
             does(Box::new(RemoveMember { user_id, because, by: Granter::Platform, table: table() })).await?;
@@ -117,6 +121,12 @@ impl<'a> Members<'a> {
     /// If the keys of the stack cannot be read.
     pub fn of(stack: &'a Stack, tenant: TenantId) -> anyhow::Result<Self> {
         Ok(Self { stack, executor: stack.executor()?, tenant })
+    }
+
+    /// Whose members they are.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
     /// Submits a command, as a process of its own would.

@@ -87,12 +87,25 @@ impl OidcProvider {
     pub async fn register(&self, redirect_uri: &str, algorithm: &str) -> anyhow::Result<(String, String)> {
         let client = json!({
             "redirect_uris": [redirect_uri], "id_token_signed_response_alg": algorithm,
-            "grant_types": ["authorization_code"], "response_types": ["code"],
+            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
         });
         let answer: Value =
             self.http.post(format!("{}/reg", self.issuer)).json(&client).send().await?.json().await?;
         let text = |name: &str| answer[name].as_str().map(ToOwned::to_owned).context(answer.to_string());
         Ok((text("client_id")?, text("client_secret")?))
+    }
+
+    /// Who it says that an access token of its is of; `None` if it takes the token no more.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn subject_of(&self, access_token: &str) -> anyhow::Result<Option<String>> {
+        let answer = self.http.get(format!("{}/me", self.issuer)).bearer_auth(access_token).send().await?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let claims: Value = answer.json().await?;
+        Ok(claims["sub"].as_str().map(ToOwned::to_owned))
     }
 
     /// Goes through all of its pages as a browser would, until it sends the browser back to somebody else.
@@ -159,11 +172,16 @@ pub struct Account {
     pub email: String,
     /// Whether that is verified.
     pub is_verified: bool,
+    /// How often its tokens were exchanged for newer ones.
+    pub refreshed: u32,
+    /// How often somebody showed a refresh token that was good no more.
+    pub misused: u32,
 }
 
 type Accounts = Arc<Mutex<HashMap<String, Account>>>;
 
-/// A server with the addresses of GitHub Enterprise. The code of an account is its name, and so is its token.
+/// A server with the addresses of GitHub Enterprise. The code of an account is its name, and so is what its tokens begin with.
+/// A refresh token is good once.
 pub struct GitHub {
     /// Its address.
     pub issuer: String,
@@ -189,8 +207,22 @@ impl GitHub {
 
     /// Makes an account, or changes it.
     pub fn has(&self, id: u64, login: &str, email: &str, is_verified: bool) {
-        let account = Account { id, login: login.to_owned(), email: email.to_owned(), is_verified };
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(login.to_owned(), account);
+        let (login, email) = (login.to_owned(), email.to_owned());
+        let account = Account { id, login: login.clone(), email, is_verified, refreshed: 0, misused: 0 };
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(login, account);
+    }
+
+    /// An account as it is by now.
+    #[must_use]
+    pub fn account(&self, login: &str) -> Option<Account> {
+        known(&self.accounts, login)
+    }
+
+    /// Whose token it is, and after how many exchanges it was given.
+    #[must_use]
+    pub fn told(token: &str) -> Option<(&str, u32)> {
+        let (login, exchanges) = token.split_once('~')?;
+        Some((login, exchanges.parse().ok()?))
     }
 }
 
@@ -200,7 +232,8 @@ fn known(accounts: &Accounts, login: &str) -> Option<Account> {
 
 fn bearer(accounts: &Accounts, headers: &HeaderMap) -> Option<Account> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    known(accounts, text.strip_prefix("Bearer ")?)
+    let (login, _) = GitHub::told(text.strip_prefix("Bearer ")?)?;
+    known(accounts, login)
 }
 
 async fn token(State(accounts): State<Accounts>, body: String) -> impl IntoResponse {
@@ -209,13 +242,35 @@ async fn token(State(accounts): State<Accounts>, body: String) -> impl IntoRespo
         let pairs = form.iter().flat_map(Url::query_pairs);
         pairs.filter(|(it, _)| it == name).map(|(_, value)| value.into_owned()).next().unwrap_or_default()
     };
+    let tokens = |login: &str, exchanges: u32| {
+        json!({
+            "access_token": format!("{login}~{exchanges}"), "refresh_token": format!("{login}~{exchanges}"),
+            "token_type": "bearer", "expires_in": 28_800, "scope": "read:user,user:email",
+        })
+    };
+    if field("grant_type") == "refresh_token" {
+        let (shown, mut accounts) =
+            (field("refresh_token"), accounts.lock().unwrap_or_else(PoisonError::into_inner));
+        let held =
+            GitHub::told(&shown).and_then(|(login, exchanges)| Some((accounts.get_mut(login)?, exchanges)));
+        return axum::Json(match held {
+            Some((account, exchanges)) if account.refreshed == exchanges => {
+                account.refreshed += 1;
+                tokens(&account.login, account.refreshed)
+            }
+            Some((account, _)) => {
+                account.misused += 1;
+                json!({ "error": "bad_refresh_token" })
+            }
+            None => json!({ "error": "bad_refresh_token" }),
+        });
+    }
     let code = field("code");
-    let is_good = known(&accounts, &code).is_some() && !field("code_verifier").is_empty();
+    let account = known(&accounts, &code).filter(|_| !field("code_verifier").is_empty());
     // What it refuses it refuses with status 200.
-    axum::Json(if is_good {
-        json!({ "access_token": code, "token_type": "bearer", "scope": "read:user,user:email" })
-    } else {
-        json!({ "error": "bad_verification_code" })
+    axum::Json(match account {
+        Some(account) => tokens(&account.login, account.refreshed),
+        None => json!({ "error": "bad_verification_code" }),
     })
 }
 

@@ -196,12 +196,20 @@ impl<'a> Organisation<'a> {
         answer(self.stack.request(Method::POST, "", &url).json(&json!({ "refresh_token": token }))).await
     }
 
+    /// The master key of the processes that it is all asked of.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn master(&self) -> anyhow::Result<MasterKey> {
+        Ok(MasterKey::new(&KeyConfig::at(self.stack.keys.path()).master_key()?)?)
+    }
+
     /// The letters of a kind that wait to be sent, in the order in which they were queued.
     ///
     /// # Errors
     /// If the database does not answer, or one cannot be opened.
     pub async fn letters(&self, kind: &str) -> anyhow::Result<Vec<Letter>> {
-        let master = MasterKey::new(&KeyConfig::at(self.stack.keys.path()).master_key()?)?;
+        let master = self.master()?;
         let mut conn = self.stack.database.superuser().await?;
         let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
             "select mail_id, sealed from vault.outbox where tenant_id = $1 and kind = $2 order by queued_at",
@@ -222,7 +230,10 @@ impl<'a> Organisation<'a> {
         crate::until(Duration::from_secs(10), async || Ok(self.letters(kind).await?.len() == letters))
             .await?;
         match self.letters(kind).await?.pop().context("a letter")?.mail {
-            Mail::VerifyAddress { token, .. } | Mail::Reset { token, .. } => Ok(token),
+            Mail::VerifyAddress { token, .. }
+            | Mail::Reset { token, .. }
+            | Mail::AccountMade { token, .. }
+            | Mail::Invitation { token, .. } => Ok(token),
             other => anyhow::bail!("{other:?} has no link"),
         }
     }

@@ -1,6 +1,7 @@
 //! The whole system in one process: every server on a port of its own, on one fresh database.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,17 @@ use anyhow::Context as _;
 use chrono::Utc;
 use command_api::CommandApi;
 use domain::ids::{ActorId, TenantId, TokenId};
+use event_store::erasure_journal::Journal;
 use event_store::{Executor, ExecutorOptions, MasterKey};
 use projector::{Projector, ProjectorOptions, ReactorOptions, Timing};
 use query_api::{LiveConfig, QueryApi, StartError};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service_kit::config::{
-    AuditConfig, DatabaseConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, LogFormat, NatsConfig,
-    TelemetryConfig, TokenConfig,
+    AuditConfig, DatabaseConfig, ErasureConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, LogFormat,
+    NatsConfig, RateConfig, TelemetryConfig, TokenConfig,
 };
+use service_kit::email::EmailAddress;
 use service_kit::metrics::Metrics;
 use service_kit::outgoing::OutgoingConfig;
 use service_kit::token::{Claims, Role, Signer, generate_keys};
@@ -85,8 +88,15 @@ impl Answer {
     }
 }
 
+/// The name of the journal of erasures, which is empty at first.
+const JOURNAL: &str = "erasures.jsonl";
+
 /// The address that people are told to reach the stack under. Nobody is there: tests call its ports.
 pub const PUBLIC_URL: &str = "https://quipu.example";
+
+/// Where the first event of an organisation stands. Before it, the first command API of a new log says what built-in roles
+/// grant.
+pub const FIRST_POSITION: &str = "1-2";
 
 /// Times for tests: what takes a second in earnest takes a moment here.
 #[must_use]
@@ -103,7 +113,7 @@ pub const fn quick() -> Timing {
 /// Limits of no test's concern.
 #[must_use]
 pub fn http_config() -> HttpConfig {
-    HttpConfig { rate_per_address: 0, rate_per_principal: 0, ..HttpConfig::default() }
+    HttpConfig { rate_per_address: 0, rate_per_principal: 0, rate_per_api_key: 0, ..HttpConfig::default() }
 }
 
 impl Stack {
@@ -130,6 +140,7 @@ impl Stack {
     pub async fn commands_with(database: Database, tokens: TokenConfig) -> anyhow::Result<Self> {
         let keys = tempfile::tempdir()?;
         generate_keys(&KeyConfig::at(keys.path()))?;
+        Journal::create(&keys.path().join(JOURNAL))?;
         let signer = Signer::load(&KeyConfig::at(keys.path()), &tokens)?;
         let shutdown = CancellationToken::new();
         let mut stack = Self {
@@ -199,6 +210,7 @@ impl Stack {
         Ok(query_api::Config {
             http: http_config(),
             database: DatabaseConfig::at(&self.database.url("quipu_query")?),
+            erasures: ErasureConfig { erasure_journal: Some(self.erasure_journal()) },
             keys: KeyConfig::at(self.keys.path()),
             tokens: self.tokens.clone(),
             live,
@@ -229,6 +241,44 @@ impl Stack {
         Ok((format!("http://{address}"), metrics))
     }
 
+    /// Starts one more command API that limits how often may be tried, behind a proxy on this machine.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_limited(&self, rates: RateConfig) -> anyhow::Result<String> {
+        let (listener, address) = listener().await?;
+        let http = HttpConfig { trusted_proxies: vec!["127.0.0.0/8".parse()?], ..http_config() };
+        let config = command_api::Config { rates, http, ..self.command_config()? };
+        let api = CommandApi::connect(config, self.shutdown.clone()).await?;
+        tokio::spawn(api.serve(listener));
+        Ok(format!("http://{address}"))
+    }
+
+    /// Starts one more command API that awaits the platform's first owner.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_awaiting(&self, owner: &str) -> anyhow::Result<String> {
+        let (listener, address) = listener().await?;
+        let platform_owner_email = Some(EmailAddress::parse(owner)?);
+        let config = command_api::Config { platform_owner_email, ..self.command_config()? };
+        let api = CommandApi::connect(config, self.shutdown.clone()).await?;
+        tokio::spawn(api.serve(listener));
+        Ok(format!("http://{address}"))
+    }
+
+    /// Starts one more command API whose public address is its own, so that a browser can look at its pages.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_for_browsers(&self) -> anyhow::Result<String> {
+        let (listener, address) = listener().await?;
+        let url = format!("http://{address}");
+        let config = command_api::Config { public_url: Some(url.parse()?), ..self.command_config()? };
+        tokio::spawn(CommandApi::connect(config, self.shutdown.clone()).await?.serve(listener));
+        Ok(url)
+    }
+
     /// Starts one more command API that can be stopped by itself; it is joined to know that it has ended.
     ///
     /// # Errors
@@ -246,18 +296,27 @@ impl Stack {
         Ok(command_api::Config {
             http: http_config(),
             database: DatabaseConfig::at(&self.database.url("quipu_command")?),
+            erasures: ErasureConfig { erasure_journal: Some(self.erasure_journal()) },
             nats: NatsConfig::at(&nats_url()?),
             keys: KeyConfig::at(self.keys.path()),
             tokens: self.tokens.clone(),
+            rates: RateConfig::OFF,
             hashing: HashConfig::default(),
             // The providers of tests are on this machine.
             outgoing: OutgoingConfig { outgoing_allow: vec!["127.0.0.0/8".parse()?] },
             public_url: Some(PUBLIC_URL.parse()?),
+            platform_owner_email: None,
             audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },
             telemetry: TelemetryConfig::default(),
             queue_max: 4096,
         })
+    }
+
+    /// Where it is written down who was erased: beside the keys.
+    #[must_use]
+    pub fn erasure_journal(&self) -> PathBuf {
+        self.keys.path().join(JOURNAL)
     }
 
     /// Starts a projector with reactors that have the keys of the stack; without NATS.

@@ -30,18 +30,18 @@ use uuid::Uuid;
 type Test = anyhow::Result<()>;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const ENDED: (u16, &str) = (401, "auth.session-ended");
+pub(super) const ENDED: (u16, &str) = (401, "auth.session-ended");
 const BY: ActorId = ActorId::new(Uuid::from_u128(0xad));
 
 /// A process, and a request to it that changes nothing.
-struct Door {
-    url: String,
-    is_of_commands: bool,
+pub(super) struct Door {
+    pub(super) url: String,
+    pub(super) is_of_commands: bool,
 }
 
 impl Door {
     /// What it says to a bearer: a status and a code.
-    async fn tells(&self, stack: &Stack, token: &str) -> anyhow::Result<(u16, String)> {
+    pub(super) async fn tells(&self, stack: &Stack, token: &str) -> anyhow::Result<(u16, String)> {
         let answer = if self.is_of_commands {
             let request = stack.request(Method::POST, token, &format!("{}/v1/ledger/batches", self.url));
             let request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
@@ -59,7 +59,7 @@ impl Door {
 }
 
 /// Two processes of each kind.
-async fn doors(stack: &Stack) -> anyhow::Result<Vec<Door>> {
+pub(super) async fn doors(stack: &Stack) -> anyhow::Result<Vec<Door>> {
     let door = |url: String, is_of_commands| Door { url, is_of_commands };
     Ok(vec![
         door(stack.command_url.clone(), true),
@@ -69,7 +69,11 @@ async fn doors(stack: &Stack) -> anyhow::Result<Vec<Door>> {
     ])
 }
 
-async fn all_open<'a>(stack: &Stack, doors: impl IntoIterator<Item = &'a Door>, token: &str) -> Test {
+pub(super) async fn all_open<'a>(
+    stack: &Stack,
+    doors: impl IntoIterator<Item = &'a Door>,
+    token: &str,
+) -> Test {
     for door in doors {
         assert_eq!(door.tells(stack, token).await?, door.open(), "{}", door.url);
     }
@@ -77,7 +81,7 @@ async fn all_open<'a>(stack: &Stack, doors: impl IntoIterator<Item = &'a Door>, 
 }
 
 /// Waits until processes tell a bearer this, and fails if one does not within a second.
-async fn all_tell<'a>(
+pub(super) async fn all_tell<'a>(
     stack: &Stack,
     doors: impl IntoIterator<Item = &'a Door>,
     token: &str,

@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::{Value, json};
+use tests::authenticator::ticket;
 use tests::members::Members;
 use tests::oidc::{GitHub, OidcProvider, browser};
 use tests::person::{Organisation, PASSWORD, SignedIn};
@@ -18,24 +19,24 @@ use uuid::Uuid;
 type Test = anyhow::Result<()>;
 
 /// Where people go at the end, and what proves that they began.
-const RETURN: &str = "https://app.example.com/signed-in";
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(super) const RETURN: &str = "https://app.example.com/signed-in";
+pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// An organisation that lets people sign in with a provider.
-struct Shop<'a> {
-    acme: Organisation<'a>,
-    owner: String,
+pub(super) struct Shop<'a> {
+    pub(super) acme: Organisation<'a>,
+    pub(super) owner: String,
     provider: Uuid,
     browser: Client,
 }
 
 /// A sign-in that was begun.
-struct Begun {
+pub(super) struct Begun {
     /// Where the browser was sent.
-    url: Url,
+    pub(super) url: Url,
     /// What it keeps.
-    cookie: String,
+    pub(super) cookie: String,
 }
 
 impl Begun {
@@ -44,11 +45,11 @@ impl Begun {
     }
 }
 
-fn parameter(url: &Url, name: &str) -> Option<String> {
+pub(super) fn parameter(url: &Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(it, _)| it == name).map(|(_, value)| value.into_owned())
 }
 
-fn settings(kind: &str, issuer: &str, client: (&str, &str)) -> Value {
+pub(super) fn settings(kind: &str, issuer: &str, client: (&str, &str)) -> Value {
     json!({
         "name": "corp", "title": "The company", "kind": kind, "issuer": issuer, "client_id": client.0,
         "client_secret": client.1, "trusted_domains": ["corp.example"], "return_uris": [RETURN],
@@ -56,7 +57,7 @@ fn settings(kind: &str, issuer: &str, client: (&str, &str)) -> Value {
 }
 
 impl<'a> Shop<'a> {
-    async fn open(stack: &'a Stack, kind: &str, issuer: &str) -> anyhow::Result<Self> {
+    pub(super) async fn open(stack: &'a Stack, kind: &str, issuer: &str) -> anyhow::Result<Self> {
         let acme = Organisation::found(stack, "acme").await?;
         let owner = Members::of(stack, acme.tenant)?.join(&[RoleRef::OWNER]).await?.token;
         let made = acme.post(&owner, "/v1/providers", &settings(kind, issuer, ("quipu", "ours"))).await?;
@@ -65,16 +66,16 @@ impl<'a> Shop<'a> {
         Ok(Self { acme, owner, provider, browser: browser()? })
     }
 
-    async fn set(&self, settings: &Value) -> anyhow::Result<Answer> {
+    pub(super) async fn set(&self, settings: &Value) -> anyhow::Result<Answer> {
         let url = format!("{}/v1/providers/{}", self.acme.stack.command_url, self.provider);
         answer(self.acme.stack.request(Method::PUT, &self.owner, &url).json(settings)).await
     }
 
-    fn callback(&self) -> String {
+    pub(super) fn callback(&self) -> String {
         format!("{PUBLIC_URL}/v1/auth/{}/callback", self.provider)
     }
 
-    async fn begin(&self) -> anyhow::Result<Begun> {
+    pub(super) async fn begin(&self) -> anyhow::Result<Begun> {
         let address = format!("{}/v1/auth/corp", self.acme.stack.command_url);
         let query = [("tenant_slug", "acme"), ("redirect_uri", RETURN), ("code_challenge", CHALLENGE)];
         let sent = self.browser.get(Url::parse_with_params(&address, query)?).send().await?;
@@ -90,7 +91,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Comes back with this query, from a browser that keeps this cookie.
-    async fn back(&self, query: &str, cookie: &str) -> anyhow::Result<Answer> {
+    pub(super) async fn back(&self, query: &str, cookie: &str) -> anyhow::Result<Answer> {
         self.back_at(self.provider, query, cookie).await
     }
 
@@ -109,12 +110,12 @@ impl<'a> Shop<'a> {
         Ok(url)
     }
 
-    async fn hand_over(&self, code: &str, verifier: &str) -> anyhow::Result<Answer> {
+    pub(super) async fn hand_over(&self, code: &str, verifier: &str) -> anyhow::Result<Answer> {
         self.acme.post("", "/v1/auth/handover", &json!({ "code": code, "verifier": verifier })).await
     }
 
     /// A whole sign-in of an account.
-    async fn sign_in(&self, account: &str) -> anyhow::Result<SignedIn> {
+    pub(super) async fn sign_in(&self, account: &str) -> anyhow::Result<SignedIn> {
         let url = self.come(account).await?;
         let code = parameter(&url, "code").with_context(|| url.to_string())?;
         SignedIn::of(&self.hand_over(&code, VERIFIER).await?)
@@ -127,7 +128,7 @@ impl<'a> Shop<'a> {
     }
 }
 
-fn subject(signed_in: &SignedIn) -> anyhow::Result<String> {
+pub(super) fn subject(signed_in: &SignedIn) -> anyhow::Result<String> {
     Ok(signed_in.claims()?["sub"].as_str().context("a subject")?.to_owned())
 }
 
@@ -179,7 +180,7 @@ async fn people_sign_in_with_a_provider_that_others_made() -> Test {
     Ok(())
 }
 
-async fn github(stack: &Stack) -> anyhow::Result<(GitHub, Shop<'_>)> {
+pub(super) async fn github(stack: &Stack) -> anyhow::Result<(GitHub, Shop<'_>)> {
     let github = GitHub::start().await?;
     let shop = Shop::open(stack, "github", &github.issuer).await?;
     Ok((github, shop))
@@ -207,6 +208,31 @@ async fn somebody_new_is_registered_once_and_comes_back_as_themselves() -> Test 
         choices.await?.json["providers"],
         json!([{ "name": "corp", "title": "The company", "kind": "github" }])
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_has_a_second_factor_shows_it_after_the_provider_too() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    github.has(1, "cat", "cat@corp.example", true);
+    let enrolled = shop.acme.enrol(&shop.sign_in("cat").await?.access).await?;
+    let come = async || {
+        let code = parameter(&shop.come("cat").await?, "code").context("a code")?;
+        ticket(&shop.hand_over(&code, VERIFIER).await?)
+    };
+    let shown = come().await?;
+    let wrong = shop.acme.second(&shown, "code", &enrolled.authenticator.wrong_code()?).await?;
+    assert_eq!((wrong.status, wrong.code()), (StatusCode::UNAUTHORIZED, "identity.code-invalid"));
+    let right = shop.acme.second(&shown, "code", &enrolled.authenticator.next_code()?).await?;
+    assert_eq!(SignedIn::of(&right)?.claims()?["amr"], json!(["fed", "otp"]));
+    // The link must still stand when the second half is shown.
+    let late = come().await?;
+    let url = format!("{}/v1/providers/{}", stack.command_url, shop.provider);
+    let removed = answer(stack.request(Method::DELETE, &shop.owner, &url)).await?;
+    assert!(removed.status.is_success(), "{}", removed.text);
+    let refused = shop.acme.second(&late, "recovery_code", &enrolled.recovery_codes[0]).await?;
+    assert!(refused.status.is_client_error(), "{} {}", refused.status, refused.text);
     Ok(())
 }
 

@@ -100,8 +100,11 @@ async fn nobody_grants_what_they_lack() -> Test {
         assert_eq!(refused.code(), code, "{roles} {}", refused.text);
     }
     let path = format!("/v1/users/{}/deactivate", owner.user);
-    let refused = send(&stack, Method::POST, &admin.token, &path, None).await?;
-    assert_eq!(refused.code(), "organisation.last-owner", "{}", refused.text);
+    for (token, code) in [(&admin.token, "organisation.outranked"), (&owner.token, "organisation.last-owner")]
+    {
+        let refused = send(&stack, Method::POST, token, &path, None).await?;
+        assert_eq!(refused.code(), code, "{}", refused.text);
+    }
     let role = json!({ "name": "Treasurer", "permissions": ["organisation.close-organisation"] });
     let refused = send(&stack, Method::POST, &admin.token, "/v1/roles", Some(role)).await?;
     assert_eq!(refused.code(), "organisation.grants-too-much");
@@ -201,8 +204,14 @@ async fn everybody_sees_who_they_are() -> Test {
     assert_eq!(me.json["actor_id"], clerk.user.to_string());
     assert_eq!(me.json["session_id"], clerk.session.to_string());
     assert_eq!(me.json["user"]["email"], format!("{}@example.com", clerk.user), "{}", me.text);
-    let may = ["ledger.read-accounts", "ledger.read-journal", "ledger.read-transfers"];
-    assert_eq!(me.json["permissions"], json!([may.as_slice(), &["organisation.read-organisation"]].concat()));
+    let may = [
+        "federation.read-provider-token",
+        "ledger.read-accounts",
+        "ledger.read-journal",
+        "ledger.read-transfers",
+        "organisation.read-organisation",
+    ];
+    assert_eq!(me.json["permissions"], json!(may));
     let sessions = stack.get(&clerk.token, "/v1/auth/sessions").await?;
     assert_eq!(sessions.json["items"][0]["status"], "live", "{}", sessions.text);
     let origin = sessions.json["items"][0]["origin"].as_str().expect("where it began");

@@ -1,10 +1,12 @@
 //! Everybody who may come, and what each is to be told.
 
+use anyhow::Context as _;
 use domain::identity::{DeactivateUser, EndSession};
 use domain::ids::{ActorId, TenantId};
 use domain::organisation::{Granter, RemoveMember, RoleRef, TenantStatus};
 use domain::words::Word;
-use service_kit::permissions::role_table;
+use serde_json::{Value, json};
+use service_kit::permissions::{self, role_table};
 use service_kit::token::{Claims, Role};
 use tests::books::Books;
 use tests::database::tenant;
@@ -35,6 +37,8 @@ enum May {
     Nothing(u16, &'static str),
     /// What the test says of each permission, and what is about themselves.
     What(fn(&str) -> bool),
+    /// The same but in somebody's place: what is for that one in person alone is not for them.
+    ForAnother(fn(&str) -> bool),
     /// What works while the organisation waits.
     Wait,
 }
@@ -47,6 +51,9 @@ const WHILE_PENDING: [&str; 4] = [
     "organisation.close-organisation",
 ];
 
+/// What whoever acts for another is told where it must be that one.
+const IN_PERSON: Expected = Expected::Refused(403, "auth.acts-for-another");
+
 /// What is of the platform, and nobody's elsewhere.
 fn is_of_platform(permission: &str) -> bool {
     permission.starts_with("platform.")
@@ -55,7 +62,15 @@ fn is_of_platform(permission: &str) -> bool {
 impl Identity {
     pub(super) fn expected(&self, row: &Row) -> Expected {
         match (self.may, row.needs) {
-            (_, Needs::Open) | (May::What(_) | May::Wait, Needs::Own) => Expected::Admitted,
+            (_, Needs::Open)
+            | (May::What(_) | May::Wait, Needs::Own | Needs::InPerson)
+            | (May::ForAnother(_), Needs::Own) => Expected::Admitted,
+            (May::ForAnother(_), Needs::InPerson) => IN_PERSON,
+            (May::ForAnother(holds), Needs::Permission(name)) if holds(name) => {
+                let in_person = permissions::find(name).is_some_and(|it| it.only_in_person);
+                if in_person { IN_PERSON } else { Expected::Admitted }
+            }
+            (May::ForAnother(_), Needs::Permission(_)) => Expected::Refused(403, "auth.permission-missing"),
             (May::What(holds), Needs::Permission(name)) if holds(name) => Expected::Admitted,
             (May::What(_), Needs::Permission(_)) => Expected::Refused(403, "auth.permission-missing"),
             (May::Wait, Needs::Permission(name)) if WHILE_PENDING.contains(&name) => Expected::Admitted,
@@ -70,6 +85,7 @@ pub(super) async fn identities(stack: &Stack, books: &Books<'_>) -> anyhow::Resu
     let mut all = strangers(stack, books).await?;
     all.extend(operators(stack)?);
     all.extend(members(stack).await?);
+    all.extend(in_anothers_place(stack).await?);
     all.extend(former(stack).await?);
     all.extend(of_organisations(stack).await?);
     Ok(all)
@@ -148,7 +164,8 @@ async fn members(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
             _ => it == "organisation.invite-member",
         }),
         ("a user", RoleRef::USER, |it| {
-            it.starts_with("ledger.read-") || it == "organisation.read-organisation"
+            let own = ["organisation.read-organisation", "federation.read-provider-token"];
+            it.starts_with("ledger.read-") || own.contains(&it)
         }),
         ("one with a role of the organisation's own", cashier, |it| {
             ["ledger.post-transfer", "ledger.read-accounts"].contains(&it)
@@ -162,6 +179,43 @@ async fn members(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
         all.push(Identity { name, token, may: May::What(may) });
     }
     Ok(all)
+}
+
+/// Programs with keys, and staff of the platform in the session of somebody.
+async fn in_anothers_place(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
+    let members = Members::of(stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let make = async |names: &[&str]| -> anyhow::Result<(String, String)> {
+        let body = json!({ "name": "A key", "permissions": names });
+        let made = stack.post(&owner.token, "/v1/api-keys", &body).await?;
+        let text = |name: &str| made.json[name].as_str().map(ToOwned::to_owned);
+        text("id").zip(text("key")).with_context(|| made.text.clone())
+    };
+    let everything: Vec<&str> = permissions::ALL.iter().map(|it| it.name).collect();
+    let (_, all) = make(&everything).await?;
+    let (_, one) = make(&["ledger.read-accounts"]).await?;
+    let (revoked, dead) = make(&everything).await?;
+    stack.post(&owner.token, &format!("/v1/api-keys/{revoked}/revoke"), &Value::Null).await?;
+    let staff = Members::of(stack, TenantId::PLATFORM)?.join(&[RoleRef::OWNER]).await?;
+    let path = format!("/v1/platform/users/{}/{}/impersonate", tenant(1), owner.user);
+    let body = json!({ "reason": "a test", "ticket": "1", "minutes": 60 });
+    let acts = stack.post(&staff.token, &path, &body).await?;
+    let acting = acts.json["access_token"].as_str().with_context(|| acts.text.clone())?.to_owned();
+    let may = May::ForAnother(|it| !is_of_platform(it));
+    Ok(vec![
+        Identity { name: "an owner's key for everything", token: all, may },
+        Identity {
+            name: "an owner's key to read accounts",
+            token: one,
+            may: May::ForAnother(|it| it == "ledger.read-accounts"),
+        },
+        Identity {
+            name: "a key that was revoked",
+            token: dead,
+            may: May::Nothing(401, "auth.token-invalid"),
+        },
+        Identity { name: "staff in an owner's place", token: acting, may },
+    ])
 }
 
 /// Sessions of owners that stand no more, or never did.

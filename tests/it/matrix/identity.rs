@@ -38,7 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
     // Whoever comes is not to end the own session: it is looked at again.
     let others = Row {
         path: "/v1/auth/sessions?keep=current".to_owned(),
-        ..command(Method::DELETE, "/v1/auth/sessions", Value::Null, Needs::Own)
+        ..command(Method::DELETE, "/v1/auth/sessions", Value::Null, Needs::InPerson)
     };
     vec![
         read("/v1/auth/me", Needs::Own),
@@ -51,8 +51,8 @@ pub(super) fn rows() -> Vec<Row> {
         command(Method::POST, "/v1/auth/refresh", json!({ "refresh_token": "nothing" }), Needs::Open),
         // Whoever comes is looked at again, so it is not their own session that ends.
         command(Method::POST, "/v1/auth/logout", json!({ "refresh_token": "nothing" }), Needs::Open),
-        command(Method::POST, "/v1/auth/step-up", shown, Needs::Own),
-        command(Method::DELETE, "/v1/auth/sessions/{id}", Value::Null, Needs::Own),
+        command(Method::POST, "/v1/auth/step-up", shown, Needs::InPerson),
+        command(Method::DELETE, "/v1/auth/sessions/{id}", Value::Null, Needs::InPerson),
         command(Method::POST, "/v1/auth/verify-email", json!({ "token": "nothing" }), Needs::Open),
         command(Method::POST, "/v1/auth/verify-email/resend", address.clone(), Needs::Open),
         command(Method::POST, "/v1/auth/password/forgot", address, Needs::Open),
@@ -66,7 +66,7 @@ pub(super) fn rows() -> Vec<Row> {
             Method::POST,
             "/v1/auth/password/change",
             json!({ "current": "no secret of theirs", "new": "jade-umpire-quartz-lagoon" }),
-            Needs::Own,
+            Needs::InPerson,
         ),
         command(
             Method::POST,

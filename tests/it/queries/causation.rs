@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::books::{Books, held, transfer};
 use tests::database::{master_key, tenant};
-use tests::stack::{Stack, answer, quick};
+use tests::stack::{FIRST_POSITION, Stack, answer, quick};
 use tests::until;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -86,7 +86,7 @@ async fn what_a_process_did_hangs_on_the_event_that_it_followed() -> Test {
         assert_eq!(stored[name], expiry[name], "{name}");
     }
     // What another command did has another tree.
-    let other = books.read("/v1/events/1-1/causation").await?.json;
+    let other = books.read(&format!("/v1/events/{FIRST_POSITION}/causation")).await?.json;
     assert_eq!(shape(&other["events"]), "account-opened*");
     Ok(())
 }

@@ -31,6 +31,8 @@ const configuration = {
   },
   features: { devInteractions: { enabled: false }, registration: { enabled: true } },
   pkce: { required: () => true },
+  // Without being asked for `offline_access`: what is asked of people is no concern of ours.
+  issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   cookies: { keys: ['for tests alone'] },
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['given_name', 'family_name'] },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },

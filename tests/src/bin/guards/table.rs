@@ -218,9 +218,63 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         ],
     ),
     of(
+        Guard::TotpStep,
+        "a code of an authenticator is good once, in all processes together",
+        &[
+            whole("identity::factors::a_code_works_once_even_in_two_processes"),
+            whole("identity::factors::a_password_alone_takes_no_factor_away"),
+        ],
+    ),
+    of(
+        Guard::SharedLimit,
+        "how often may be tried holds for all processes together",
+        &[
+            whole("identity::limits::two_processes_share_the_limit_of_guesses"),
+            whole("identity::limits::an_own_account_does_not_clear_the_limit_of_an_address"),
+        ],
+    ),
+    of(
         Guard::OutgoingDeny,
         "no request of ours goes into a network that is not public, whatever a tenant's settings name",
         &[kit("outgoing::tests::cve_2026_5469_we_fetch_nothing_from_networks_that_are_not_public")],
+    ),
+    of(
+        Guard::ErasureCheck,
+        "nobody is served from a database that has forgotten an erasure",
+        &[
+            whole("identity::erasure::nobody_starts_without_the_journal_that_the_database_knows"),
+            whole("identity::erasure::restore::a_restore_of_an_older_backup_stays_erased"),
+        ],
+    ),
+    of(
+        Guard::ForgottenKey,
+        "no process keeps the key of somebody who was erased",
+        &[whole("identity::erasure::a_key_in_memory_is_dropped_within_a_second")],
+    ),
+    of(
+        Guard::ErasureTombstone,
+        "somebody who was erased gets no other key",
+        &[whole("log::no_event_of_an_erased_actor_makes_a_new_key")],
+    ),
+    of(
+        Guard::Pkce,
+        "whoever has a code without what belongs to it has nothing",
+        &[whole("identity::oauth::pkce_plain_is_refused")],
+    ),
+    of(
+        Guard::RedirectExact,
+        "a code is good with the address alone to which it went",
+        &[whole("identity::oauth::redirect_uris_match_to_the_letter")],
+    ),
+    of(
+        Guard::CodeReplay,
+        "a code that two show is nobody's, however close they come",
+        &[whole("identity::oauth::of_many_who_show_one_code_at_once_nobody_keeps_tokens")],
+    ),
+    of(
+        Guard::KindOfSecret,
+        "a secret of one kind opens nothing of another",
+        &[kit("bearer::tests::cve_2026_4282_a_secret_of_one_kind_has_another_hash_in_every_other")],
     ),
     of(
         Guard::StateOfBrowser,
@@ -271,6 +325,20 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         &[whole(
             "queries::positions::positions_that_cannot_be_served_are_refused_and_nothing_older_is_answered",
         )],
+    ),
+    of(
+        Guard::InPerson,
+        "whoever acts for somebody does not reach what is for that one alone",
+        &[
+            kit("access::tests::who_must_step_up_has_done_so_lately"),
+            whole("identity::api_keys::a_key_makes_no_key_and_touches_no_credentials"),
+            whole("identity::impersonation::an_impersonator_cannot_touch_credentials_or_platform_owners"),
+        ],
+    ),
+    of(
+        Guard::ProviderTokenLease,
+        "tokens of a provider are exchanged by one process at a time",
+        &[whole("identity::provider_tokens::of_many_who_would_take_due_tokens_one_has_them")],
     ),
     of(
         Guard::StreamStall,

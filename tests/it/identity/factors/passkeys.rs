@@ -1,0 +1,207 @@
+//! Passkeys: added, signed in with, copied, removed.
+
+use domain::identity::DeactivateUser;
+use domain::organisation::{RoleRef, SecondFactor};
+use domain::words::Word;
+use futures_util::future::try_join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::members::Members;
+use tests::passkey::Passkey;
+use tests::person::{Organisation, PASSWORD, Person, SignedIn};
+use tests::stack::{Answer, PUBLIC_URL, Stack, answer};
+
+use super::{Test, WRONG, told};
+
+const INVALID: (u16, &str) = (401, "identity.passkey-invalid");
+
+/// Somebody with a passkey, and the session in which they added it.
+struct Keyed<'a> {
+    acme: Organisation<'a>,
+    ann: Person,
+    session: SignedIn,
+    passkey: Passkey,
+    /// What it was added as.
+    id: String,
+}
+
+async fn asked(acme: &Organisation<'_>, token: &str) -> anyhow::Result<Value> {
+    let options = acme.post(token, "/v1/auth/passkeys/options", &Value::Null).await?;
+    anyhow::ensure!(options.status == StatusCode::OK, "{} {}", options.status, options.text);
+    Ok(options.json)
+}
+
+impl<'a> Keyed<'a> {
+    async fn of(stack: &'a Stack) -> anyhow::Result<Self> {
+        let acme = Organisation::found(stack, "acme").await?;
+        let ann = acme.join("ann").await?;
+        let session = acme.sign_in(&ann).await?;
+        let passkey = Passkey::at(PUBLIC_URL)?;
+        let body = passkey.make(&asked(&acme, &session.access).await?)?;
+        let added = acme.post(&session.access, "/v1/auth/passkeys", &body).await?;
+        anyhow::ensure!(added.status == StatusCode::CREATED, "{} {}", added.status, added.text);
+        let id = added.json["id"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { acme, ann, session, passkey, id })
+    }
+
+    async fn options(&self) -> anyhow::Result<Value> {
+        let body = json!({ "tenant_slug": self.acme.slug });
+        Ok(self.acme.post("", "/v1/auth/passkey-sign-in/options", &body).await?.json)
+    }
+
+    async fn sign_in(&mut self) -> anyhow::Result<Answer> {
+        let options = self.options().await?;
+        let body = self.passkey.sign(&self.acme.slug, &options)?;
+        self.acme.post("", "/v1/auth/passkey-sign-in", &body).await
+    }
+
+    async fn remove(&self, id: &str) -> anyhow::Result<Answer> {
+        let url = format!("{}/v1/auth/passkeys/{id}", self.acme.stack.command_url);
+        answer(self.acme.stack.request(Method::DELETE, &self.session.access, &url)).await
+    }
+}
+
+#[tokio::test]
+async fn a_passkey_signs_in_by_itself_and_shows_two_factors() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    let options = it.options().await?;
+    assert_eq!(
+        (&options["rpId"], &options["userVerification"]),
+        (&json!("quipu.example"), &json!("required"))
+    );
+    let signed_in = SignedIn::of(&it.sign_in().await?)?;
+    let claims = signed_in.claims()?;
+    assert_eq!((&claims["sub"], &claims["amr"]), (&json!(it.ann.user), &json!(["pop", "mfa"])));
+    assert!(it.acme.is_taken(&signed_in.access).await?);
+    // A password still does, since a passkey is no second factor of it; but not where one is asked of everybody.
+    it.acme.sign_in(&it.ann).await?;
+    it.acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
+    SignedIn::of(&it.sign_in().await?)?;
+    // Nothing can be guessed, so nothing is locked, and the lock on passwords stays.
+    for _ in 0..5 {
+        it.acme.log_in(&it.ann.email, WRONG).await?;
+    }
+    SignedIn::of(&it.sign_in().await?)?;
+    assert_eq!(told(&it.acme.log_in(&it.ann.email, PASSWORD).await?), (429, "identity.locked"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_signed_is_good_once_even_in_two_processes() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    // One that does not count: so it is the challenge alone that tells a second time.
+    it.passkey.count = None;
+    let options = it.options().await?;
+    let body = it.passkey.sign(&it.acme.slug, &options)?;
+    let processes = [stack.command_url.clone(), stack.another_command_api().await?];
+    let tries = (0..20).map(|n: usize| {
+        let url = format!("{}/v1/auth/passkey-sign-in", processes[n % 2]);
+        answer(stack.request(Method::POST, "", &url).json(&body))
+    });
+    let answers = try_join_all(tries).await?;
+    let good = answers.iter().filter(|it| it.status == StatusCode::OK).count();
+    assert_eq!(good, 1);
+    assert!(answers.iter().filter(|it| it.status != StatusCode::OK).all(|it| told(it) == INVALID));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_signed_elsewhere_or_for_something_else_is_not_good() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    let origin = it.passkey.origin.clone();
+    for elsewhere in
+        ["https://quipu.example.evil.example", "http://quipu.example", "https://quipu.example:8443"]
+    {
+        it.passkey.origin = elsewhere.to_owned();
+        assert_eq!(told(&it.sign_in().await?), INVALID, "{elsewhere}");
+    }
+    it.passkey.origin = origin;
+    it.passkey.rp_id = "evil.example".to_owned();
+    assert_eq!(told(&it.sign_in().await?), INVALID);
+    it.passkey.rp_id = "quipu.example".to_owned();
+    it.passkey.flags = 0x01;
+    assert_eq!(told(&it.sign_in().await?), INVALID, "nobody showed that it is the owner");
+    it.passkey.flags = 0x05;
+    // What was to be signed to add one is not what was to be signed to come in, and the other way round.
+    let to_add = asked(&it.acme, &it.session.access).await?;
+    let body = it.passkey.sign(&it.acme.slug, &to_add)?;
+    assert_eq!(told(&it.acme.post("", "/v1/auth/passkey-sign-in", &body).await?), INVALID);
+    let body = Passkey::at(PUBLIC_URL)?.make(&it.options().await?)?;
+    assert_eq!(told(&it.acme.post(&it.session.access, "/v1/auth/passkeys", &body).await?), INVALID);
+    // Nor is what somebody else was to sign.
+    let bob = it.acme.sign_in(&it.acme.join("bob").await?).await?;
+    let body = Passkey::at(PUBLIC_URL)?.make(&asked(&it.acme, &bob.access).await?)?;
+    assert_eq!(told(&it.acme.post(&it.session.access, "/v1/auth/passkeys", &body).await?), INVALID);
+    // A passkey of one organisation is nothing in another.
+    let other = Organisation::found(&stack, "other").await?;
+    let options =
+        it.acme.post("", "/v1/auth/passkey-sign-in/options", &json!({ "tenant_slug": "other" })).await?;
+    let body = it.passkey.sign(&other.slug, &options.json)?;
+    assert_eq!(told(&it.acme.post("", "/v1/auth/passkey-sign-in", &body).await?), INVALID);
+    SignedIn::of(&it.sign_in().await?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_passkey_that_counts_backwards_lets_nobody_in_and_is_told() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    it.passkey.count = Some(10);
+    SignedIn::of(&it.sign_in().await?)?;
+    it.passkey.count = Some(4);
+    assert_eq!(told(&it.sign_in().await?), INVALID);
+    let mut conn = stack.database.superuser().await?;
+    let events: i64 =
+        sqlx::query_scalar("select count(*) from store.events where type = 'identity.passkey-regressed'")
+            .fetch_one(&mut conn)
+            .await?;
+    assert_eq!(events, 1);
+    it.passkey.count = Some(11);
+    SignedIn::of(&it.sign_in().await?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_passkey_is_good_while_its_owner_has_it() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    let again = it.passkey.make(&asked(&it.acme, &it.session.access).await?)?;
+    let again = it.acme.post(&it.session.access, "/v1/auth/passkeys", &again).await?;
+    assert_eq!(told(&again), (409, "identity.factor-exists"));
+    assert_eq!(
+        asked(&it.acme, &it.session.access).await?["excludeCredentials"].as_array().map(Vec::len),
+        Some(1)
+    );
+    let nobodys = uuid::Uuid::nil().to_string();
+    assert_eq!(told(&it.remove(&nobodys).await?), (404, "identity.factor-not-found"));
+    assert_eq!(it.remove(&it.id).await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(told(&it.sign_in().await?), INVALID);
+    assert_eq!(it.acme.letters("factors-changed").await?.len(), 2, "added, and removed");
+    // Ten at most; an administrator takes all of them away.
+    let mut last = None;
+    for _ in 0..10 {
+        let passkey = Passkey::at(PUBLIC_URL)?;
+        let body = passkey.make(&asked(&it.acme, &it.session.access).await?)?;
+        let added = it.acme.post(&it.session.access, "/v1/auth/passkeys", &body).await?;
+        assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+        last = Some(passkey);
+    }
+    let body = Passkey::at(PUBLIC_URL)?.make(&asked(&it.acme, &it.session.access).await?)?;
+    let eleventh = it.acme.post(&it.session.access, "/v1/auth/passkeys", &body).await?;
+    assert_eq!(told(&eleventh), (422, "identity.too-many-factors"));
+    it.passkey = last.expect("the tenth");
+    SignedIn::of(&it.sign_in().await?)?;
+    it.acme.done(DeactivateUser { user_id: it.ann.user, because: Word::of("left") }).await?;
+    assert_eq!(told(&it.sign_in().await?), INVALID, "nobody is told that there is such a person");
+    it.acme.done(domain::identity::ReactivateUser { user_id: it.ann.user }).await?;
+    SignedIn::of(&it.sign_in().await?)?;
+    let admin = Members::of(&stack, it.acme.tenant)?.join(&[RoleRef::ADMIN]).await?;
+    let url = format!("{}/v1/users/{}/factors", stack.command_url, it.ann.user);
+    let removed = answer(stack.request(Method::DELETE, &admin.token, &url)).await?;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text);
+    assert_eq!(told(&it.sign_in().await?), INVALID);
+    Ok(())
+}
