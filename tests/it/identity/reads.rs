@@ -219,7 +219,7 @@ async fn cve_2026_2366_members_of_others_cannot_be_counted() -> Test {
     let stack = Stack::whole().await?;
     let (one, two) = (Members::of(&stack, tenant(1))?, Members::of(&stack, tenant(2))?);
     let role = one.define("Clerk", &["ledger.post-transfer"]).await?;
-    let victim = one.join(&[role.clone()]).await?.user;
+    let victim = one.join(std::slice::from_ref(&role)).await?.user;
     let boss = one.join(&[RoleRef::OWNER]).await?;
     one.done(invitation(tenant(1), InvitationId::new(Uuid::now_v7()))).await?;
     let key = ApiKeyId::new(Uuid::now_v7());
@@ -369,7 +369,7 @@ async fn services_and_keys_are_listed_without_what_they_are_made_of() -> Test {
         (secrets.len(), keys),
         (
             1,
-            vec!["added_at", "expires_at", "secret_id"]
+            ["added_at", "expires_at", "secret_id"]
                 .iter()
                 .map(|it| (*it).to_owned())
                 .collect::<Vec<_>>()
