@@ -38,8 +38,8 @@ use crate::user::NewPerson;
 /// The role that sets up tenants and mints tokens.
 pub const ADMIN_ROLE: &str = "quipu_platform";
 
-/// The refusal of somebody who is there already.
-const USER_EXISTS: &str = "identity.user-exists";
+/// The refusals of somebody who is there already: which one comes first is the command's own matter.
+const PERSON_EXISTS: [&str; 2] = ["identity.user-exists", "organisation.already-member"];
 
 /// The refusal of a service that is there already.
 const SERVICE_EXISTS: &str = "application.service-exists";
@@ -324,7 +324,7 @@ async fn demo_person(
         roles: vec![RoleRef::parse(role)?],
     };
     match admin.person_added(tenant, person).await? {
-        Some(refusal) if refusal.code != USER_EXISTS => bail!("{} ({})", refusal.message, refusal.code),
+        Some(refusal) if !PERSON_EXISTS.contains(&refusal.code.as_ref()) => bail!("{} ({})", refusal.message, refusal.code),
         _ => Ok(()),
     }
 }
