@@ -324,7 +324,9 @@ async fn demo_person(
         roles: vec![RoleRef::parse(role)?],
     };
     match admin.person_added(tenant, person).await? {
-        Some(refusal) if !PERSON_EXISTS.contains(&refusal.code.as_ref()) => bail!("{} ({})", refusal.message, refusal.code),
+        Some(refusal) if !PERSON_EXISTS.contains(&refusal.code.as_ref()) => {
+            bail!("{} ({})", refusal.message, refusal.code)
+        }
         _ => Ok(()),
     }
 }
