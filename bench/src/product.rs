@@ -197,6 +197,10 @@ impl Product {
             ("QUIPU_RATE_PER_PRINCIPAL", "10000000".to_owned()),
             ("QUIPU_RATE_SIGN_IN", "0".to_owned()),
             ("QUIPU_RATE_SIGN_IN_TENANT", "0".to_owned()),
+            ("QUIPU_PUBLIC_URL", format!("http://{address}")),
+            ("QUIPU_RATE_DEVICE_CODES", "0".to_owned()),
+            ("QUIPU_RATE_DEVICE_CODES_ADDRESS", "0".to_owned()),
+            ("QUIPU_RATE_DEVICE_CODES_ALL", "0".to_owned()),
         ]))
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured, one file a scenario, and the list of them.
 
 mod connections;
+mod device_codes;
 mod edges;
 mod fan_out;
 mod growth;
@@ -89,6 +90,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "sign_in",
         question: "people signed in beside the bare hash of a password; how soon an ended session is known",
         measure: |setting| Box::pin(sign_in::measure(setting)),
+    },
+    Scenario {
+        name: "device_codes",
+        question: "codes for devices beside bare inserts",
+        measure: |setting| Box::pin(device_codes::measure(setting)),
     },
     Scenario {
         name: "growth",

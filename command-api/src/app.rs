@@ -24,6 +24,7 @@ use service_kit::token::{Signer, Verifier};
 use service_kit::{access, contact, email, layers, openapi, telemetry};
 use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -31,7 +32,7 @@ use crate::federation::Federation;
 use crate::identity::federated::Providers;
 use crate::identity::limits::Limits;
 use crate::identity::{self, Identity};
-use crate::oauth::{self, Oauth};
+use crate::oauth::{self, Oauth, cross_origin};
 use crate::pages::{self, Pages};
 use crate::passwords::Passwords;
 use crate::refusals::ThroughExecutor;
@@ -87,9 +88,9 @@ pub struct CommandApi {
     verifier: Arc<Verifier>,
     app: App,
     access: Arc<ByLog>,
-    executor_task: tokio::task::JoinHandle<()>,
+    executor_task: JoinHandle<()>,
     /// Records what failed to sign in, and keeps tokens of providers fresh; it ends once it has told all.
-    failures_task: tokio::task::JoinHandle<()>,
+    failures_task: JoinHandle<()>,
     metrics: Metrics,
     shutdown: CancellationToken,
 }
@@ -103,54 +104,31 @@ impl CommandApi {
         let master = Arc::new(MasterKey::new(&config.keys.master_key()?).context("master.key")?);
         let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
         let signer = Arc::new(Signer::of_service(&config.keys, &config.tokens)?);
-        let pool = database::connect_pool(&config.database, Purpose::Command).await?;
-        database::verify(&pool, Purpose::Command).await?;
-        let mut conn = pool.acquire().await?;
-        event_store::epoch::check(&mut conn).await?;
-        let journal = config.erasures.erasure_journal.as_deref();
-        standing::check(&mut conn, journal, || anyhow::Ok(&*master)).await?;
-        drop(conn);
+        let pool = connect_checked(&config, &master).await?;
         let keys = signing::follow(pool.clone(), &master, &verifier, &signer);
         keys.reload().await.map_err(|error| anyhow::anyhow!(error)).context("the signing keys")?;
         tokio::spawn(keys.keep(shutdown.clone()));
-        let options = ExecutorOptions {
-            queue_max: config.queue_max,
-            ..ExecutorOptions::new(
-                database::connect_options(&config.database, Purpose::Command)?,
-                Arc::clone(&master),
-            )
-        };
         let metrics = Metrics::of("command-api");
         metrics.pool(&pool);
-        metrics.register(|registry| options.metrics.register(registry));
-        let waker = wake::start(&config.nats, shutdown.clone());
-        let (executor, executor_task) = Executor::start_observed(options, move |_head| waker.notify_one());
-        let database = database::connect_options(&config.database, Purpose::Command)?;
-        // Whoever moves may have been erased by another process: then this one has the last copy of their key.
-        let forgetting = executor.clone();
-        let standings = Standings::start_observed(database, shutdown.clone(), move |(category, person)| {
-            if category == User::CATEGORY.code {
-                forgetting.forget_key(person);
-            }
-        });
-        let standings = standings.await?;
-        let access = Arc::new(ByLog { standings, keys: ApiKeys::new(pool.clone()) });
+        let (executor, executor_task) = start_executor(&config, &master, &metrics, &shutdown)?;
+        let access = Arc::new(follow_access(&config, &pool, &executor, &shutdown).await?);
         access.register(&metrics);
         recorded_permissions::record(&executor).await?;
         let passwords = Passwords::start(&config.hashing, &master)?;
         metrics.register(|registry| passwords.register(registry));
-        let limits = Limits::new(Vault::new(pool.clone()), Arc::clone(&master), config.rates.clone());
         let vault = Vault::new(pool.clone());
+        let limits = Limits::new(vault.clone(), Arc::clone(&master), config.rates.clone());
         let identity = Identity::new(identity::Parts {
             executor: executor.clone(),
             master: Arc::clone(&master),
             pool: pool.clone(),
-            vault: Vault::new(pool.clone()),
+            vault: vault.clone(),
             passwords,
             signer: Arc::clone(&signer),
             limits,
             first_owner: config.platform_owner_email.clone(),
         });
+        metrics.register(|registry| identity.figures().register(registry));
         let federation = Federation::new(Outgoing::new(&config.outgoing).context("requests to providers")?);
         let providers = Providers::new(federation, config.public_url.clone());
         let oauth = Oauth::start(oauth::Parts {
@@ -186,7 +164,7 @@ impl CommandApi {
         let Self { config, pool, verifier, app, access, executor_task, failures_task, metrics, shutdown } =
             self;
         metrics.serve(&config.telemetry, shutdown.clone()).await?;
-        let executor = app.executor.clone();
+        let (executor, pages_of) = (app.executor.clone(), app.pages.clone());
         let health = Health::new(shutdown.clone()).database(pool.clone()).check("executor", move || {
             std::future::ready(if executor.is_closed() { Err("it has ended".to_owned()) } else { Ok(()) })
         });
@@ -208,7 +186,9 @@ impl CommandApi {
             access::verified_by(grpc::routes(calls)?, Arc::clone(&verifier), Arc::clone(&access) as _);
         let router =
             router(app, verifier, access, Arc::clone(&recorder))?.merge(calls).merge(health.routes());
-        let router = grpc::answered(layers::harden(router, &config.http, &metrics));
+        let router = pages::answering_the_rest(router, &pages_of);
+        let router = layers::guard(router, &config.http, &metrics).merge(cross_origin::preflights());
+        let router = grpc::answered(router);
         Server { listener, router, config: config.http, shutdown }.run().await?;
         recorder.finish().await;
         failures_task.await.context("failed sign-ins")?;
@@ -219,6 +199,51 @@ impl CommandApi {
             .context("the executor did not stop in time")??;
         Ok(())
     }
+}
+
+/// Connects to the database, if promises can be kept on it: its role, its epoch, and the journal of erasures.
+async fn connect_checked(config: &Config, master: &MasterKey) -> anyhow::Result<PgPool> {
+    let pool = database::connect_pool(&config.database, Purpose::Command).await?;
+    database::verify(&pool, Purpose::Command).await?;
+    let mut conn = pool.acquire().await?;
+    event_store::epoch::check(&mut conn).await?;
+    let journal = config.erasures.erasure_journal.as_deref();
+    standing::check(&mut conn, journal, || anyhow::Ok(master)).await?;
+    drop(conn);
+    Ok(pool)
+}
+
+/// Starts the one way to write. Whatever is appended wakes those who follow the log.
+fn start_executor(
+    config: &Config,
+    master: &Arc<MasterKey>,
+    metrics: &Metrics,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Executor, JoinHandle<()>)> {
+    let database = database::connect_options(&config.database, Purpose::Command)?;
+    let options = ExecutorOptions::new(database, Arc::clone(master));
+    let options = ExecutorOptions { queue_max: config.queue_max, ..options };
+    metrics.register(|registry| options.metrics.register(registry));
+    let waker = wake::start(&config.nats, shutdown.clone());
+    Ok(Executor::start_observed(options, move |_head| waker.notify_one()))
+}
+
+/// Begins to follow the log for who may act.
+async fn follow_access(
+    config: &Config,
+    pool: &PgPool,
+    executor: &Executor,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<ByLog> {
+    let database = database::connect_options(&config.database, Purpose::Command)?;
+    // Whoever moves may have been erased by another process: then this one has the last copy of their key.
+    let forgetting = executor.clone();
+    let standings = Standings::start_observed(database, shutdown.clone(), move |(category, person)| {
+        if category == User::CATEGORY.code {
+            forgetting.forget_key(person);
+        }
+    });
+    Ok(ByLog { standings: standings.await?, keys: ApiKeys::new(pool.clone()) })
 }
 
 /// Every route, its documents, and the access to it.

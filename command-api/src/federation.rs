@@ -26,9 +26,12 @@ mod keys;
 mod known;
 mod userinfo;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::federation::ProviderSettings;
 use domain::federation::provider::{GITHUB, GOOGLE, MICROSOFT, OIDC};
+use domain::metadata::Label;
 use secrecy::SecretString;
 use service_kit::email::EmailAddress;
 use service_kit::outgoing::{Outgoing, Url};
@@ -203,6 +206,21 @@ impl Federation {
         exchange::refresh(&self.outgoing, &endpoint, &client, token).await
     }
 
+    /// Looks whether a provider can be asked: reads anew what it publishes of itself, and its keys. GitHub publishes neither.
+    ///
+    /// # Errors
+    /// What keeps anybody from signing in with it; [`ProviderError::Resting`], if that was looked at a moment ago.
+    pub async fn check(&self, settings: &ProviderSettings) -> Result<(), ProviderError> {
+        if kind(settings)? == Kind::GitHub {
+            return github::token_endpoint(settings).map(|_| ());
+        }
+        let key = format!("{} {}", settings.kind, settings.issuer);
+        let fetch = || discovery::fetch(&self.outgoing, settings);
+        let metadata = self.metadata.get_newer(&key, Duration::ZERO, fetch).await?;
+        let fetch = || keys::fetch(&self.outgoing, &metadata.jwks_uri);
+        self.keys.get_newer(metadata.jwks_uri.as_str(), Duration::ZERO, fetch).await.map(|_| ())
+    }
+
     async fn metadata(&self, settings: &ProviderSettings) -> Result<std::sync::Arc<Metadata>, ProviderError> {
         let key = format!("{} {}", settings.kind, settings.issuer);
         self.metadata.get(&key, || discovery::fetch(&self.outgoing, settings)).await
@@ -235,7 +253,7 @@ fn microsoft(claims: id_token::Claims) -> Result<Person, ProviderError> {
     let mut person = claims.person();
     person.subject = format!("{directory}/{object}");
     person.address = person.address.map(|it| Address { is_verified: is_owned, ..it });
-    person.label = claims.preferred_username.filter(|it| is_name(it));
+    person.label = named(claims.preferred_username.as_deref());
     Ok(person)
 }
 
@@ -243,10 +261,18 @@ fn parsed(text: Option<&str>) -> Option<Uuid> {
     Uuid::try_parse(text?).ok()
 }
 
-/// Whether a text of a provider can stand where a person's name does: 1 to 200 printable characters.
-fn is_name(text: &str) -> bool {
-    let count = text.chars().count();
-    (1..=200).contains(&count) && !text.chars().any(char::is_control) && text.trim() == text
+/// A person's given and family name, as a provider has them. If it has all in one text alone, that is the given name: nobody knows
+/// where it parts.
+fn names(given: Option<&str>, family: Option<&str>, whole: Option<&str>) -> (Option<String>, Option<String>) {
+    match (named(given), named(family)) {
+        (None, None) => (named(whole), None),
+        apart => apart,
+    }
+}
+
+/// What a text of a provider leaves where a person's name can stand.
+fn named(text: Option<&str>) -> Option<String> {
+    Label::salvage(text?).map(|it| it.to_string())
 }
 
 /// An address as a provider writes it; none if mail cannot be sent to it.

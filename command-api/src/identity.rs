@@ -17,6 +17,7 @@
 //! | what is known of a person, and who is made one | [`profile`] |
 //! | signing in with a provider, and its tokens | [`federated`], [`provider_tokens`] |
 //! | refreshing, ending and strengthening sessions | [`sessions`] |
+//! | one person in several organisations | [`persons`] |
 //! | browsers in which somebody is signed in | [`browser`] |
 //! | sessions that services are let have | [`lent`] |
 //! | tokens | [`tokens`] |
@@ -52,23 +53,28 @@ use crate::passwords::{HashError, Passwords};
 mod bootstrap;
 pub mod browser;
 pub mod device;
+pub mod displacing;
 pub mod email_change;
 mod facts;
 mod failures;
 pub mod federated;
+pub mod figures;
 pub mod founding;
 mod guessing;
 pub mod impersonation;
 pub mod invitations;
 pub(crate) mod lent;
+mod letters;
 pub mod limits;
 pub mod origin;
 pub mod passkeys;
 mod person;
+pub mod persons;
 pub mod profile;
 pub mod provider_tokens;
 pub mod recovery;
 mod recovery_codes;
+pub mod rulings;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
@@ -77,6 +83,7 @@ pub mod tokens;
 mod totp;
 
 use failures::Failures;
+use figures::Figures;
 use limits::Limits;
 pub use origin::Origin;
 
@@ -85,7 +92,7 @@ pub const PLATFORM_SLUG: &str = "platform";
 
 /// Everything that identity works with. Clones are the same.
 #[derive(Clone)]
-pub struct Identity(Arc<Parts>, Arc<Failures>);
+pub struct Identity(Arc<Parts>, Arc<Failures>, Figures);
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +124,7 @@ impl Identity {
     /// Puts it together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts), Arc::default())
+        Self(Arc::new(parts), Arc::default(), Figures::default())
     }
 
     fn parts(&self) -> &Parts {
@@ -128,8 +135,16 @@ impl Identity {
         &self.1
     }
 
+    /// What it tells its monitoring.
+    #[must_use]
+    pub const fn figures(&self) -> &Figures {
+        &self.2
+    }
+
     /// The organisation of a name; none if nobody has it.
     async fn tenant(&self, slug: &str) -> Result<Option<TenantId>, Problem> {
+        // As people type it: phones begin with a capital and end with a space. The one place where a slug is looked up.
+        let slug = &*slug.trim().to_ascii_lowercase();
         if slug == PLATFORM_SLUG {
             return Ok(Some(TenantId::PLATFORM));
         }

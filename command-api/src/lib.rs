@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+mod cookie;
 pub mod federation;
 mod grpc;
 pub mod identity;

@@ -5,19 +5,22 @@
 //! |---|---|
 //! | parameters of forms and queries | [`params`] |
 //! | services, and how they show who they are | [`client`] |
-//! | what somebody is asked to allow, and the code that follows (PKCE S256 alone) | [`authorize`] |
+//! | what a service asks (PKCE S256 alone), what the person is asked, and the code that follows | [`ask`], [`authorize`] |
 //! | the token endpoint | [`grants`] |
 //! | asking about tokens, giving them back, and who somebody is | [`inspect`] |
 //! | devices without a keyboard (RFC 8628) | [`device`], taken in by the batch: [`batch`] |
 //! | the two documents by which others find all this (RFC 8414) | [`discovery`] |
 //! | signing out from a service | [`logout`] |
+//! | what scripts of others' pages may read of all this | [`cross_origin`] |
 //!
 //! It knows the words of OAuth and no HTTP beyond headers and forms. Who is let in, [`crate::identity`] has judged at the
 //! commit. Pages are elsewhere: they ask [`Oauth`] what comes next.
 
+mod ask;
 pub mod authorize;
 mod batch;
 mod client;
+pub mod cross_origin;
 pub mod device;
 pub mod discovery;
 pub mod grants;
@@ -29,6 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use domain::application::service::OFFLINE_ACCESS;
 use domain::words::Scope;
 use event_store::MasterKey;
 use event_store::vault::{Digest, Shown, Vault};
@@ -51,9 +55,12 @@ const OPENID: &str = "openid";
 const PROFILE: &str = "profile";
 /// Asks for the address of the person.
 const EMAIL: &str = "email";
+/// Asks for the organisation, and what the person is in it. No standard has a name for that.
+const ORGANISATION: &str = "organization";
 
-/// Scopes of OpenID Connect that are known here: they say what a service learns of a person, and are no permissions.
-pub const OF_OPENID: [&str; 3] = [OPENID, PROFILE, EMAIL];
+/// Scopes of OpenID Connect that are known here: they say what a service learns of a person, and whether it goes on while they
+/// are away. They are no permissions.
+pub const OF_OPENID: [&str; 5] = [OPENID, PROFILE, EMAIL, OFFLINE_ACCESS, ORGANISATION];
 
 /// What a service may do to come by tokens, as its registration says it.
 pub mod grant {
@@ -62,7 +69,7 @@ pub mod grant {
     /// The service signs in itself.
     pub const CLIENT_CREDENTIALS: &str = domain::application::service::CLIENT_CREDENTIALS;
     /// It goes on when an access token is over.
-    pub const REFRESH_TOKEN: &str = "refresh-token";
+    pub const REFRESH_TOKEN: &str = domain::application::service::REFRESH_TOKEN;
     /// People let devices in by typing a code.
     pub const DEVICE_CODE: &str = "device-code";
     /// All of them.

@@ -12,6 +12,8 @@
 //! | who looks, and their cookies; the one way to what they send | `visitor.rs`, `form.rs` |
 //! | headers, problems, words | `view.rs`, `words.rs` |
 //!
+//! What else stands in the address of a page is passed over: people come by links to which others have added something.
+//!
 //! **Invariant:** looking at a page changes nothing that anybody could miss; and a form is taken only from a page that we gave
 //! to the same browser, in the same session.
 //!
@@ -26,7 +28,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use service_kit::config::PublicUrl;
-use service_kit::problem::ProblemBody;
+use service_kit::problem::{CodeDoc, Problem, ProblemBody, code};
 
 use crate::app::App;
 use crate::identity::federated::BACK_PATH;
@@ -66,8 +68,9 @@ pub const PAGES: &[&str] = &[
     "/device",
 ];
 
-/// What people's browsers are sent to, of what is described as an interface, and that does not tell them itself.
-const BROWSED: [&str; 2] = ["/v1/auth/{provider}", "/v1/auth/{provider}/callback"];
+/// What people's browsers are sent to, of what is described as an interface.
+const BROWSED: [&str; 4] =
+    ["/v1/auth/{provider}", "/v1/auth/{provider}/callback", "/oauth2/authorize", "/oauth2/logout"];
 
 /// Every path that takes a form.
 pub const FORMS: &[&str] = &[
@@ -104,6 +107,22 @@ impl Pages {
         Self { site }
     }
 
+    /// What somebody is told who came to where nothing is.
+    fn lost(&self, headers: &HeaderMap, problem: Problem) -> Response {
+        match &self.site {
+            Some(site) if takes_pages(headers) => {
+                view::lost_page(problem, visitor::language_of(headers), Some(site))
+            }
+            _ => problem.into_response(),
+        }
+    }
+
+    /// The path of a page, as browsers ask for it: with what stands before it where a proxy takes that away.
+    #[must_use]
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.site.as_ref().map_or("", PublicUrl::base))
+    }
+
     /// The whole address of a page.
     #[must_use]
     pub fn link(&self, path: &str) -> Option<String> {
@@ -117,6 +136,7 @@ pub(crate) fn router(app: App) -> Router {
         return Router::new();
     }
     Router::new()
+        .route("/", get(|State(app): State<App>| async move { view::gone_to(&app.pages.path("/sign-in")) }))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/second-factor", post(sign_in::second_factor))
         .route("/sign-in/with", get(provider::begin))
@@ -157,6 +177,18 @@ pub(crate) async fn told_to_people(state: State<App>, request: Request, next: Ne
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let comes_by_browser = path.is_some_and(|it| BROWSED.contains(&it)) && takes_pages(request.headers());
     if comes_by_browser { told_as_pages(state, request, next).await } else { next.run(request).await }
+}
+
+/// Answers what matches no route: people are told on a page, and where they can go on; programs by a problem. It comes last
+/// before a router is guarded.
+pub(crate) fn answering_the_rest(router: Router, pages: &Pages) -> Router {
+    let answering = |code: &'static CodeDoc| {
+        let pages = pages.clone();
+        move |headers: HeaderMap| std::future::ready(pages.lost(&headers, Problem::new(code, "")))
+    };
+    router
+        .fallback(answering(&code::NOT_FOUND))
+        .method_not_allowed_fallback(answering(&code::METHOD_NOT_ALLOWED))
 }
 
 /// Whether somebody says that they take pages; a program that takes anything says no such thing.

@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod auth;
 pub mod batches;
+pub mod consents;
 pub mod devices;
 pub mod factors;
 pub mod federation;
@@ -22,10 +23,13 @@ pub mod oauth;
 pub mod organizations;
 pub mod passkeys;
 pub mod periods;
+pub mod persons;
+pub mod platform;
 pub mod provider_tokens;
 pub mod providers;
 pub mod roles;
 pub mod services;
+pub mod sessions;
 pub mod transfers;
 pub mod users;
 
@@ -84,11 +88,14 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(transfers::reverse))
         .merge(batches::routes())
         .merge(auth::routes())
+        .merge(persons::routes())
+        .merge(sessions::routes())
         .merge(account::routes())
         .merge(federation::routes())
         .merge(services::routes())
         .merge(oauth::routes())
         .merge(devices::routes())
+        .merge(consents::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
         .merge(providers::routes())
@@ -96,6 +103,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(api_keys::routes())
         .merge(impersonation::routes())
         .merge(organizations::routes())
+        .merge(platform::routes())
         .routes(routes!(periods::close))
         .routes(routes!(members::assign_roles))
         .routes(routes!(members::remove))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use domain::application::RedirectUri;
 use domain::ledger::{
     ClosePeriodRequest, FreezeRequest, OpenAccountRequest, PostHoldRequest, ReverseRequest, TransferRequest,
 };
@@ -16,8 +17,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::oauth::grant;
 use crate::routes::batches::BatchRequest;
-use crate::routes::organizations::REASON_CHARS_MAX;
+use crate::routes::platform::REASON_CHARS_MAX;
 
 fn lent<T: JsonSchema>() -> RefOr<Schema> {
     serde_json::from_value(described::<T>()).unwrap_or_else(|_| RefOr::T(Schema::Object(Object::new())))
@@ -80,12 +82,97 @@ lend! {
     ReverseBody for ReverseRequest;
     ClosePeriodBody for ClosePeriodRequest;
     BatchBody for BatchRequest;
-    PolicyBody for Policy;
     LabelText for Label;
     LanguageText for Language;
     PermissionText for Permission;
     ScopeText for Scope;
     WordText for Word;
+}
+
+/// The description of [`Policy`], with the bounds of its figures.
+pub struct PolicyBody;
+
+impl PartialSchema for PolicyBody {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = described::<Policy>();
+        for (field, min, max) in Policy::BOUNDS {
+            let path = field.split('.').fold(String::new(), |path, name| format!("{path}/properties/{name}"));
+            let Some(figure) = schema.pointer_mut(&path) else { continue };
+            let is_list = figure.get("items").is_some();
+            let [least, most] = if is_list { ["minItems", "maxItems"] } else { ["minimum", "maximum"] };
+            figure[least] = Value::from(*min);
+            figure[most] = Value::from(*max);
+        }
+        serde_json::from_value(schema).unwrap_or_else(|_| RefOr::T(Schema::Object(Object::new())))
+    }
+}
+
+impl ToSchema for PolicyBody {
+    fn name() -> Cow<'static, str> {
+        Policy::schema_name()
+    }
+}
+
+/// Texts of which the form is said by a pattern: name, the name in the description, pattern, characters at most.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident $shown:literal $pattern:expr, $chars_max:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some($pattern));
+                text.max_length(Some($chars_max)).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                $shown.into()
+            }
+        }
+    )*};
+}
+
+/// A role: the name of a built-in one, or the identifier of one of the organisation's own.
+const ROLE_PATTERN: &str =
+    "^([a-z][a-z0-9-]{0,39}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$";
+/// Bytes in base64url without padding (RFC 4648, section 5): what is left over of the last letter is nothing.
+const BASE64URL_PATTERN: &str =
+    "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$";
+/// An address by https, by http to the own machine, or of a private scheme with a dot: see [`RedirectUri`].
+const REDIRECT_PATTERN: &str = concat!(
+    r"^(https://[!$-)+-.0-;=A-\[\]_a-z~]+([/?][!$-)+-;=?-\[\]_a-z~]*)?",
+    r"|http://(localhost|127\.0\.0\.1|\[::1\])",
+    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+    r"([/?][!$-)+-;=?-\[\]_a-z~]*)?",
+    r"|[a-z0-9.-]*\.[a-z0-9.-]*:[!$-)+-;=?-\[\]_a-z~]+)$"
+);
+/// Characters of bytes in base64url at most: no body in which there are any is longer.
+const BASE64URL_CHARS_MAX: usize = 8_000;
+
+texts! {
+    /// The description of a role.
+    RoleText "Role" ROLE_PATTERN, 40;
+    /// The description of bytes.
+    Base64Text "Base64Url" BASE64URL_PATTERN, BASE64URL_CHARS_MAX;
+    /// The description of [`RedirectUri`].
+    RedirectText "RedirectUri" REDIRECT_PATTERN, RedirectUri::BYTES_MAX;
+}
+
+/// The description of a grant of OAuth as we name it.
+pub struct GrantText;
+
+impl PartialSchema for GrantText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(grant::ALL)).into()
+    }
+}
+
+impl ToSchema for GrantText {
+    fn name() -> Cow<'static, str> {
+        "Grant".into()
+    }
 }
 
 /// A reason in words, which may be longer than a label.
@@ -135,6 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn the_figures_of_a_policy_have_their_bounds() {
+        let schema = serde_json::to_value(PolicyBody::schema()).unwrap();
+        for (field, min, max) in Policy::BOUNDS {
+            let path = field.split('.').fold(String::new(), |path, name| format!("{path}/properties/{name}"));
+            let figure = schema.pointer(&path).unwrap_or_else(|| panic!("{field}"));
+            let bounds = ["minimum", "maximum"].map(|it| figure[it].clone());
+            let bounds = if bounds[0].is_null() {
+                ["minItems", "maxItems"].map(|it| figure[it].clone())
+            } else {
+                bounds
+            };
+            assert_eq!(bounds, [Value::from(*min), Value::from(*max)], "{field}");
+        }
+    }
+
+    #[test]
     fn the_description_says_all_that_the_types_say() {
         keeps_every_word::<OpenAccountRequest>();
         keeps_every_word::<FreezeRequest>();
@@ -143,7 +246,6 @@ mod tests {
         keeps_every_word::<ReverseRequest>();
         keeps_every_word::<ClosePeriodRequest>();
         keeps_every_word::<BatchRequest>();
-        keeps_every_word::<Policy>();
         keeps_every_word::<Label>();
         keeps_every_word::<Language>();
         keeps_every_word::<Permission>();

@@ -14,6 +14,8 @@ use service_kit::token::reload::{Load, LoadError};
 use service_kit::token::{KeySet, Keys, PublicKeys, Signer, SigningKey, Verifier};
 use sqlx::PgPool;
 
+use crate::oauth::cross_origin::BY_EVERYBODY;
+
 /// How long others may keep the published keys. A key is announced for twice as long before it signs.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -46,5 +48,5 @@ pub(crate) fn published(verifier: Arc<Verifier>) -> Router {
 }
 
 async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, KEPT_FOR)], Json(verifier.public_keys()))
+    ([(header::CACHE_CONTROL, KEPT_FOR), BY_EVERYBODY], Json(verifier.public_keys()))
 }

@@ -1,47 +1,23 @@
 //! Who may give commands, as far as this process has seen the log. What it answers here may be a second old; the gate of a
 //! command asks the same once more, at the commit.
+//!
+//! This joins the log's answers to the question that every server asks. query-api joins them likewise: the crates that both
+//! use know nothing of each other.
 
 use std::sync::Arc;
 
+use domain::Refusal;
 use domain::application::KeyOwner;
-use domain::gate::{Admission, GateError};
-use domain::ids::{ApiKeyId, TenantId, UserId};
+use domain::gate::Admission;
+use domain::ids::{ApiKeyId, UserId};
 use domain::organisation::Granter;
-use domain::{Refusal, StreamId, View};
-use event_store::access::{AGE_MAX, Question, Standings, Unknown};
+use event_store::access::{AGE_MAX, Standings, Unknown};
 use event_store::vault::{ApiKeys, Digest, KeyHolder};
 use futures_util::future::BoxFuture;
-use service_kit::access::{Access, Caller, Who};
+use service_kit::access::{self, Access, Caller, Who};
 use service_kit::bearer::Bearer;
 use service_kit::metrics::Metrics;
 use service_kit::problem::{Problem, code};
-
-/// Somebody, as a question to the log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Asked(Who);
-
-impl Asked {
-    /// The question of how somebody stands.
-    pub(crate) const fn of(who: Who) -> Self {
-        Self(who)
-    }
-}
-
-impl Question for Asked {
-    type Answer = Result<Arc<Admission>, GateError>;
-
-    fn tenant(&self) -> TenantId {
-        self.0.tenant()
-    }
-
-    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        self.0.needs(view)
-    }
-
-    fn answer(&self, view: &View<'_>) -> Self::Answer {
-        self.0.look(view).map(Arc::new)
-    }
-}
 
 /// On whose word a caller grants and takes away: a person's own, also where a program of theirs asks; the bearer of an
 /// operator's token lacks nothing. A service is no member, and so lacks everything.
@@ -55,7 +31,7 @@ pub(crate) fn granter(caller: &Caller) -> Granter {
 /// What the log says of who may act, and the vault of whose a key is.
 #[derive(Debug, Clone)]
 pub(crate) struct ByLog {
-    pub(crate) standings: Standings<Asked>,
+    pub(crate) standings: Standings<Who>,
     /// Whose the keys of programs are.
     pub(crate) keys: ApiKeys,
 }
@@ -63,7 +39,7 @@ pub(crate) struct ByLog {
 impl Access for ByLog {
     fn standing<'a>(&'a self, who: &'a Who) -> BoxFuture<'a, Result<Arc<Admission>, Problem>> {
         Box::pin(async move {
-            let answer = self.standings.ask(&Asked(who.clone())).await.map_err(problem_of)?;
+            let answer = self.standings.ask(who).await.map_err(problem_of)?;
             answer.as_ref().clone().map_err(|error| Refusal::from(error).into())
         })
     }
@@ -87,20 +63,13 @@ impl Access for ByLog {
 impl ByLog {
     /// Whether it can be said who may act.
     pub(crate) fn readiness(&self) -> Result<(), String> {
-        let age = self.standings.age();
-        if age <= AGE_MAX { Ok(()) } else { Err(format!("last looked at {} ms ago", age.as_millis())) }
+        access::readiness(self.standings.age(), AGE_MAX)
     }
 
     /// Adds what it tells its monitoring.
     pub(crate) fn register(&self, metrics: &Metrics) {
         let (aged, kept) = (self.standings.clone(), self.standings.clone());
-        let help = "How long ago the log was looked at for who may act";
-        metrics.gauge("quipu_access_tail_age_milliseconds", help, move || {
-            i64::try_from(aged.age().as_millis()).unwrap_or(i64::MAX)
-        });
-        metrics.gauge("quipu_standings_cached", "Callers whose standing is kept", move || {
-            i64::try_from(kept.known()).unwrap_or(i64::MAX)
-        });
+        access::register(metrics, move || aged.age(), move || kept.known());
     }
 }
 

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::private::Private;
 use crate::stream::StreamId;
 pub use api_key::{ApiKey, ApiKeyIssued, ApiKeyRevoked, IssueApiKey, KeyOwner, LiveApiKey, RevokeApiKey};
-pub use consent::{Consent, ConsentGranted, ConsentRevoked, GrantConsent, RevokeConsent};
+pub use consent::{
+    Consent, ConsentGranted, ConsentQuestioned, ConsentRevoked, Consented, GrantConsent, RevokeConsent,
+};
 pub use device_grant::{
     ApproveDevice, DenyDevice, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed,
     RedeemDevice,
@@ -25,7 +27,7 @@ pub use error::{ApplicationError, CODES};
 pub use inventory::Inventory;
 pub use service::{
     AddSecret, ChangeRedirectUris, LimitService, LiveService, RedirectUri, RegisterService, RemoveSecret,
-    RemoveService, RenameService, ResumeService, Service, ServiceLimits, SuspendService,
+    RemoveService, RenameService, ResumeService, Secret, Service, ServiceLimits, SuspendService,
 };
 pub use service::{
     RedirectUrisChanged, SecretAdded, SecretRemoved, ServiceLimited, ServiceRegistered, ServiceRemoved,
@@ -66,6 +68,9 @@ pub enum ApplicationEvent {
     /// A person allowed a service something.
     #[serde(rename = "application.consent-granted")]
     ConsentGranted(ConsentGranted),
+    /// They ended a session of it, and are asked before the next one.
+    #[serde(rename = "application.consent-questioned")]
+    ConsentQuestioned(ConsentQuestioned),
     /// A person allows it nothing any more.
     #[serde(rename = "application.consent-revoked")]
     ConsentRevoked(ConsentRevoked),
@@ -101,6 +106,7 @@ impl ApplicationEvent {
             Self::SecretAdded(_) => "application.secret-added",
             Self::SecretRemoved(_) => "application.secret-removed",
             Self::ConsentGranted(_) => "application.consent-granted",
+            Self::ConsentQuestioned(_) => "application.consent-questioned",
             Self::ConsentRevoked(_) => "application.consent-revoked",
             Self::DeviceGrantApproved(_) => "application.device-grant-approved",
             Self::DeviceGrantDenied(_) => "application.device-grant-denied",
@@ -123,6 +129,7 @@ impl ApplicationEvent {
             | Self::SecretAdded(_)
             | Self::SecretRemoved(_)
             | Self::ConsentGranted(_)
+            | Self::ConsentQuestioned(_)
             | Self::ConsentRevoked(_)
             | Self::DeviceGrantApproved(_)
             | Self::DeviceGrantDenied(_)
@@ -146,6 +153,7 @@ impl ApplicationEvent {
             Self::SecretAdded(it) => service::stream(it.service_id),
             Self::SecretRemoved(it) => service::stream(it.service_id),
             Self::ConsentGranted(it) => consent::stream(it.user_id, it.service_id),
+            Self::ConsentQuestioned(it) => consent::stream(it.user_id, it.service_id),
             Self::ConsentRevoked(it) => consent::stream(it.user_id, it.service_id),
             Self::DeviceGrantApproved(it) => device_grant::stream(it.grant_id),
             Self::DeviceGrantDenied(it) => device_grant::stream(it.grant_id),

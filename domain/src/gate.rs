@@ -17,9 +17,11 @@ use uuid::Uuid;
 pub use bearer::{Admission, Bearer};
 
 use self::bearer::Standee;
+use crate::application::service;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal};
 use crate::identity::{LiveSession, assurance};
+use crate::ids::ServiceId;
 use crate::organisation::{
     Granted, Granter, OrganisationError, Policy, RoleTable, SecondFactor, Standing, TenantStatus,
 };
@@ -41,6 +43,7 @@ pub struct Gate {
     while_pending: bool,
     fresh: Option<TimeDelta>,
     own_hand: bool,
+    every_factor: bool,
 }
 
 impl Gate {
@@ -48,7 +51,15 @@ impl Gate {
     /// roles mean.
     #[must_use]
     pub const fn new(bearer: Bearer, table: RoleTable) -> Self {
-        Self { bearer, table, permission: None, while_pending: false, fresh: None, own_hand: false }
+        Self {
+            bearer,
+            table,
+            permission: None,
+            while_pending: false,
+            fresh: None,
+            own_hand: false,
+            every_factor: false,
+        }
     }
 
     /// Asks for a permission.
@@ -79,6 +90,14 @@ impl Gate {
         self
     }
 
+    /// Closes to sessions without the second factor that the organisation asks everybody for. What asks for a permission is
+    /// closed to them anyway; this is for what lets others rely on the sign-in.
+    #[must_use]
+    pub const fn with_every_factor(mut self) -> Self {
+        self.every_factor = true;
+        self
+    }
+
     /// Whether it opens, and until when that can be said.
     ///
     /// # Errors
@@ -100,7 +119,7 @@ impl Gate {
         if matches!(standee, Standee::Delegate(..)) && of_account {
             return Err(GateError::ActsForAnother.into());
         }
-        if self.permission.is_some() && lacks_factor(view, session) {
+        if (self.permission.is_some() || self.every_factor) && lacks_factor(view, session) {
             return Err(GateError::SecondFactorMissing.into());
         }
         if self.own_hand && session.impersonation_id.is_some() {
@@ -171,19 +190,46 @@ impl Decision for Gated {
 }
 
 /// A command that gives something away, for whoever must hold it: a key with these permissions, a service with these
-/// scopes.
+/// scopes, a secret with which one can be that service.
 pub struct Granting {
     by: Granter,
     table: RoleTable,
-    given: Granted,
+    given: Given,
     inner: Box<dyn Decision>,
+}
+
+/// What is given away.
+enum Given {
+    /// These permissions.
+    These(Granted),
+    /// The permissions among the scopes of a service, as they are then.
+    ScopesOf(ServiceId),
+}
+
+impl Given {
+    fn granted(&self, view: &View<'_>) -> Granted {
+        match self {
+            Self::These(granted) => granted.clone(),
+            Self::ScopesOf(service) => {
+                let scopes = service::scopes(view, *service).iter().map(ToString::to_string);
+                // Other names mean something to others alone.
+                Granted::only(scopes.filter(|it| it.contains('.') && !it.contains(':')))
+            }
+        }
+    }
 }
 
 impl Granting {
     /// Lets `inner` give `given` away only on the word of one who holds it.
     #[must_use]
     pub fn new(by: Granter, table: RoleTable, given: Granted, inner: Box<dyn Decision>) -> Self {
-        Self { by, table, given, inner }
+        Self { by, table, given: Given::These(given), inner }
+    }
+
+    /// Lets `inner`, after which somebody could be that service, happen only on the word of one who holds what it may do.
+    #[must_use]
+    pub fn being(by: Granter, table: RoleTable, service: ServiceId, inner: Box<dyn Decision>) -> Self {
+        Self { by, table, given: Given::ScopesOf(service), inner }
     }
 }
 
@@ -195,6 +241,9 @@ impl Decision for Granting {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
         let mut needs = self.inner.needs(view);
         needs.extend(self.by.needs(view));
+        if let Given::ScopesOf(service) = &self.given {
+            needs.push(service::stream(*service));
+        }
         needs
     }
 
@@ -208,7 +257,7 @@ impl Decision for Granting {
 
     /// Refused with [`OrganisationError::GrantsTooMuch`] before anything that the command refuses.
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        match self.by.holds(view, &self.table).first_lacking(&self.given) {
+        match self.by.holds(view, &self.table).first_lacking(&self.given.granted(view)) {
             Some(permission) => Err(OrganisationError::GrantsTooMuch { permission }.into()),
             None => self.inner.decide(view),
         }

@@ -26,16 +26,17 @@ pub use factors::{
     ReportPasskeyRegression, TotpEnrolled, UseRecoveryCode,
 };
 pub use session::{
-    EndSession, LiveSession, Session, SessionEnded, SessionStarted, SessionStrengthened, StrengthenSession,
+    EndSession, LiveSession, OrganizationSwitched, Session, SessionEnded, SessionStarted,
+    SessionStrengthened, StrengthenSession,
 };
 pub use sign_in_day::{
     RecordSignIn, SignInDay, SignInFact, SignInFailed, SignInLocked, SignInUnlocked, month_subject,
 };
 pub use user::{
-    ConfirmEmailChange, DeactivateUser, EMAIL_SCOPE, EmailChangeExpired, EmailChangeRequested, EmailChanged,
-    EmailHash, EmailVerified, EndSessions, ErasePerson, ExpireEmailChange, IdentitiesLinked,
-    IdentitiesUnlinked, LinkIdentities, LinkedUser, PasswordChanged, Patch, PersonErased, PersonNames,
-    ReactivateUser, RegisterUser, Registered, RequestEmailChange, SessionsEnded, SetPassword,
+    ConfirmEmailChange, DeactivateUser, EMAIL_SCOPE, ElsewhereHash, EmailChangeExpired, EmailChangeRequested,
+    EmailChanged, EmailHash, EmailVerified, EndSessions, ErasePerson, ExpireEmailChange, Half,
+    IdentitiesLinked, IdentitiesUnlinked, LinkIdentities, LinkedUser, PasswordChanged, Patch, PersonErased,
+    PersonNames, ReactivateUser, RegisterUser, Registered, RequestEmailChange, SessionsEnded, SetPassword,
     UnlinkIdentities, UpdateProfile, User, UserAddressChanged, UserDeactivated, UserLanguageChanged,
     UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed, VerifyEmail, Withdraw,
 };
@@ -98,6 +99,9 @@ pub enum IdentityEvent {
     /// The user showed again, or by more, who they are.
     #[serde(rename = "identity.session-strengthened")]
     SessionStrengthened(SessionStrengthened),
+    /// A person went on in another of their organisations.
+    #[serde(rename = "identity.organization-switched")]
+    OrganizationSwitched(OrganizationSwitched),
     /// A session ended.
     #[serde(rename = "identity.session-ended")]
     SessionEnded(SessionEnded),
@@ -162,6 +166,7 @@ impl IdentityEvent {
             Self::PersonErased(_) => "identity.person-erased",
             Self::SessionStarted(_) => "identity.session-started",
             Self::SessionStrengthened(_) => "identity.session-strengthened",
+            Self::OrganizationSwitched(_) => "identity.organization-switched",
             Self::SessionEnded(_) => "identity.session-ended",
             Self::SignInFailed(_) => "identity.sign-in-failed",
             Self::SignInLocked(_) => "identity.sign-in-locked",
@@ -221,6 +226,7 @@ impl IdentityEvent {
             | Self::UserReactivated(_)
             | Self::PersonErased(_)
             | Self::SessionStrengthened(_)
+            | Self::OrganizationSwitched(_)
             | Self::SessionEnded(_)
             | Self::SignInUnlocked(_)
             | Self::TotpRemoved(_)
@@ -256,6 +262,7 @@ impl IdentityEvent {
             Self::PersonErased(it) => user::stream(it.user_id),
             Self::SessionStarted(it) => session::stream(it.session_id),
             Self::SessionStrengthened(it) => session::stream(it.session_id),
+            Self::OrganizationSwitched(it) => session::stream(it.session_id),
             Self::SessionEnded(it) => session::stream(it.session_id),
             Self::SignInFailed(it) => sign_in_day::stream(it.last_at.date_naive()),
             Self::SignInLocked(it) => sign_in_day::stream(it.at.date_naive()),

@@ -12,6 +12,7 @@ use crate::stream::StreamId;
 /// A command after which a user can act no more, such as `DeactivateUser` or `ErasePerson`.
 pub struct Leaving {
     user_id: UserId,
+    successor: Option<UserId>,
     inner: Box<dyn Decision>,
 }
 
@@ -19,11 +20,19 @@ impl Leaving {
     /// Runs `inner`, after which `user_id` can act no more, unless nobody would be left who can act and may do everything.
     #[must_use]
     pub fn new(user_id: UserId, inner: Box<dyn Decision>) -> Self {
-        Self { user_id, inner }
+        Self { user_id, successor: None, inner }
+    }
+
+    /// The one whom the command makes an owner in their place.
+    #[must_use]
+    pub const fn followed_by(mut self, successor: UserId) -> Self {
+        self.successor = Some(successor);
+        self
     }
 
     fn other_owners(&self, view: &View<'_>) -> Vec<UserId> {
-        Roster::of(view).owners.into_iter().filter(|it| *it != self.user_id).collect()
+        let owners = Roster::of(view).owners.into_iter().chain(self.successor);
+        owners.filter(|it| *it != self.user_id).collect()
     }
 }
 
@@ -50,12 +59,12 @@ impl Decision for Leaving {
     }
 
     /// Refused with [`OrganisationError::LastOwner`], after everything that the command itself refuses. What is already
-    /// so stays so.
+    /// so stays so. Who has not shown that their address is theirs can neither sign in nor come by a password.
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let verdict = self.inner.decide(view)?;
         let acts = |owner: &UserId| {
             let found = view.find::<User>(owner.uuid()).map(|seen| seen.state);
-            matches!(found, Some(User::Active(_)))
+            matches!(found, Some(User::Active(it)) if it.email_verified)
         };
         let is_owner = Roster::of(view).is_owner(self.user_id);
         if is_owner && !verdict.events.is_empty() && !self.other_owners(view).iter().any(acts) {
@@ -69,9 +78,9 @@ impl Decision for Leaving {
 mod tests {
     use super::*;
     use crate::identity::sample::*;
-    use crate::identity::{DeactivateUser, ErasePerson, ReactivateUser};
+    use crate::identity::{DeactivateUser, ErasePerson, ReactivateUser, VerifyEmail};
     use crate::organisation::sample::add;
-    use crate::organisation::{Granter, RoleRef};
+    use crate::organisation::{Granter, RoleRef, TransferOwnership};
     use crate::spec::{Given, given_nothing};
     use crate::words::Word;
 
@@ -101,6 +110,29 @@ mod tests {
         given().when(leave(ADA)).then_refused_for(OrganisationError::LastOwner);
         given().when(leave(BOB)).then_already();
         given().having(ReactivateUser { user_id: BOB }).when(leave(ADA)).then_succeeds();
+    }
+
+    #[test]
+    fn an_owner_whose_address_is_not_proven_is_none() {
+        let unproven = || {
+            let ada = person(ADA, 1, RoleRef::OWNER, given_nothing());
+            ada.having(register(BOB, 2)).having(add(BOB, &[RoleRef::OWNER], Granter::Platform))
+        };
+        unproven().when(leave(ADA)).then_refused_for(OrganisationError::LastOwner);
+        let proven = unproven().having(VerifyEmail { user_id: BOB, email_version: 1, via: Word::of("link") });
+        proven.when(leave(ADA)).then_succeeds();
+    }
+
+    #[test]
+    fn ownership_goes_to_somebody_who_can_act() {
+        let pass = || {
+            let pass = TransferOwnership { from: ADA, to: BOB };
+            Leaving::new(ADA, Box::new(pass)).followed_by(BOB)
+        };
+        let ada = || person(ADA, 1, RoleRef::OWNER, given_nothing());
+        let unproven = ada().having(register(BOB, 2)).having(add(BOB, &[RoleRef::USER], Granter::Platform));
+        unproven.when(pass()).then_refused_for(OrganisationError::LastOwner);
+        person(BOB, 2, RoleRef::USER, ada()).when(pass()).then_succeeds();
     }
 
     #[test]

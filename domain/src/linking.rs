@@ -61,13 +61,13 @@ pub enum Ruling {
 /// | nobody | B | - | - | link to B |
 /// | nobody | nobody | both | nobody | register |
 /// | nobody | nobody | both | A, verified | link to A and sign in as A |
-/// | nobody | nobody | both | A, not verified | refused |
-/// | nobody | nobody | one or none | - | refused |
+/// | nobody | nobody | both | A, not verified | refused: A may be somebody else |
+/// | nobody | nobody | one or none | - | refused: nobody vouches for the address |
 ///
-/// The last two have one answer whoever has the address, so that it tells nobody whether somebody does.
+/// The last one is the same whoever has the address, so that it tells nobody whether somebody does.
 ///
 /// # Errors
-/// [`FederationError::IdentityTaken`], [`FederationError::LinkNeedsSignIn`].
+/// [`FederationError::IdentityTaken`], [`FederationError::LinkNeedsSignIn`], [`FederationError::AddressNotVouched`].
 pub fn rule(it: &Situation) -> Result<Ruling, FederationError> {
     match (it.linked_to, it.signed_in) {
         (Some(linked), Some(signed_in)) if linked != signed_in => Err(FederationError::IdentityTaken),
@@ -79,7 +79,7 @@ pub fn rule(it: &Situation) -> Result<Ruling, FederationError> {
             // Whoever registered it has not shown that it is theirs, and may know its password.
             Some(_) => Err(FederationError::LinkNeedsSignIn),
         },
-        (None, None) => Err(FederationError::LinkNeedsSignIn),
+        (None, None) => Err(FederationError::AddressNotVouched),
     }
 }
 

@@ -127,6 +127,13 @@ impl Label {
         Ok(Self(text.to_owned()))
     }
 
+    /// What is left of a text that somebody else keeps, without the characters that are not taken; nothing if that is no name.
+    #[must_use]
+    pub fn salvage(text: &str) -> Option<Self> {
+        let kept: String = text.chars().filter(|it| !is_forbidden(*it)).collect();
+        Self::parse(&kept).ok()
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -29,12 +29,12 @@ pub use membership::{
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};
 pub use roster::{RoleUse, Roster};
-pub use standing::{ChangeStanding, SetSeats, Standing, StandingChanged, TenantStatus};
+pub use standing::{ChangeStanding, SetSeats, Standing, StandingChanged, TenantStatus, WhileActive};
 pub use tenant::{
-    ApproveTenant, CODES, ChangeTier, CloseTenant, CreateTenant, Dossier, PARSE_CODES, ReactivateTenant,
-    RejectTenant, RenameTenant, RequestTenant, Slug, SuspendTenant, Tenant, TenantApproved, TenantClosed,
-    TenantCreated, TenantError, TenantReactivated, TenantRejected, TenantRenamed, TenantRequested,
-    TenantSuspended, TenantTierChanged,
+    ApproveTenant, CODES, ChangeTier, CloseTenant, CreateTenant, Dossier, ExistingTenant, PARSE_CODES,
+    ReactivateTenant, RejectTenant, RenameTenant, RequestTenant, Slug, SuspendTenant, Tenant, TenantApproved,
+    TenantClosed, TenantCreated, TenantError, TenantReactivated, TenantRejected, TenantRenamed,
+    TenantRequested, TenantSuspended, TenantTierChanged,
 };
 
 /// The names are the contract: a rename breaks stored history.

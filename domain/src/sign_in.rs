@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::application::consent;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::identity::access_token::AccessTokenError;
@@ -54,14 +55,16 @@ pub struct StartSession {
 
 impl Decision for StartSession {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        vec![
+        let mut needs = vec![
             session::stream(self.session_id),
             user::stream(self.user_id),
             factors::stream(self.user_id),
             membership::stream(self.user_id),
             standing::stream(view.tenant),
             policy::stream(view.tenant),
-        ]
+        ];
+        needs.extend(self.service_id.map(|it| consent::stream(self.user_id, it)));
+        needs
     }
 
     fn subjects(&self) -> Vec<Uuid> {
@@ -108,8 +111,10 @@ impl Decision for StartSession {
             auth_time: self.auth_time,
             expires_at: self.expires_at.min(latest),
             generation: user.generation,
+            consent: self.service_id.map(|it| consent::generation(view, self.user_id, it)),
             device: self.device.clone(),
             impersonation_id: self.impersonation_id,
+            came_by: None,
             at: view.now,
         });
         Ok(Verdict::created(session::stream(self.session_id), event).valid_until(Some(self.expires_at)))

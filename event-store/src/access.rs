@@ -11,7 +11,8 @@
 //! | one that is not | 1 for the head, 1 a round of streams |
 //! | the tail | 1 every 100 ms, a scan of an index that holds these categories alone |
 //!
-//! It knows no aggregate: which streams a question needs, and what they answer, the [`Question`] says.
+//! It knows no aggregate: which streams a question needs, and what they answer, the [`Question`] says. All of them must be of
+//! [`CATEGORIES`].
 //!
 //! **Invariant:** an answer is given only if no stream that it rests on has moved since, as far as the tail has seen, and
 //! the tail has seen all that was committed [`AGE_MAX`] ago.
@@ -20,12 +21,11 @@ mod answering;
 mod memory;
 mod tail;
 
-use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use domain::ids::TenantId;
-use domain::{StreamId, View};
+pub use domain::Question;
+use domain::StreamId;
 use sabotage::Guard;
 use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -40,7 +40,7 @@ use memory::Memory;
 use tail::Tail;
 
 /// The categories of streams that an answer may rest on. The index and the function of the tail name the same.
-pub const CATEGORIES: [i16; 13] = [2, 3, 4, 20, 21, 23, 40, 41, 50, 51, 80, 81, 82];
+pub const CATEGORIES: [i16; 14] = [2, 3, 4, 20, 21, 23, 40, 41, 50, 51, 53, 80, 81, 82];
 
 /// How long ago the log was looked at, at most, when an answer is given.
 pub const AGE_MAX: Duration = Duration::from_secs(1);
@@ -65,22 +65,6 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// How often an answer is made anew at once, if a stream moves while it is made.
 const ATTEMPTS_MAX: usize = 3;
-
-/// Something that streams of one tenant answer.
-pub trait Question: Clone + Eq + Hash + Send + Sync + 'static {
-    /// What they answer. It must not depend on the time: it is kept for as long as the streams stand still.
-    type Answer: Send + Sync + 'static;
-
-    /// Whose streams.
-    fn tenant(&self) -> TenantId;
-
-    /// The streams that it wants to see, all of [`CATEGORIES`]. Asked again while the answer grows, as
-    /// [`domain::Decision::needs`] is.
-    fn needs(&self, view: &View<'_>) -> Vec<StreamId>;
-
-    /// The answer of their states.
-    fn answer(&self, view: &View<'_>) -> Self::Answer;
-}
 
 /// Why there is no answer now.
 #[derive(Debug, thiserror::Error)]

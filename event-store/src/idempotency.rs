@@ -1,10 +1,12 @@
 //! Keys under which answers are remembered, and the stored form of an answer.
 
 use aws_lc_rs::digest;
+use domain::ids::TenantId;
 use domain::{Outcome, Refusal, StreamId};
 use event_schemas::catalog;
 use sabotage::Guard;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::keyring::MasterKey;
@@ -38,6 +40,22 @@ impl IdempotencyKey {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(scope.finish().as_ref());
         Self { scope: bytes, fingerprint: master.fingerprint(canonical_request) }
+    }
+
+    /// Whether an answer is remembered under it at this moment. It is the executor that gives it: this says beforehand that a
+    /// request is a repeated one, where the first one cost something that a repeated one shall not cost again.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn is_answered(&self, pool: &PgPool, tenant: TenantId) -> sqlx::Result<bool> {
+        sqlx::query_scalar!(
+            r#"select exists (select from store.answers($1, $2, $3)) as "is_answered!""#,
+            &[tenant.uuid()][..],
+            &[tenant.uuid()][..],
+            &[self.scope.to_vec()][..]
+        )
+        .fetch_one(pool)
+        .await
     }
 }
 

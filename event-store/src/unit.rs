@@ -66,6 +66,9 @@ pub struct Unit {
     pub tenant: TenantId,
     /// Who asks.
     pub cause: Cause,
+    /// Who asks, as the logs of some tenants are to tell it: a person who is another user there, of whom neither log may say
+    /// who they are in the other one.
+    pub causes_elsewhere: Vec<(TenantId, Cause)>,
     /// Under which key the answer is remembered.
     pub key: Option<IdempotencyKey>,
     /// The version that a stream must have, as the caller saw it.
@@ -113,6 +116,7 @@ impl Unit {
         Self {
             tenant,
             cause,
+            causes_elsewhere: Vec::new(),
             key: None,
             expected: None,
             minted: HashSet::new(),
@@ -136,6 +140,19 @@ impl Unit {
         self
     }
 
+    /// Says who asks as the log of another tenant is to tell it.
+    #[must_use]
+    pub fn told_in(mut self, tenant: TenantId, cause: Cause) -> Self {
+        self.causes_elsewhere.push((tenant, cause));
+        self
+    }
+
+    /// Who asks, as the log of a tenant tells it.
+    pub(crate) fn cause_in(&self, tenant: TenantId) -> &Cause {
+        let elsewhere = self.causes_elsewhere.iter().find(|(there, _)| *there == tenant);
+        elsewhere.map_or(&self.cause, |(_, cause)| cause)
+    }
+
     /// The tenants that it touches, in no order and perhaps repeated.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TenantId> {
         std::iter::once(self.tenant).chain(self.decisions.iter().map(|it| it.tenant))
@@ -144,8 +161,9 @@ impl Unit {
     /// The persons whose keys it is written with: who asks, in each tenant's log if it is said from where, and whom the
     /// commands say something private about.
     pub(crate) fn subjects(&self) -> impl Iterator<Item = (TenantId, Uuid)> {
-        let actor = self.cause.origin.as_ref().map(|_| self.cause.actor.uuid());
-        self.decisions.iter().flat_map(move |it| {
+        self.decisions.iter().flat_map(|it| {
+            let cause = self.cause_in(it.tenant);
+            let actor = cause.origin.as_ref().map(|_| cause.actor.uuid());
             actor.into_iter().chain(it.decision.subjects()).map(|subject| (it.tenant, subject))
         })
     }
@@ -207,4 +225,12 @@ pub struct Done {
     pub version: i64,
     /// Whether the stream began with it.
     pub outcome: Outcome,
+}
+
+impl Done {
+    /// Whether the stream began with it.
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        self.outcome == Outcome::Created
+    }
 }

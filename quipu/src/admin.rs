@@ -17,7 +17,7 @@ use domain::ids::{ActorId, SecretId, ServiceId, TenantId, TokenId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{CreateTenant, RoleRef, Slug};
 use domain::words::{Scope, Word};
-use domain::{Decision, Refusal};
+use domain::{Decision, ErrorKind, Refusal};
 use event_store::unit::NOT_APPLIED;
 use event_store::vault::{Digest, NewClientSecret, VaultChange};
 use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Unit};
@@ -37,12 +37,6 @@ use crate::user::NewPerson;
 
 /// The role that sets up tenants and mints tokens.
 pub const ADMIN_ROLE: &str = "quipu_platform";
-
-/// The refusals of somebody who is there already: which one comes first is the command's own matter.
-const PERSON_EXISTS: [&str; 2] = ["identity.user-exists", "organisation.already-member"];
-
-/// The refusal of a service that is there already.
-const SERVICE_EXISTS: &str = "application.service-exists";
 
 /// What the demo service may ask for.
 const DEMO_SCOPES: [&str; 5] =
@@ -185,8 +179,21 @@ impl Admin {
     /// # Errors
     /// If the slug or identifier is in use, or the log cannot be reached.
     pub async fn create_tenant(&self, tenant_id: TenantId, slug: Slug, name: Label) -> anyhow::Result<()> {
+        match self.tenant_created(tenant_id, slug, name).await? {
+            Some(refusal) => bail!("{} ({})", refusal.message, refusal.code),
+            None => Ok(()),
+        }
+    }
+
+    /// The same; a refusal is told for what it is.
+    async fn tenant_created(
+        &self,
+        tenant_id: TenantId,
+        slug: Slug,
+        name: Label,
+    ) -> anyhow::Result<Option<Refusal>> {
         let decision = CreateTenant { tenant_id, slug, name };
-        self.submit(Unit::new(TenantId::PLATFORM, Cause::system(Uuid::now_v7()), decision)).await
+        self.judged(Unit::new(TenantId::PLATFORM, Cause::system(Uuid::now_v7()), decision)).await
     }
 
     pub(crate) fn master(&self) -> &MasterKey {
@@ -233,7 +240,7 @@ impl Admin {
     }
 }
 
-/// Makes sure that the demo tenants are there, and issues fresh tokens for them.
+/// Makes sure that the demo tenants are there, and issues fresh tokens for them. What is there already stays as it is.
 ///
 /// # Errors
 /// If the log cannot be reached.
@@ -294,10 +301,7 @@ async fn demo_service(admin: &Admin, tenant: TenantId) -> anyhow::Result<DemoSer
         Cause::system(Uuid::now_v7()),
         [Box::new(register) as Box<dyn Decision>, Box::new(add)],
     );
-    match admin.judged(unit.with_vault([put])).await? {
-        Some(refusal) if refusal.code != SERVICE_EXISTS => bail!("{} ({})", refusal.message, refusal.code),
-        _ => {}
-    }
+    unless_there(admin.judged(unit.with_vault([put])).await?)?;
     let client_id = ClientId { tenant, service: service_id }.to_string();
     Ok(DemoService { name, tenant_slug: "demo-shop", client_id, client_secret, redirect_uri })
 }
@@ -323,8 +327,14 @@ async fn demo_person(
         family_name: Some(Label::parse(family)?),
         roles: vec![RoleRef::parse(role)?],
     };
-    match admin.person_added(tenant, person).await? {
-        Some(refusal) if !PERSON_EXISTS.contains(&refusal.code.as_ref()) => {
+    unless_there(admin.person_added(tenant, person).await?)
+}
+
+/// What the state forbids is there already, from an earlier set-up, and may be another by now: an organisation with another
+/// name, a person with another password, a service that was removed. It stays as somebody made it.
+fn unless_there(refusal: Option<Refusal>) -> anyhow::Result<()> {
+    match refusal {
+        Some(refusal) if refusal.kind != ErrorKind::Conflict => {
             bail!("{} ({})", refusal.message, refusal.code)
         }
         _ => Ok(()),
@@ -333,7 +343,7 @@ async fn demo_person(
 
 async fn demo_tenant(admin: &Admin, slug: &str, name: &str) -> anyhow::Result<TenantId> {
     let tenant = TenantId::new(demo_id(slug));
-    admin.create_tenant(tenant, Slug::parse(slug)?, Label::parse(name)?).await?;
+    unless_there(admin.tenant_created(tenant, Slug::parse(slug)?, Label::parse(name)?).await?)?;
     Ok(tenant)
 }
 

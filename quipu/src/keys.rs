@@ -23,7 +23,7 @@ use crate::admin::ADMIN_ROLE;
 use crate::console;
 use crate::operator::{here, read};
 use crate::stack::layout::Layout;
-use crate::table::{FAINT, Table, moment, plain, styled};
+use crate::table::{Table, moment, plain};
 
 /// What to do with signing keys.
 #[derive(Debug, Subcommand)]
@@ -148,7 +148,7 @@ async fn list(layout: &Layout, args: &ListArgs) -> anyhow::Result<()> {
 }
 
 fn nothing() -> String {
-    styled(FAINT, "-")
+    "-".to_owned()
 }
 
 /// What will become of a key, and when.

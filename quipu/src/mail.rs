@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use domain::ids::TenantId;
 use event_store::MasterKey;
 use event_store::vault::Letter;
-use projector::mail::render;
+use projector::mail::{called, render};
 use serde_json::json;
 use service_kit::config::{DatabaseConfig, KeyConfig, PublicUrl};
 use service_kit::database::{self, Purpose};
@@ -162,7 +162,10 @@ async fn show(layout: &Layout, args: &ShowArgs) -> anyhow::Result<()> {
         Some(url) => url.clone(),
         None => address_here(layout)?,
     };
-    let page = render(&letter, &public_url)?;
+    let mut conn = pool.acquire().await?;
+    let about = called(&mut conn, TenantId::new(row.tenant_id)).await?;
+    drop(conn);
+    let page = render(&letter, &public_url, about.as_ref())?;
     if args.json {
         console::data(json!({
             "mail_id": args.id, "kind": letter.mail.kind(), "language": letter.language, "to": letter.to,

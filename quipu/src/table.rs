@@ -44,7 +44,7 @@ impl<const N: usize> Table<N> {
         Self { heading, rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. Its cells are bare text: a style would be stripped as what a name brings along is.
     pub fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|it| plain(&it)));
     }

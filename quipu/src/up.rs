@@ -291,7 +291,7 @@ impl Description {
              queries    {query}        documentation  {query}/docs\n \
              tenant     {tenant}\n \
              people     {people}\n \
-             password   {password}\n \
+             password   {password}, unless somebody has changed theirs\n \
              service    {service}: {client_id}\n            {client_secret}\n            \
              sign in at {command}/sign-in\n\n \
              try        TOKEN=$(curl -s {command}/v1/auth/login --json \\\n              \

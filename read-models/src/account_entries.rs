@@ -16,11 +16,10 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::{self, column};
 use crate::page::{self, ListError, Page};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, Key, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
 /// What happened on accounts.

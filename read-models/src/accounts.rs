@@ -1,4 +1,6 @@
-//! `accounts`: one row an account, as it is now.
+//! `accounts`: one row an account, as it is now. How they are listed stands in `accounts/list.rs`.
+
+mod list;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,15 +13,15 @@ use event_store::Recorded;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::{self, column};
-use crate::page::{self, ListError, Moment, Page, Text};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
+pub use list::{AccountFilter, AccountOrder};
 
 /// The accounts of the ledger.
 #[derive(Debug)]
@@ -88,9 +90,11 @@ pub struct AccountRow {
     pub position: i64,
 }
 
-pub(crate) type Key = (Uuid, Uuid);
-
 impl AccountRow {
+    const fn key(&self) -> Key {
+        (self.tenant_id, self.account_id)
+    }
+
     fn opened(event: &AccountOpened, recorded: &Recorded) -> Self {
         let figure = |limit: Limit| limit.figure().map(|it| it.decimal());
         let mut row = Self {
@@ -237,7 +241,7 @@ impl ReadModel for Accounts {
     }
 
     async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
+        save(conn, &in_order(rows, AccountRow::key)).await
     }
 
     async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
@@ -247,15 +251,8 @@ impl ReadModel for Accounts {
             debits_posted, credits_posted, debits_pending, credits_pending, balance, available, version,
             metadata, opened_at, changed_at, position
         );
-        copy::rows(conn, "copy accounts from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy accounts from stdin", &in_order(rows, AccountRow::key), cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, AccountRow>) -> Vec<AccountRow> {
-    let mut rows: Vec<AccountRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.account_id));
-    rows
 }
 
 async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, AccountRow>> {
@@ -319,57 +316,6 @@ async fn save(tx: &mut PgConnection, rows: &[AccountRow]) -> sqlx::Result<()> {
     Ok(())
 }
 
-// Named columns, here and in every other list: a statement that is prepared outlives the table that it was prepared for,
-// and the next version of a model may have more of them.
-const LIST: &str = "select tenant_id, account_id, name, currency, normal_side, min_balance, max_balance, status, frozen,
-        debits_posted, credits_posted, debits_pending, credits_pending, balance, available, version, metadata, opened_at,
-        changed_at, position
-    from accounts where tenant_id = ";
-
-/// In which order accounts are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AccountOrder {
-    /// The newest first.
-    #[default]
-    NewestFirst,
-    /// The oldest first.
-    OldestFirst,
-    /// By name, code point by code point.
-    Name,
-    /// By name, backwards.
-    NameBackwards,
-}
-
-impl AccountOrder {
-    const fn list(self) -> &'static str {
-        match self {
-            Self::NewestFirst => "accounts/-opened",
-            Self::OldestFirst => "accounts/opened",
-            Self::Name => "accounts/name",
-            Self::NameBackwards => "accounts/-name",
-        }
-    }
-
-    const fn is_backwards(self) -> bool {
-        matches!(self, Self::NewestFirst | Self::NameBackwards)
-    }
-
-    const fn is_by_name(self) -> bool {
-        matches!(self, Self::Name | Self::NameBackwards)
-    }
-}
-
-/// Which accounts are listed.
-#[derive(Debug, Clone, Default)]
-pub struct AccountFilter {
-    /// `open`, `frozen` or `closed`.
-    pub status: Option<String>,
-    /// Three letters.
-    pub currency: Option<String>,
-    /// What the name begins with.
-    pub name_prefix: Option<String>,
-}
-
 impl Accounts {
     /// One account.
     ///
@@ -395,52 +341,5 @@ impl Accounts {
         .fetch_all(tx.conn())
         .await
         .map(|rows| rows.into_iter().collect())
-    }
-
-    /// A page of accounts.
-    ///
-    /// # Errors
-    /// If the cursor is not one of this list in this order, or the database does not answer.
-    pub async fn list(
-        tx: &mut TenantTx,
-        filter: &AccountFilter,
-        order: AccountOrder,
-        cursor: Option<&str>,
-        limit: i64,
-    ) -> Result<Page<AccountRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(LIST);
-        query.push_bind(tx.tenant().uuid());
-        for (column, value) in [("status", &filter.status), ("currency", &filter.currency)] {
-            if let Some(value) = value {
-                query.push(" and ").push(column).push(" = ").push_bind(value.clone());
-            }
-        }
-        if let Some(prefix) = &filter.name_prefix {
-            // The largest character behind the prefix ends the names that begin with it.
-            query.push(" and name >= ").push_bind(prefix.clone());
-            query.push(" and name < ").push_bind(format!("{prefix}\u{10ffff}"));
-        }
-        let column = if order.is_by_name() { "name" } else { "opened_at" };
-        let (than, direction) = if order.is_backwards() { (" < (", " desc") } else { (" > (", "") };
-        if let Some(cursor) = cursor {
-            query.push(" and (").push(column).push(", account_id)").push(than);
-            if order.is_by_name() {
-                let (name, id) = page::decode::<(Text, Uuid)>(order.list(), cursor)?;
-                query.push_bind(name.0).push(", ").push_bind(id);
-            } else {
-                let (at, id) = page::decode::<(Moment, Uuid)>(order.list(), cursor)?;
-                query.push_bind(at.0).push(", ").push_bind(id);
-            }
-            query.push(")");
-        }
-        query.push(" order by ").push(column).push(direction).push(", account_id").push(direction);
-        query.push(" limit ").push_bind(limit + 1);
-        let rows = query.build_query_as::<AccountRow>().fetch_all(tx.conn()).await?;
-        let rows = rows.into_iter().map(AccountRow::shown).collect();
-        Ok(if order.is_by_name() {
-            Page::cut(rows, limit, order.list(), |it| (it.name.clone(), it.account_id))
-        } else {
-            Page::cut(rows, limit, order.list(), |it| (it.opened_at, it.account_id))
-        })
     }
 }

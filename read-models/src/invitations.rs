@@ -6,7 +6,7 @@ use domain::organisation::{Invitation, OrganisationEvent};
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -196,11 +196,13 @@ pub struct InvitationFilter {
 
 const LIST: Newest = Newest { list: "invitations", column: "i.first_position" };
 // Time alone ends an invitation, whether that is recorded yet or not.
-const COLUMNS: &str = "select i.tenant_id, i.invitation_id, stands.status, i.email, i.roles, i.inviter, i.sendings,
+const COLUMNS: &str =
+    "select i.tenant_id, i.invitation_id, stands.status, i.email, i.roles, i.inviter, i.sendings,
         i.sent_at, i.expires_at, i.closed_at, i.user_id, i.version, i.first_position, i.position
     from invitations i
     cross join lateral (select case
-        when i.status = 'pending' and i.expires_at <= now() then 'expired' else i.status end as status) stands ";
+        when i.status = 'pending' and i.expires_at <= now() then 'expired' else i.status end as status) stands
+    where i.tenant_id = ";
 
 impl Invitations {
     /// One invitation.
@@ -208,8 +210,7 @@ impl Invitations {
     /// # Errors
     /// If the database does not answer.
     pub async fn find(tx: &mut TenantTx, id: Uuid) -> sqlx::Result<Option<InvitationRow>> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where i.tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         query.push(" and i.invitation_id = ").push_bind(id);
         query.build_query_as().fetch_optional(tx.conn()).await
     }
@@ -224,8 +225,7 @@ impl Invitations {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<InvitationRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where i.tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
             // What is recorded narrows it by an index; what is shown decides.
             if status == "expired" {

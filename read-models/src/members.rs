@@ -7,7 +7,7 @@ use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -193,7 +193,8 @@ const LIST: Newest = Newest { list: "members", column: "m.first_position" };
 const COLUMNS: &str =
     "select m.tenant_id, m.user_id, m.status, m.roles, u.email, u.given_name, u.family_name, m.since,
         m.removed_at, m.version, m.first_position, m.position
-    from members m left join users u on u.tenant_id = m.tenant_id and u.user_id = m.user_id ";
+    from members m left join users u on u.tenant_id = m.tenant_id and u.user_id = m.user_id
+    where m.tenant_id = ";
 
 impl Members {
     /// One member.
@@ -201,12 +202,8 @@ impl Members {
     /// # Errors
     /// If the database does not answer.
     pub async fn find(tx: &mut TenantTx, id: Uuid) -> sqlx::Result<Option<MemberRow>> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query
-            .push("where m.tenant_id = ")
-            .push_bind(tx.tenant().uuid())
-            .push(" and m.user_id = ")
-            .push_bind(id);
+        let mut query = tx.of_tenant(COLUMNS);
+        query.push(" and m.user_id = ").push_bind(id);
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
@@ -220,8 +217,7 @@ impl Members {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<MemberRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where m.tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         if !filter.removed {
             query.push(" and m.status = 'member'");
         }

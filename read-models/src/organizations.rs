@@ -8,7 +8,7 @@ use domain::private::Private;
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -219,7 +219,7 @@ impl RowPerStream for Organizations {
 const LIST: Newest = Newest { list: "organizations", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at,
-        decided_by, because, reason, version, first_position, position from organizations ";
+        decided_by, because, reason, version, first_position, position from organizations where tenant_id = ";
 
 impl Organizations {
     /// One organisation.
@@ -240,8 +240,7 @@ impl Organizations {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<OrganizationRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = status {
             query.push(" and status = ").push_bind(status);
         }

@@ -1,5 +1,6 @@
 //! What a read model is to the projector.
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use domain::ids::TenantId;
@@ -9,6 +10,16 @@ use event_schemas::{DecodeError, decode};
 use event_store::Recorded;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+/// The row of a tenant: whose, and the row's own identifier.
+pub(crate) type Key = (Uuid, Uuid);
+
+/// Rows in one order of locks and of index pages, whatever the page of the log held.
+pub(crate) fn in_order<K: Ord, R>(rows: HashMap<K, R>, key: impl Fn(&R) -> K) -> Vec<R> {
+    let mut rows: Vec<R> = rows.into_values().collect();
+    rows.sort_unstable_by_key(key);
+    rows
+}
 
 /// A fold of the log into one or more tables, in three steps: what was there before is loaded, items are folded onto it
 /// in memory, the outcome is written. A rebuild folds with the same fold, over many pages, and writes by `COPY`.

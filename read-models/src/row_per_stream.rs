@@ -12,8 +12,7 @@ use domain::{Category, Event, StreamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::Key;
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 
 /// A row of a stream.
@@ -30,7 +29,7 @@ pub trait StreamRow: Send + Sync + 'static {
 macro_rules! stream_row {
     ($row:ty: $id:ident) => {
         impl crate::row_per_stream::StreamRow for $row {
-            fn key(&self) -> crate::accounts::Key {
+            fn key(&self) -> crate::read_model::Key {
                 (self.tenant_id, self.$id)
             }
 
@@ -128,11 +127,11 @@ impl<M: RowPerStream> ReadModel for M {
         if rows.is_empty() {
             return Ok(());
         }
-        M::save(conn, &in_order(rows)).await
+        M::save(conn, &in_order(rows, StreamRow::key)).await
     }
 
     async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        <M as RowPerStream>::copy(conn, &in_order(rows)).await
+        <M as RowPerStream>::copy(conn, &in_order(rows, StreamRow::key)).await
     }
 }
 
@@ -158,11 +157,4 @@ fn key_of(item: &Item<'_>) -> Key {
 fn begins_its_stream<M: RowPerStream>(item: &Item<'_>) -> bool {
     let own = item.recorded.stream;
     own.category == M::CATEGORY && own.id == item.partition && item.recorded.version == 1
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order<R: StreamRow>(rows: HashMap<Key, R>) -> Vec<R> {
-    let mut rows: Vec<R> = rows.into_values().collect();
-    rows.sort_unstable_by_key(StreamRow::key);
-    rows
 }

@@ -5,7 +5,7 @@ use domain::application::{ApplicationEvent, Service, ServiceLimits};
 use domain::{Aggregate, Category, Event};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -225,7 +225,7 @@ impl RowPerStream for Services {
 const LIST: Newest = Newest { list: "services", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, service_id, status, name, confidential, redirect_uris, grants, scopes, limits,
-        secrets, because, registered_at, version, first_position, position from services ";
+        secrets, because, registered_at, version, first_position, position from services where tenant_id = ";
 
 impl Services {
     /// One service.
@@ -246,8 +246,7 @@ impl Services {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<ServiceRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         match status {
             Some(status) => query.push(" and status = ").push_bind(status),
             None => query.push(" and status <> 'removed'"),

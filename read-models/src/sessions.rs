@@ -1,12 +1,12 @@
 //! `sessions`: one row a session. Whether one stands is asked together with `users`, since a person may end all of theirs
-//! at once.
+//! at once, and with `consents`, since those of a service end when the person takes back what they allowed it.
 
 use chrono::{DateTime, Utc};
 use domain::identity::IdentityEvent;
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -218,11 +218,14 @@ const COLUMNS: &str = "select s.tenant_id, s.session_id, s.user_id, s.service_id
         s.first_position, s.position, stands.status
     from sessions s
     left join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
+    left join consents c on c.tenant_id = s.tenant_id and c.user_id = s.user_id and c.service_id = s.service_id
     cross join lateral (select case
         when s.ended_at is not null or u.status is distinct from 'active'
-            or (s.generation < u.generation and s.session_id is distinct from u.kept_session) then 'ended'
+            or (s.generation < u.generation and s.session_id is distinct from u.kept_session)
+            or s.first_position < c.revoked_position then 'ended'
         when s.expires_at <= now() then 'expired'
-        else 'live' end as status) stands ";
+        else 'live' end as status) stands
+    where s.tenant_id = ";
 
 impl Sessions {
     /// A page of a person's sessions, the newest first.
@@ -235,8 +238,7 @@ impl Sessions {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<SessionRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where s.tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         query.push(" and s.user_id = ").push_bind(filter.user_id);
         if filter.live {
             query.push(" and stands.status = 'live'");

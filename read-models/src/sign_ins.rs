@@ -10,7 +10,7 @@ use domain::ids::TenantId;
 use domain::{Aggregate, StreamId};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -255,8 +255,7 @@ impl SignIns {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<SignInRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         if let Some(user) = filter.user_id {
             query.push(" and user_id = ").push_bind(user);
         }
@@ -284,8 +283,7 @@ impl SignIns {
         limit: i64,
     ) -> Result<Page<SignInDayRow>, ListError> {
         let behind = cursor.map(|it| page::decode::<DayCursor>(DAYS, it)).transpose()?;
-        let mut query = QueryBuilder::<Postgres>::new(DAY_COLUMNS);
-        query.push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(DAY_COLUMNS);
         for (than, day) in [(" and day >= ", filter.from), (" and day < ", filter.to)] {
             if let Some(day) = day {
                 query.push(than).push_bind(day);

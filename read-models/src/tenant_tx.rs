@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use domain::ids::TenantId;
 use sabotage::Guard;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, QueryBuilder, Transaction};
 
 use crate::progress::Touch;
 
@@ -30,6 +30,14 @@ impl TenantTx {
     #[must_use]
     pub const fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// The rows of the tenant: a statement that ends where the tenant belongs, such as `… where tenant_id = `, with the tenant.
+    /// More conditions can follow.
+    pub(crate) fn of_tenant(&self, statement: &'static str) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new(statement);
+        query.push_bind(self.tenant.uuid());
+        query
     }
 
     /// The connection, for further statements on the same snapshot.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 
 /// The organisations. Their events belong to the platform, tenant zero; each row belongs to the tenant that it is about.
@@ -67,12 +67,6 @@ fn fold(rows: &mut HashMap<Uuid, TenantRow>, items: &[Item<'_>]) -> Result<(), P
     Ok(())
 }
 
-fn in_order(rows: HashMap<Uuid, TenantRow>) -> Vec<TenantRow> {
-    let mut rows: Vec<TenantRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| row.tenant_id);
-    rows
-}
-
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
     const VERSION: i32 = 1;
@@ -118,7 +112,7 @@ impl ReadModel for Tenants {
     }
 
     async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        let rows = in_order(rows);
+        let rows = in_order(rows, |row: &TenantRow| row.tenant_id);
         sqlx::query!(
             "insert into tenants
              select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
@@ -136,7 +130,8 @@ impl ReadModel for Tenants {
 
     async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
         let cells = cells!(TenantRow: tenant_id, slug, name, created_at, position);
-        copy::rows(conn, "copy tenants from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy tenants from stdin", &in_order(rows, |row: &TenantRow| row.tenant_id), cells)
+            .await
     }
 }
 

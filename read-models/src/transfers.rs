@@ -14,11 +14,10 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Key;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::page::{self, ListError, Page};
-use crate::read_model::{Item, ProjectionError, ReadModel};
+use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 
 /// The transfers of the ledger: posted, on hold, given up, and those that moved others back.
@@ -95,6 +94,12 @@ pub struct TransferRow {
     pub position: i64,
 }
 
+impl TransferRow {
+    const fn key(&self) -> Key {
+        (self.tenant_id, self.transfer_id)
+    }
+}
+
 impl ReadModel for Transfers {
     const NAME: &'static str = "transfers";
     const VERSION: i32 = 1;
@@ -130,7 +135,7 @@ impl ReadModel for Transfers {
     }
 
     async fn write(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
-        save(conn, &in_order(rows)).await
+        save(conn, &in_order(rows, TransferRow::key)).await
     }
 
     async fn copy(conn: &mut PgConnection, rows: Self::Rows) -> sqlx::Result<()> {
@@ -139,15 +144,8 @@ impl ReadModel for Transfers {
             tenant_id, transfer_id, status, reversed, reverses, code, metadata, legs, effective_at,
             recorded_at, expires_at, version, first_position, posted_position, position
         );
-        copy::rows(conn, "copy transfers from stdin", &in_order(rows), cells).await
+        copy::rows(conn, "copy transfers from stdin", &in_order(rows, TransferRow::key), cells).await
     }
-}
-
-/// One order of locks and of index pages, whatever the page held.
-fn in_order(rows: HashMap<Key, TransferRow>) -> Vec<TransferRow> {
-    let mut rows: Vec<TransferRow> = rows.into_values().collect();
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.transfer_id));
-    rows
 }
 
 async fn load(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, TransferRow>> {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -191,7 +191,7 @@ const COLUMNS: &str = "select u.tenant_id, u.user_id, u.status, u.email, u.email
         u.generation, u.kept_session, u.registered_at, u.version, u.first_position, u.position,
         (select s.started_at from sessions s where s.tenant_id = u.tenant_id and s.user_id = u.user_id
          order by s.first_position desc limit 1) as last_sign_in_at
-    from users u ";
+    from users u where u.tenant_id = ";
 
 impl Users {
     /// One person. What they did last is told by `sessions`.
@@ -199,12 +199,8 @@ impl Users {
     /// # Errors
     /// If the database does not answer.
     pub async fn find(tx: &mut TenantTx, id: Uuid) -> sqlx::Result<Option<UserRow>> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query
-            .push("where u.tenant_id = ")
-            .push_bind(tx.tenant().uuid())
-            .push(" and u.user_id = ")
-            .push_bind(id);
+        let mut query = tx.of_tenant(COLUMNS);
+        query.push(" and u.user_id = ").push_bind(id);
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
@@ -218,8 +214,7 @@ impl Users {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<UserRow>, ListError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push("where u.tenant_id = ").push_bind(tx.tenant().uuid());
+        let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
             query.push(" and u.status = ").push_bind(status);
         }

@@ -128,6 +128,18 @@ guards! {
     RefreshLock "refresh-lock";
     /// In SQL: that a family is revoked when a used token comes back.
     RefreshReuseMark "refresh-reuse-mark";
+    /// That a used token which comes back is told as such: without it, nobody ends its session.
+    ReuseTold "reuse-told";
+    /// In SQL: that of an address, a name, whatever is claimed, there is one holder.
+    Claim "claim";
+    /// In SQL: that a recovery code is gone when it is shown.
+    RecoveryCode "recovery-code";
+    /// In SQL: that what a passkey is to sign is gone when it is shown signed.
+    ChallengeOnce "challenge-once";
+    /// In SQL: that a passkey counts forwards.
+    PasskeyCounter "passkey-counter";
+    /// In SQL: the note that a device has had its tokens.
+    DeviceOnce "device-once";
     /// In SQL: that tokens of a provider that somebody exchanges are due to nobody else meanwhile.
     ProviderTokenLease "provider-token-lease";
     /// In SQL: that a sign-in with a provider ends in the browser in which it began.
@@ -136,6 +148,8 @@ guards! {
     Pkce "pkce";
     /// In SQL: that a code is good with the address alone to which it went.
     RedirectExact "redirect-exact";
+    /// In SQL: that a code that links two users is good for the one alone for whom it was asked.
+    LinkCodeOf "link-code-of";
     /// In SQL: that a code that was used ends what began with it.
     CodeReplay "code-replay";
     /// In SQL: that somebody who was erased gets no other key.

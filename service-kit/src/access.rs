@@ -6,6 +6,7 @@
 //! **Invariant:** `Caller` is built in `access/shown.rs` only, from a verified token or a known key of somebody who still stands.
 
 mod address;
+mod own;
 mod shown;
 mod standing;
 
@@ -32,8 +33,9 @@ use crate::rate::Limiter;
 use crate::telemetry::TraceId;
 use crate::token::Verifier;
 pub use address::{ClientAddress, PeerAddress, user_agent};
+pub use own::Own;
 use shown::authenticate;
-pub use standing::{Access, Who};
+pub use standing::{Access, Who, readiness, register};
 
 /// For how long a person who showed who they are need not do so again, where that is demanded.
 pub const STEP_UP_WITHIN: TimeDelta = TimeDelta::minutes(10);
@@ -241,16 +243,21 @@ impl<S: Send + Sync, P: Permission> FromRequestParts<S> for Allowed<P> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let caller = authenticate(parts).await?;
-        if let Some(asked) = parts.extensions.get::<Asked>() {
-            asked.note(&caller, P::NAME);
-        }
-        let checked = caller.check(Some(&Self::PERMISSION));
-        if P::SENSITIVE {
-            audit::sensitive(parts, &caller, P::NAME, checked.as_ref().err()).await?;
-        }
-        checked?;
-        Ok(Self { caller, permission: PhantomData })
+        admit(parts, caller).await
     }
+}
+
+/// Lets a caller who is known in with a permission; a use of a sensitive one is recorded first.
+async fn admit<P: Permission>(parts: &Parts, caller: Caller) -> Result<Allowed<P>, Problem> {
+    if let Some(asked) = parts.extensions.get::<Asked>() {
+        asked.note(&caller, P::NAME);
+    }
+    let checked = caller.check(Some(&Allowed::<P>::PERMISSION));
+    if P::SENSITIVE {
+        audit::sensitive(parts, &caller, P::NAME, checked.as_ref().err()).await?;
+    }
+    checked?;
+    Ok(Allowed { caller, permission: PhantomData })
 }
 
 /// Who asked for what, as far as that became known. A layer puts an empty one into a request and looks at it again when
@@ -271,8 +278,8 @@ impl Asked {
     }
 }
 
-/// A caller of any role: for routes that every member may use, such as reading one's own account, also while the
-/// organisation waits for its approval.
+/// A caller of any role: for routes that every member may use, also while the organisation waits for its approval. For what
+/// is about a person, there is [`Own`].
 #[derive(Debug, Clone)]
 pub struct Authenticated(Caller);
 

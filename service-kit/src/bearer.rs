@@ -72,6 +72,8 @@ kinds! {
     SecondFactor "qf" "second-factor";
     /// A signed-in browser.
     Browser "qb" "browser";
+    /// Shows in one organisation that somebody is in another one, too.
+    LinkCode "ql" "link-code";
 }
 
 /// A text is not a bearer text of the kind that was asked for. Says nothing more on purpose.

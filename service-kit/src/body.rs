@@ -1,5 +1,7 @@
 //! What comes in: JSON bodies, query strings and path parameters, each refused with a problem that says where.
 
+mod query;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -17,6 +19,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqA
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::{Path as Place, Segment};
 
+pub use query::Query;
+
 use crate::problem::{CodeDoc, FieldProblem, Problem, code};
 
 /// Marks an error made by [`Strict`]; the code follows it.
@@ -31,10 +35,13 @@ pub struct ParseCodes(pub &'static [&'static [(&'static str, ErrorKind)]]);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyTimeout(pub(crate) Duration);
 
+/// Characters of a text in a body at most, where nothing narrower is said of it.
+pub(crate) const TEXT_CHARS_MAX: usize = 8_000;
+
 const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// A JSON body, in and out. In: the media type must say so, without an encoding, within the route's limit and time; fields given twice and
-/// NUL characters are refused at any depth. Unknown fields are refused where `T` denies them.
+/// A JSON body, in and out. In: the media type must say so, without an encoding, within the route's limit and time; fields given twice,
+/// NUL characters and texts of more than [`TEXT_CHARS_MAX`] are refused at any depth. Unknown fields are refused where `T` denies them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
@@ -95,33 +102,6 @@ pub(crate) fn parse_any<T: DeserializeOwned>(text: &[u8], codes: ParseCodes) -> 
     located(text, |input| serde_path_to_error::deserialize::<_, T>(input)).map_err(|it| refused(&it, codes))
 }
 
-/// A query string. `T` should deny unknown fields; one that it does not know is refused then.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Query<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let text = parts.uri.query().unwrap_or_default();
-        if text.contains("%00") || text.contains('\0') {
-            return Err(Problem::new(&code::NUL_CHARACTER, "in the query"));
-        }
-        if !is_utf8(text) {
-            return Err(Problem::new(&code::INVALID_PARAMETER, "the query is not UTF-8"));
-        }
-        serde_urlencoded::from_str(text).map(Self).map_err(|error| {
-            let message = error.to_string();
-            let codes = parts.extensions.get::<ParseCodes>().copied().unwrap_or(ParseCodes(&[]));
-            if let Some((code, kind, detail)) = carried(&message, codes) {
-                return Problem::field(code, kind, String::new(), detail);
-            }
-            let unknown = message.starts_with("unknown field");
-            Problem::new(if unknown { &code::UNKNOWN_PARAMETER } else { &code::INVALID_PARAMETER }, message)
-        })
-    }
-}
-
 /// Parameters of the path. One that cannot be what it should be names nothing: 404, like an unknown identifier.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Path<T>(pub T);
@@ -138,22 +118,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
             Err(_) => Err(Problem::new(&code::NOT_FOUND, "")),
         }
     }
-}
-
-/// Whether percent-encoded text decodes to UTF-8. The decoder itself would put replacement characters in, and a query
-/// would then ask for something that nobody wrote.
-fn is_utf8(encoded: &str) -> bool {
-    let digit = |byte: Option<u8>| byte.and_then(|it| char::from(it).to_digit(16));
-    let mut rest = encoded.bytes();
-    let mut decoded = Vec::with_capacity(encoded.len());
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-        } else if let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) {
-            decoded.extend(u8::try_from(high * 16 + low));
-        }
-    }
-    std::str::from_utf8(&decoded).is_ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -252,6 +216,9 @@ fn refused(error: &Located, codes: ParseCodes) -> Problem {
     if let Some(name) = message.strip_prefix(STRICT) {
         return match name {
             "nul" => at(&code::NUL_CHARACTER, pointer, "the character NUL is not taken".to_owned()),
+            "long" => {
+                at(&code::INVALID_FIELD, pointer, format!("a text has at most {TEXT_CHARS_MAX} characters"))
+            }
             _ => at(&code::DUPLICATE_FIELD, pointer, "the field is given twice".to_owned()),
         };
     }
@@ -295,7 +262,7 @@ fn escaped(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// Any JSON value whose objects give no field twice and whose texts hold no NUL. It keeps nothing.
+/// Any JSON value whose objects give no field twice, and whose texts hold no NUL and are not too long. It keeps nothing.
 struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
@@ -334,7 +301,15 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        if text.contains('\0') { Err(E::custom(format!("{STRICT}nul"))) } else { Ok(()) }
+        // Bytes are counted faster, and are no fewer.
+        let is_long = text.len() > TEXT_CHARS_MAX && text.chars().count() > TEXT_CHARS_MAX;
+        if text.contains('\0') {
+            Err(E::custom(format!("{STRICT}nul")))
+        } else if is_long {
+            Err(E::custom(format!("{STRICT}long")))
+        } else {
+            Ok(())
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {

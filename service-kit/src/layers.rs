@@ -69,6 +69,14 @@ struct Edge {
 /// Wraps a whole router: call it last. Routes that were added before are covered, and so is what matches no route.
 /// `/livez`, `/readyz` and the health check of gRPC are answered however busy the server is.
 pub fn harden(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
+    let router = router
+        .fallback(|| async { Problem::new(&code::NOT_FOUND, "") })
+        .method_not_allowed_fallback(|| async { Problem::new(&code::METHOD_NOT_ALLOWED, "") });
+    guard(router, http, metrics)
+}
+
+/// The same for a router that says itself what is answered to what matches no route.
+pub fn guard(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
     let edge = Arc::new(Edge {
         in_flight: Semaphore::new(http.max_in_flight),
         request_timeout: http.request_timeout,
@@ -79,11 +87,8 @@ pub fn harden(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
         by_api_key: Limiter::new("api-key", Rate::new(http.rate_per_api_key, 1)).map(Arc::new),
         times: RequestTimes::of(metrics),
     });
-    let router = router
-        .fallback(|| async { Problem::new(&code::NOT_FOUND, "") })
-        .method_not_allowed_fallback(|| async { Problem::new(&code::METHOD_NOT_ALLOWED, "") })
-        // In one call: every call of `layer` boxes the whole service once more, and each request pays for that.
-        .layer((from_fn_with_state(edge, at_the_edge), body_limit(http)));
+    // In one call: every call of `layer` boxes the whole service once more, and each request pays for that.
+    let router = router.layer((from_fn_with_state(edge, at_the_edge), body_limit(http)));
     if http.cors_origins.is_empty() { router } else { router.layer(cors(&http.cors_origins)) }
 }
 

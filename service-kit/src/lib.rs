@@ -5,6 +5,7 @@
 //! [`database::verify`], its routes, [`access::verified_by`], [`layers::harden`], [`serve::Server::run`].
 
 pub mod access;
+mod aliases;
 pub mod audit;
 pub mod bearer;
 pub mod body;

@@ -38,6 +38,8 @@ pub enum OauthCode {
     ExpiredToken,
     /// Somebody must sign in first, and nobody may be asked.
     LoginRequired,
+    /// Somebody must show a second factor first, and nobody may be asked.
+    InteractionRequired,
     /// Somebody must allow it first, and nobody may be asked.
     ConsentRequired,
     /// What was asked as a request object is not taken (OpenID Connect Core, section 6).
@@ -67,6 +69,7 @@ impl OauthCode {
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
             Self::LoginRequired => "login_required",
+            Self::InteractionRequired => "interaction_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",
             Self::UnsupportedTokenType => "unsupported_token_type",
@@ -135,6 +138,9 @@ impl From<Problem> for OauthError {
             _ if of_tokens.contains(&problem.code()) => {
                 Self::new(OauthCode::InvalidGrant, "the token is not good, or not any more")
             }
+            400 if problem.code() == code::OAUTH_REQUEST_INVALID.code => {
+                Self::new(OauthCode::InvalidRequest, problem.body().detail.clone())
+            }
             400 => Self::new(OauthCode::InvalidRequest, ""),
             401 | 403 | 404 | 409 | 422 => Self::new(OauthCode::InvalidGrant, ""),
             500 => Self { other: Some(problem), ..Self::new(OauthCode::ServerError, "") },
@@ -173,6 +179,7 @@ mod tests {
         for (problem, code, status) in [
             (Problem::new(&code::RATE_LIMITED, "").retry_after(7), OauthCode::TemporarilyUnavailable, 429),
             (Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, ""), OauthCode::TemporarilyUnavailable, 415),
+            (Problem::new(&code::OAUTH_REQUEST_INVALID, "no form"), OauthCode::InvalidRequest, 400),
             (Problem::new(&code::FAULT, ""), OauthCode::ServerError, 500),
             (Problem::new(&code::REFRESH_REUSED, ""), OauthCode::InvalidGrant, 400),
             (Problem::new(&code::REFRESH_INVALID, ""), OauthCode::InvalidGrant, 400),

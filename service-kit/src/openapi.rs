@@ -16,6 +16,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::Permission;
+use crate::aliases;
 use crate::problem::{EDGE_CODES, PROBLEM_JSON, Problem, ProblemBody, code, http_status};
 
 const BUNDLE: &[u8] = include_bytes!("../assets/vendor/swagger-ui-bundle.js");
@@ -93,8 +94,9 @@ pub fn routes(document: &OpenApi) -> Result<Router, serde_json::Error> {
         .route("/docs/swagger-ui.css", get(|| async { fixed("text/css; charset=utf-8", STYLE) })))
 }
 
-/// Completes a document: the bearer scheme, the shape of problems, what every text that is taken must be, and on every
-/// operation the refusals that any may give. An operation that sets its own security (`security(())` for a public one) keeps it.
+/// Completes a document: the bearer scheme, the shape of problems, what every text that is taken must be, other names of
+/// paths, and on every operation the refusals that any may give. An operation that sets its own security (`security(())` for a
+/// public one) keeps it.
 #[must_use]
 pub fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
@@ -105,6 +107,10 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     components.schemas.extend(schemas);
     document.paths.paths.values_mut().flat_map(operations).for_each(complete_operation);
     texts::describe(&mut document);
+    let description = document.info.description.get_or_insert_default();
+    let gap = if description.is_empty() { "" } else { "\n\n" };
+    description.push_str(gap);
+    description.push_str(aliases::TEXT);
     document
 }
 
@@ -164,7 +170,7 @@ fn complete_operation(operation: &mut Operation) {
     }
 }
 
-/// Says what a header of ours looks like. A parameter that may be left out is no `null`: a query or a header has none.
+/// Says what a header of ours looks like, and how large a number is. A parameter that may be left out is no `null`: a query or a header has none.
 fn complete_parameter(parameter: &mut RefOr<Parameter>) {
     let RefOr::T(parameter) = parameter else { return };
     let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
@@ -173,6 +179,7 @@ fn complete_parameter(parameter: &mut RefOr<Parameter>) {
     {
         schema.schema_type = SchemaType::Type(one.clone());
     }
+    texts::bound(schema);
     if let Some((_, pattern)) = HEADER_PATTERNS.iter().find(|(name, _)| *name == parameter.name) {
         schema.pattern = Some((*pattern).to_owned());
     }

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use domain::ids::TenantId;
 use domain::organisation::RoleTable;
 
+use crate::problem::{FieldProblem, Problem, code};
+
 /// A role that every organisation has. The owner is not among them: an owner holds whatever there is, so a permission
 /// that is born later needs no change of anything recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +19,8 @@ pub enum BuiltIn {
     Admin,
     /// Keeps the books and invites, but changes nobody's rights.
     Manager,
-    /// Reads the books and keeps the own account.
+    /// Keeps the own account. Whoever registers by themselves has this role and no other, so it opens nothing of the
+    /// organisation: that is what roles are for which the organisation defines.
     User,
 }
 
@@ -146,9 +149,9 @@ permissions! {
     VoidHold "ledger.void-hold" "give a hold up" [Admin Manager];
     ReverseTransfer "ledger.reverse-transfer" "move a transfer back" [Admin Manager];
     ClosePeriod "ledger.close-period" "close the book up to a moment" [Admin];
-    ReadAccounts "ledger.read-accounts" "read accounts, their balances and their entries" [Admin Manager User];
-    ReadTransfers "ledger.read-transfers" "read transfers" [Admin Manager User];
-    ReadJournal "ledger.read-journal" "read the trial balance and the journal" [Admin Manager User];
+    ReadAccounts "ledger.read-accounts" "read accounts, their balances and their entries" [Admin Manager];
+    ReadTransfers "ledger.read-transfers" "read transfers" [Admin Manager];
+    ReadJournal "ledger.read-journal" "read the trial balance and the journal" [Admin Manager];
 
     // The log itself, what is built from it, and the audit trail in it.
     ReadEvents "events.read-events" "read every event of the organisation, and states at any version" [Admin Manager] audited;
@@ -210,6 +213,27 @@ permissions! {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static PermissionDoc> {
     ALL.iter().find(|it| it.name == name)
+}
+
+/// Looks whether members of a tenant can hold all of these, which stand in the body's list at `pointer`: one that does not
+/// exist would grant nothing, and nobody would be told.
+///
+/// # Errors
+/// `auth.permission-unknown`, with the place of each.
+pub fn must_exist<'a>(
+    tenant: TenantId,
+    pointer: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Problem> {
+    let is_known = |name: &str| find(name).is_some_and(|it| it.exists_in(tenant));
+    let unknown = names.into_iter().enumerate().filter(|(_, name)| !is_known(name));
+    let told = unknown.fold(None, |told: Option<Problem>, (place, name)| {
+        let detail = format!("{name} is no permission");
+        let problem = told.unwrap_or_else(|| Problem::new(&code::PERMISSION_UNKNOWN, ""));
+        let code = code::PERMISSION_UNKNOWN.code.to_owned();
+        Some(problem.at(FieldProblem { pointer: format!("{pointer}/{place}"), code, detail }))
+    });
+    told.map_or(Ok(()), Err)
 }
 
 /// What the built-in roles mean to members of a tenant.

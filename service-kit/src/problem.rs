@@ -68,6 +68,7 @@ edge_codes! {
     TOKEN_INVALID 401 "auth.token-invalid" "the access token is not one of ours" "log in again";
     TOKEN_EXPIRED 401 "auth.token-expired" "the access token has expired" "refresh it or log in again";
     PERMISSION_MISSING 403 "auth.permission-missing" "the caller may not do this" "ask an owner of the organisation for the permission that `details` names";
+    PERMISSION_UNKNOWN 422 "auth.permission-unknown" "there is no such permission" "take the names of `GET /v1/permissions`; `errors` says which are none of them";
     STANDING_UNKNOWN 503 "auth.standing-unknown" "who may act is not known for sure at the moment" "send it again a little later, with the same idempotency key";
     INVALID_CREDENTIALS 401 "identity.invalid-credentials" "organisation, address and password do not belong together" "check all three; a person who was deactivated is answered the same";
     LOCKED 429 "identity.locked" "too many wrong guesses: for a while nothing more is looked at" "wait as long as `Retry-After` says, or ask an administrator";
@@ -98,7 +99,7 @@ edge_codes! {
     KEY_MALFORMED 400 "idempotency.key-malformed" "the idempotency key cannot be used" "send 1 to 255 printable ASCII characters, bare or quoted";
     KEY_REUSED 422 "idempotency.key-reused" "the idempotency key was used for another request" "use a fresh key for another request";
     VERSION_MISMATCH 412 "precondition.version-mismatch" "the thing has changed since it was read" "read it again, then decide again";
-    PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the ETag of an answer";
+    PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the `version` of an answer in quotes, such as `\"3\"`; the ETag of a query is for `If-None-Match` alone";
     RATE_LIMITED 429 "rate.limited" "too many requests" "wait as long as `Retry-After` says";
     STREAMS_OF_ACTOR 429 "rate.too-many-streams" "the caller has as many live streams open as it may" "close one first, or follow several things with one stream and its filters";
     STREAMS_OF_SERVER 503 "overload.too-many-streams" "the server has as many live streams open as it can" "open it again a little later";

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::access::PeerAddress;
+use crate::aliases;
 use crate::config::HttpConfig;
 
 mod guard;
@@ -129,6 +130,8 @@ impl Connections {
         let service = service_fn(|mut request: Request<Incoming>| {
             phase.busy();
             request.extensions_mut().insert(PeerAddress(peer));
+            // Not a layer of the router: what it routes by must be the real path.
+            aliases::resolve(&mut request);
             let answer = self.router.clone().call(request);
             let phase = Arc::clone(&phase);
             async move {

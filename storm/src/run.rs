@@ -20,9 +20,11 @@ use crate::load::readers::{self, READERS, Seen};
 use crate::load::worker::{self, WORKERS};
 use crate::nemesis::Nemesis;
 use crate::nemesis::plan::Plan;
+use crate::people::People;
+use crate::reconcile::identity::Rows;
 use crate::reconcile::image::Image;
 use crate::reconcile::system::{self, Memory};
-use crate::reconcile::{Check, fan_out, journal, reads, refusals, replay};
+use crate::reconcile::{Check, doors, fan_out, identity, journal, reads, refusals, replay};
 use crate::verdict::{Report, Rest};
 use crate::world::World;
 use crate::world::parts::Process;
@@ -51,8 +53,12 @@ pub async fn storm(seed: u64, minutes: u32, folder: &Path) -> anyhow::Result<Rep
     let lasts = Duration::from_secs(u64::from(minutes) * 60 + 3_600);
     let load = Arc::new(Load::new(&world, Journal::create(&journal_path)?, lasts)?);
     load.set_up().await?;
+    let people = Arc::new(People::arrive(&world, folder, lasts).await?);
 
     let crew = Crew::start(&world, &load, seed);
+    let leaving = CancellationToken::new();
+    let stormy = Duration::from_secs(u64::from(minutes) * 60);
+    let lives = people.work(seed, stormy, &leaving);
     tokio::time::sleep(WARM_UP).await;
     let early = memory(&world);
     let deeds = Nemesis::new(Arc::clone(&world), Arc::clone(&load)).run(&plan).await?;
@@ -60,13 +66,20 @@ pub async fn storm(seed: u64, minutes: u32, folder: &Path) -> anyhow::Result<Rep
     // Nobody begins anything any more; what is in doubt is asked for until it is known.
     let Crew { seen, received, pacing, writers, asking, askers, following, followers } = crew;
     pacing.cancel();
+    leaving.cancel();
     joined(writers).await?;
+    joined(lives).await?;
     let mut checks = vec![settled(&load).await];
     asking.cancel();
     joined(askers).await?;
 
     world.ready().await?;
     checks.push(calm(&world, "calm after the storm").await?);
+    let mut conn = world.database.superuser().await?;
+    let rows = Rows::read(&mut conn, people.tenant).await?;
+    checks.push(identity::rows_are_what_people_were_told(&people.book(), &rows));
+    checks.extend(doors::all(&people, &mut conn, folder).await?);
+    drop(conn);
     checks.push(system::no_transaction_is_left(&mut world.database.superuser().await?).await?);
     checks.push(system::memory_is_back(&compared(&world, &early)));
     let starts = Process::ALL.iter().filter_map(|it| world.process(*it).ok()).map(Supervised::starts).sum();
@@ -83,7 +96,13 @@ pub async fn storm(seed: u64, minutes: u32, folder: &Path) -> anyhow::Result<Rep
     joined(followers).await?;
 
     let book = Book::read(&journal_path)?;
-    checks.extend(compare(&book, &image, &seen, &tenants));
+    checks.extend(compare(&book, &image, &seen, &tenants, people.tenant));
+    let promises = people.book().clone();
+    checks.extend([
+        identity::answers_to_people(&promises),
+        identity::people_are_in_the_log(&promises, &image, people.tenant),
+        identity::the_log_is_what_people_asked(&promises, &image, people.tenant),
+    ]);
     let received = received.lock().unwrap_or_else(PoisonError::into_inner).clone();
     checks.push(fan_out::the_consumer_has_the_log(&received, &image));
     let contents = consumer::contents(world.nats_port).await?;
@@ -103,6 +122,8 @@ pub async fn storm(seed: u64, minutes: u32, folder: &Path) -> anyhow::Result<Rep
         duplicates_dropped: received.duplicates,
         starts,
         recovery_max: RECOVERY_MAX,
+        people: promises.told.into_iter().map(|(act, count)| (act.to_owned(), count)).collect(),
+        people_lost: promises.lost.values().sum(),
     };
     Ok(Report::of(seed, minutes, &book, deeds, rest))
 }
@@ -222,13 +243,13 @@ fn compared(world: &World, early: &[(Process, u64)]) -> Vec<Memory> {
 }
 
 /// Everything that needs only journal and log.
-fn compare(book: &Book, image: &Image, seen: &Seen, tenants: &[TenantId]) -> Vec<Check> {
+fn compare(book: &Book, image: &Image, seen: &Seen, tenants: &[TenantId], people: TenantId) -> Vec<Check> {
     let (adds_up, standings) = replay::the_log_adds_up(image);
     let mut checks = vec![
         journal::nothing_is_in_doubt(book),
         journal::answers_were_expected(book),
         journal::promised_is_in_the_log(book, image, tenants),
-        journal::the_log_is_in_the_journal(book, image, tenants),
+        journal::the_log_is_in_the_journal(book, image, tenants, people),
         journal::a_key_has_one_answer(book),
         replay::the_log_is_whole(image),
         adds_up,

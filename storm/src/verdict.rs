@@ -1,5 +1,6 @@
 //! The one line: what was done, what came of it, and whether it counts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,8 +9,8 @@ use crate::journal::Book;
 use crate::nemesis::Deeds;
 use crate::reconcile::Check;
 
-/// Less than this in eight minutes is no storm: faults, kills, acknowledged commands, conflicts.
-const ENOUGH_IN_EIGHT_MINUTES: [u64; 4] = [300, 120, 50_000, 5_000];
+/// Less than this in eight minutes is no storm: faults, kills, acknowledged commands, conflicts, what people were told.
+const ENOUGH_IN_EIGHT_MINUTES: [u64; 5] = [300, 120, 50_000, 5_000, 2_000];
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,6 +65,10 @@ pub struct Report {
     pub operations: u64,
     /// Dependencies between operations that were under way at the same time.
     pub conflicts: u64,
+    /// What people were told to have happened, by act: signing in, keys, roles, erasures.
+    pub people: BTreeMap<String, u64>,
+    /// Requests of theirs without an answer that says what became of them.
+    pub people_lost: u64,
     /// What was broken.
     pub deeds: Deeds,
     /// How often processes of the product were started.
@@ -96,6 +101,8 @@ impl Report {
             reads: book.reads.len() as u64,
             operations: rest.operations,
             conflicts: rest.conflicts,
+            people: rest.people,
+            people_lost: rest.people_lost,
             deeds,
             starts: rest.starts,
             checks: rest.checks,
@@ -118,6 +125,7 @@ impl Report {
             ("kills", u64::from(self.deeds.kills)),
             ("acknowledged", self.acknowledged),
             ("conflicts", self.conflicts),
+            ("told to people", self.people.values().sum()),
         ];
         had.into_iter()
             .zip(ENOUGH_IN_EIGHT_MINUTES)
@@ -139,8 +147,8 @@ impl Report {
         let slowest = self.deeds.recoveries_ms.iter().max().copied().unwrap_or_default();
         format!(
             "storm seed={} minutes={} acknowledged={} lost-or-doubled={} refused={} in-doubt={} retries={} answered-again={} \
-             faults={} kinds={} kills={} conflicts={} operations={} reads={} duplicates-dropped={} slowest-recovery={}ms \
-             checks={}/{}: {verdict}",
+             faults={} kinds={} kills={} conflicts={} operations={} reads={} people={} people-in-doubt={} duplicates-dropped={} \
+             slowest-recovery={}ms checks={}/{}: {verdict}",
             self.seed,
             self.minutes,
             self.acknowledged,
@@ -155,6 +163,8 @@ impl Report {
             self.conflicts,
             self.operations,
             self.reads,
+            self.people.values().sum::<u64>(),
+            self.people_lost,
             self.duplicates_dropped,
             slowest,
             self.checks.len() - failed.len(),
@@ -174,6 +184,10 @@ pub struct Rest {
     pub conflicts: u64,
     /// See [`Report::duplicates_dropped`].
     pub duplicates_dropped: u64,
+    /// See [`Report::people`].
+    pub people: BTreeMap<String, u64>,
+    /// See [`Report::people_lost`].
+    pub people_lost: u64,
     /// See [`Report::starts`].
     pub starts: u32,
     /// How long a command API may take to come back after PostgreSQL.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::Utc;
 use domain::ids::{ActorId, TenantId, TokenId};
+use event_store::erasure_journal::Journal;
 use service_kit::config::{KeyConfig, TokenConfig};
 use service_kit::token::{Claims, Role, Signer, generate_keys};
 use sqlx::ConnectOptions as _;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use tests::database::Database;
 use tests::nats::Nats;
 use tests::postgres::Postgres;
+use tests::stack::PUBLIC_URL;
 use tests::until;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -31,6 +33,23 @@ use crate::proxy::Link;
 const POSTGRES_SETTINGS: &str = "max_connections = 250\narchive_mode = off\nmax_wal_size = '2GB'\n";
 /// How long everything may take to come up the first time.
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// The journal of erasures, in the folder of a run.
+pub const ERASURES: &str = "erasures.jsonl";
+/// Limits of how often may be tried. People of the storm come from one address and try a lot.
+const RATES: [&str; 12] = [
+    "QUIPU_RATE_SIGN_IN",
+    "QUIPU_RATE_SIGN_IN_TENANT",
+    "QUIPU_RATE_RECOVER",
+    "QUIPU_RATE_RECOVER_PERSON",
+    "QUIPU_RATE_LINKS",
+    "QUIPU_RATE_TOKEN_FAILURES",
+    "QUIPU_RATE_USER_CODES",
+    "QUIPU_RATE_INVITATIONS",
+    "QUIPU_RATE_INVITATIONS_MEMBER",
+    "QUIPU_RATE_REFRESH",
+    "QUIPU_RATE_DEVICE_CODES",
+    "QUIPU_RATE_DEVICE_CODES_ALL",
+];
 /// A switch of builds that are made to be caught: see the crate `sabotage`.
 const SABOTAGE: &str = "QUIPU_SABOTAGE";
 
@@ -64,6 +83,7 @@ impl World {
         let keys = folder.join("keys");
         std::fs::create_dir_all(&keys)?;
         generate_keys(&KeyConfig::at(&keys))?;
+        Journal::create(&folder.join(ERASURES))?;
         let mut ports = BTreeMap::new();
         for process in Process::ALL {
             ports.insert(process, TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
@@ -188,7 +208,11 @@ impl World {
             ("QUIPU_LOG_FORMAT", "json".to_owned()),
             ("QUIPU_RATE_PER_ADDRESS", "0".to_owned()),
             ("QUIPU_RATE_PER_PRINCIPAL", "0".to_owned()),
+            ("QUIPU_RATE_PER_API_KEY", "0".to_owned()),
+            ("QUIPU_ERASURE_JOURNAL", self.folder.join(ERASURES).display().to_string()),
+            ("QUIPU_PUBLIC_URL", PUBLIC_URL.to_owned()),
         ];
+        environment.extend(RATES.map(|it| (it, "0".to_owned())));
         environment.extend(match process {
             Process::Command0 | Process::Command1 => {
                 vec![("DATABASE_URL", database("quipu_command")?), ("NATS_URL", nats()?)]

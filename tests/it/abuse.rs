@@ -1,9 +1,11 @@
 //! What strangers, mishaps and too much of everything may do to the servers: broken framing, clients that dawdle, bodies
-//! that lie, more load than can be borne, a full disk, a pool that is empty, clocks that are wrong.
+//! that lie, more load than can be borne, a full disk, a pool that is empty, clocks that are wrong, other
+//! names of paths.
 //!
 //! Every test has a short form of some seconds. The long forms have the full figures and are ignored, since they want the
 //! machine for themselves; `docs/reliability.md` says how to run them and what they showed.
 
+mod aliases;
 mod bodies;
 mod clock;
 mod connections;
@@ -42,6 +44,10 @@ fn is_decent(reply: &Reply) -> Test {
     }
     let shown = || format!("{} {:?} {}", reply.status, reply.headers, reply.text());
     anyhow::ensure!(reply.status < 500 || reply.status == 503, "a fault of ours: {}", shown());
+    // What clients of OAuth ask is refused in its own words (RFC 6749 section 5.2).
+    if reply.header("content-type") == "application/json" && reply.json()["error"].is_string() {
+        return Ok(());
+    }
     anyhow::ensure!(reply.header("content-type") == "application/problem+json", "no problem: {}", shown());
     let json = reply.json();
     let code = json["code"].as_str().with_context(shown)?;

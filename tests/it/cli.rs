@@ -1,6 +1,7 @@
 //! The command line as people and scripts use it: the real program, against real servers.
 
 mod replay;
+mod up;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -54,8 +54,10 @@ pub(crate) enum Api {
 pub(crate) enum Needs {
     /// A permission.
     Permission(&'static str),
-    /// To be somebody: it is about the caller.
+    /// To be somebody.
     Own,
+    /// To be somebody in person, since it is about the caller; and of whoever acts for another, a permission.
+    About(&'static str),
     /// The same in person: no program, and nobody in another's place.
     InPerson,
     /// Nothing.
@@ -141,9 +143,15 @@ fn filled(template: &str) -> String {
 /// What a description says that an operation needs.
 fn described(operation: &Value) -> String {
     let text = operation["description"].as_str().unwrap_or_default().replace('\n', " ");
-    let named = text.split_once("Permission:").and_then(|(_, rest)| rest.trim_start().strip_prefix('`'));
-    match named.and_then(|it| it.split_once('`')) {
-        Some((name, _)) => name.to_owned(),
+    let named_behind = |words: &str| {
+        let named = text.split_once(words).and_then(|(_, rest)| rest.trim_start().strip_prefix('`'));
+        named.and_then(|it| it.split_once('`')).map(|(name, _)| name.to_owned())
+    };
+    if let Some(name) = named_behind("Whoever acts for another needs") {
+        return format!("own, or {name}");
+    }
+    match named_behind("Permission:") {
+        Some(name) => name,
         None if text.contains("to be signed in, in person.") => "in person".to_owned(),
         None if operation["security"].as_array().is_some_and(|all| all.contains(&json!({}))) => {
             "open".to_owned()
@@ -153,12 +161,13 @@ fn described(operation: &Value) -> String {
 }
 
 impl Needs {
-    fn told(self) -> &'static str {
+    fn told(self) -> String {
         match self {
-            Self::Permission(name) => name,
-            Self::Own => "own",
-            Self::InPerson => "in person",
-            Self::Open => "open",
+            Self::Permission(name) => name.to_owned(),
+            Self::Own => "own".to_owned(),
+            Self::About(name) => format!("own, or {name}"),
+            Self::InPerson => "in person".to_owned(),
+            Self::Open => "open".to_owned(),
         }
     }
 }
@@ -179,7 +188,7 @@ fn every_operation_is_in_the_matrix_with_its_permission() -> Test {
     }
     let all = rows();
     let key = |it: &Row| (it.api, it.method.to_string(), it.template);
-    let listed: BTreeMap<_, _> = all.iter().map(|it| (key(it), it.needs.told().to_owned())).collect();
+    let listed: BTreeMap<_, _> = all.iter().map(|it| (key(it), it.needs.told())).collect();
     assert_eq!(listed.len(), all.len(), "each operation is listed once");
     let differing: Vec<_> = found
         .keys()
@@ -189,7 +198,7 @@ fn every_operation_is_in_the_matrix_with_its_permission() -> Test {
         .collect();
     assert!(differing.is_empty(), "operation, described, listed: {differing:#?}");
     for row in &all {
-        if let Needs::Permission(name) = row.needs {
+        if let Needs::Permission(name) | Needs::About(name) = row.needs {
             assert!(permissions::find(name).is_some(), "{name}");
         }
     }
@@ -301,7 +310,7 @@ async fn every_operation_is_only_for_those_who_may() -> Test {
         let comes = |it: &&Identity| match row.needs {
             // What is open is so to whoever shows nothing. Some of it is about the token that is shown, and may end it.
             Needs::Open => it.token.is_empty(),
-            Needs::Own | Needs::InPerson | Needs::Permission(_) => {
+            Needs::Own | Needs::About(_) | Needs::InPerson | Needs::Permission(_) => {
                 matches!(it.expected(&row), Expected::Admitted)
             }
         };

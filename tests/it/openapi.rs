@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::application::RedirectUri;
+use domain::organisation::RoleRef;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tests::stack::{Answer, Stack, answer};
@@ -199,6 +203,175 @@ fn every_field_and_every_schema_of_an_answer_says_what_it_is() -> Test {
         }
     }
     assert_eq!(faults, Vec::<String>::new(), "no description");
+    Ok(())
+}
+
+/// What is taken in of one document, as it is described.
+struct Taken<'a> {
+    document: &'a Value,
+    seen: BTreeSet<String>,
+    faults: Vec<String>,
+}
+
+impl<'a> Taken<'a> {
+    fn walk(&mut self, place: &str, schema: &'a Value) {
+        if schema.is_null() {
+            return;
+        }
+        if let Some(reference) = schema["$ref"].as_str() {
+            let target = self.document.pointer(reference.trim_start_matches('#'));
+            if self.seen.insert(reference.to_owned()) {
+                self.walk(reference, target.unwrap_or(&Value::Null));
+            }
+            return;
+        }
+        let is = |kind: &str| match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(|it| it == kind),
+            one => one == kind,
+        };
+        let has = |name: &str| !schema[name].is_null();
+        let sized = ["uuid", "date", "date-time"].iter().any(|it| schema["format"] == *it);
+        let mut need = |is: bool, what: &str| {
+            if !is {
+                self.faults.push(format!("{place}: {what}"));
+            }
+        };
+        need(!is("string") || sized || has("maxLength") || has("enum"), "how long a text is");
+        need(!is("string") || sized || has("pattern") || has("enum"), "which characters");
+        need(!is("array") || has("maxItems"), "how many there are");
+        let is_number = is("integer") || is("number");
+        need(!is_number || (has("minimum") && has("maximum")), "how large a number is");
+        self.walk(&format!("{place}[]"), &schema["items"]);
+        for name in ["oneOf", "anyOf", "allOf"] {
+            schema[name].as_array().into_iter().flatten().for_each(|it| self.walk(place, it));
+        }
+        if schema["additionalProperties"].is_object() {
+            self.walk(&format!("{place}.*"), &schema["additionalProperties"]);
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            self.walk(&format!("{place}.{name}"), field);
+        }
+    }
+}
+
+#[test]
+fn whatever_a_body_takes_has_its_bounds() -> Test {
+    for (name, document) in documents()? {
+        let mut taken = Taken { document: &document, seen: BTreeSet::new(), faults: Vec::new() };
+        for (place, operation) in operations(&document) {
+            for content in
+                operation["requestBody"]["content"].as_object().into_iter().flat_map(|it| it.values())
+            {
+                taken.walk(&place, &content["schema"]);
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let schema = &parameter["schema"];
+                let bounded = !schema["minimum"].is_null() && !schema["maximum"].is_null();
+                if schema["type"] == "integer" && !bounded {
+                    taken.faults.push(format!("{place}: {} has no bounds", parameter["name"]));
+                }
+            }
+        }
+        assert!(!taken.seen.is_empty());
+        assert_eq!(taken.faults, Vec::<String>::new(), "{name}");
+    }
+    Ok(())
+}
+
+/// Whether a pattern takes each of some texts, as a program of others says.
+fn takes(pattern: &str, texts: &[&str]) -> anyhow::Result<Option<Vec<bool>>> {
+    let program = "import json, re, sys\nprint(json.dumps([bool(re.search(sys.argv[1], it)) for it in json.loads(sys.argv[2])]))";
+    let said = tools::run("python3", &["-c", program, pattern, &serde_json::to_string(texts)?])?;
+    Ok(said.map(|it| serde_json::from_str(&it)).transpose()?)
+}
+
+#[test]
+fn texts_with_a_form_of_their_own_are_described_as_they_are_taken() -> Test {
+    let [(_, commands), _] = documents()?;
+    let schema = |name: &str| commands["components"]["schemas"][name].clone();
+    let agrees = |name: &str, texts: &[&str], taken: &dyn Fn(&str) -> bool| -> Test {
+        let schema = schema(name);
+        let chars_max = schema["maxLength"].as_u64().context("a length")?;
+        let fits = |it: &str| u64::try_from(it.chars().count()).is_ok_and(|chars| chars <= chars_max);
+        let Some(found) = takes(schema["pattern"].as_str().context("a pattern")?, texts)? else {
+            return Ok(());
+        };
+        for (text, found) in texts.iter().zip(found) {
+            assert_eq!(found && fits(text), taken(text), "{name}: {text}");
+        }
+        Ok(())
+    };
+    let long = "a".repeat(41);
+    let id = "0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e";
+    let roles = [
+        "owner",
+        "a",
+        "a-b",
+        "ab9",
+        "",
+        "A",
+        "9a",
+        "-a",
+        "a_b",
+        "a b",
+        "\u{e4}",
+        id,
+        &id[1..],
+        &long[1..],
+        &long,
+    ];
+    agrees("Role", &roles, &|it| RoleRef::parse(it).is_ok())?;
+    agrees("Role", &[&id.to_uppercase()], &|it| RoleRef::parse(it).is_ok())?;
+    let of_the_web = [
+        "https://shop.example/back",
+        "https://shop.example",
+        "https://shop.example?a=b",
+        "https://",
+        "https:///a",
+        "https://a@shop.example",
+        "https://shop.example/a@b",
+        "https://shop.example/#a",
+        "https://shop.example/a b",
+        "https://shop.example/*",
+        "https://shop.example/{a}",
+        "https://shop.example/a~b!c",
+        "https://[::1]/",
+        "HTTPS://shop.example",
+        "https:shop.example",
+        "http://shop.example/",
+        "",
+    ];
+    let of_programs = [
+        "http://localhost",
+        "http://localhost:3000/back",
+        "http://localhost:65535/",
+        "http://localhost:65536/",
+        "http://localhost:/",
+        "http://localhost.example/",
+        "http://127.0.0.1:8080?a",
+        "http://[::1]:1/",
+        "http://[::2]/",
+        "com.example.app:/back",
+        "com.example.app:back",
+        "com.example.app:",
+        "com.example:/\u{e4}",
+        "example:/back",
+        "Com.example:/",
+        ".a:x",
+        "javascript:alert(1)",
+        "data:text/html,x",
+    ];
+    for addresses in [&of_the_web[..], &of_programs] {
+        agrees("RedirectUri", addresses, &|it| RedirectUri::parse(it).is_ok())?;
+    }
+    let letters = ["", "A", "B", "-", "_", "8", "w", "+", "="];
+    let pairs: Vec<String> =
+        letters.iter().flat_map(|one| letters.iter().map(move |other| format!("{one}{other}"))).collect();
+    let quads = pairs.iter().flat_map(|one| pairs.iter().map(move |other| format!("AAAA{one}{other}")));
+    let quads: Vec<String> = quads.collect();
+    let quads: Vec<&str> = quads.iter().map(String::as_str).collect();
+    agrees("Base64Url", &quads, &|it| URL_SAFE_NO_PAD.decode(it).is_ok())?;
+    assert_eq!(schema("Grant")["enum"], serde_json::json!(command_api::oauth::grant::ALL));
     Ok(())
 }
 

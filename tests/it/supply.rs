@@ -54,6 +54,59 @@ fn the_compose_file_is_safe_and_whole() -> Test {
     Ok(())
 }
 
+/// A value of `compose.yaml` as compose reads it: `${NAME:-default}`, where the default may hold more of these.
+fn interpolated(text: &str, variables: &[(&str, &str)]) -> String {
+    let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+    let mut depth = 1_usize;
+    let end = rest.char_indices().find_map(|(at, letter)| {
+        depth = match letter {
+            '{' => depth + 1,
+            '}' => depth - 1,
+            _ => depth,
+        };
+        (depth == 0).then_some(at)
+    });
+    let (inner, after) = rest.split_at(end.expect("a closing brace"));
+    let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
+    let set = variables.iter().find(|(it, value)| *it == name && !value.is_empty());
+    let value = set.map_or_else(|| interpolated(default, variables), |(_, value)| (*value).to_owned());
+    format!("{before}{value}{}", interpolated(&after[1..], variables))
+}
+
+#[test]
+fn in_containers_we_are_one_issuer_and_know_who_was_erased() -> Test {
+    let mut compose: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(root().join("compose.yaml"))?)?;
+    compose.apply_merge()?;
+    compose.apply_merge()?;
+    let public = "https://id.example.org";
+    for name in ["command-api", "query-api", "projector"] {
+        let service = &compose["services"][name];
+        let said = |variable: &str| service["environment"][variable].as_str().unwrap_or_default();
+        // OpenID Connect Discovery 1.0, section 4.3: whoever asked at an address believes what names that address.
+        for (variables, issuer, address) in [
+            (&[] as &[(&str, &str)], "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            (&[("QUIPU_PUBLIC_URL", public)], public, public),
+            (&[("QUIPU_TOKEN_ISSUER", "quipu"), ("QUIPU_PUBLIC_URL", public)], "quipu", public),
+        ] {
+            assert_eq!(interpolated(said("QUIPU_TOKEN_ISSUER"), variables), issuer, "{name}");
+            assert_eq!(interpolated(said("QUIPU_PUBLIC_URL"), variables), address, "{name}");
+        }
+        // The journal is there, is no part of the database's volume, and no service changes it.
+        let journal = Path::new(said("QUIPU_ERASURE_JOURNAL"));
+        let folder = journal.parent().and_then(Path::to_str).filter(|it| !it.is_empty()).expect("a folder");
+        let volumes = service["volumes"].as_sequence().expect("volumes").iter().filter_map(Value::as_str);
+        let mounted: Vec<&str> = volumes.filter(|it| it.contains(&format!(":{folder}:"))).collect();
+        assert_eq!(mounted, [format!("./erasures:{folder}:ro")], "{name}");
+    }
+    let services = compose["services"].as_mapping().expect("services");
+    let touched = services.iter().filter(|(_, it)| {
+        let mut volumes = it["volumes"].as_sequence().into_iter().flatten().filter_map(Value::as_str);
+        volumes.any(|it| it.starts_with("./erasures"))
+    });
+    assert_eq!(touched.count(), 3, "nobody else sees it");
+    Ok(())
+}
+
 #[test]
 fn the_image_is_small_and_not_root() -> Test {
     let text = std::fs::read_to_string(root().join("Dockerfile"))?;

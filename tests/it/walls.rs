@@ -241,6 +241,7 @@ async fn below_http_the_role_of_the_query_api_sees_one_tenant_and_changes_nothin
                  null, 1, 1, 1",
             "insert into read.members select $1, $1, 'member', '[]', now(), null, 1, 1, 1",
             "insert into read.roles select $1, $1, 'A', '[]', 1, 1, 1, false",
+            "insert into read.consents select $1, $1, $1, $1, 'granted', '[]', now(), now(), null, null, 1, 1, 1",
             "insert into keys.erased_subjects select $1, $1, now(), $1",
         ] {
             sqlx::query(filled).bind(tenant(n).uuid()).execute(&mut superuser).await?;

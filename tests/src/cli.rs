@@ -120,7 +120,10 @@ impl Cli {
 }
 
 /// Beside the test program, where cargo puts both.
-fn program() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// If it was not built.
+pub fn program() -> anyhow::Result<PathBuf> {
     let tests = std::env::current_exe()?;
     let target = tests.parent().and_then(|it| it.parent()).context("a target folder")?;
     let program = target.join("quipu");

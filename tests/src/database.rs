@@ -55,6 +55,35 @@ const UNGUARDED: &[(Guard, &str)] = &[
                              'if said = ''reused'' and held.revoked_at is null', 'if false');
          end $$",
     ),
+    (Guard::Claim, "alter table store.claims drop constraint claims_pkey"),
+    (
+        Guard::RecoveryCode,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_recovery_code'::regproc),
+                             'delete from vault.recovery_codes', 'perform from vault.recovery_codes');
+         end $$",
+    ),
+    (
+        Guard::ChallengeOnce,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_challenge'::regproc),
+                             'delete from vault.webauthn_challenges', 'perform from vault.webauthn_challenges');
+         end $$",
+    ),
+    (
+        Guard::PasskeyCounter,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.count_passkey'::regproc),
+                             'it.sign_count < counted', 'true');
+         end $$",
+    ),
+    (
+        Guard::DeviceOnce,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.do_redeem_device'::regproc),
+                             'state = ''redeemed'',', 'state = state,');
+         end $$",
+    ),
     (
         Guard::ProviderTokenLease,
         "do $$ begin
@@ -79,6 +108,12 @@ const UNGUARDED: &[(Guard, &str)] = &[
         "do $$ begin
              execute replace(pg_get_functiondef('vault.take_code'::regproc),
                              'held.redirect is distinct from shown_redirect', 'false');
+         end $$",
+    ),
+    (
+        Guard::LinkCodeOf,
+        "do $$ begin
+             execute replace(pg_get_functiondef('vault.take_link_code'::regproc), ' and it.for_email = email', '');
          end $$",
     ),
     (
@@ -208,7 +243,9 @@ impl Database {
         let mut conn = server.connect().await?;
         make(&server, &mut conn, &name).await?;
         conn.close().await?;
-        Ok(Self { server, name })
+        let database = Self { server, name };
+        database.unguard().await?;
+        Ok(database)
     }
 
     /// How to connect as a role of the product.

@@ -6,13 +6,16 @@ use anyhow::Context as _;
 use domain::identity::VerifyEmail;
 use domain::ids::{SessionId, TenantId, UserId};
 use domain::metadata::Label;
-use domain::organisation::{CreateTenant, Policy, SetPolicy, Slug};
+use domain::organisation::{
+    AssignRoles, CreateTenant, Granter, Policy, Registration, RoleRef, SetPolicy, Slug,
+};
 use domain::words::Word;
 use event_store::vault::{Letter, Mail};
 use event_store::{Executor, MasterKey, Unit};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::config::KeyConfig;
+use service_kit::permissions::role_table;
 use uuid::Uuid;
 
 use crate::database::cause;
@@ -95,15 +98,18 @@ impl<'a> Organisation<'a> {
         let tenant = TenantId::new(Uuid::now_v7());
         let create = CreateTenant { tenant_id: tenant, slug: Slug::parse(slug)?, name: Label::parse(slug)? };
         accepted(&executor.submit(Unit::new(TenantId::PLATFORM, cause(), create)).await?)?;
-        Ok(Self { stack, tenant, slug: slug.to_owned(), executor })
+        let founded = Self { stack, tenant, slug: slug.to_owned(), executor };
+        founded.ask(|_| {}).await?;
+        Ok(founded)
     }
 
-    /// Asks something else of its people.
+    /// Asks something else of its people, who register by themselves and are told at once if their address is taken, unless
+    /// that is what changes.
     ///
     /// # Errors
     /// If it is refused.
     pub async fn ask(&self, change: impl FnOnce(&mut Policy)) -> anyhow::Result<()> {
-        let mut policy = Policy::default();
+        let mut policy = Policy { registration: Registration::Explicit, ..Policy::default() };
         change(&mut policy);
         self.done(SetPolicy { policy }).await
     }
@@ -114,6 +120,15 @@ impl<'a> Organisation<'a> {
     /// If it is refused.
     pub async fn done(&self, command: impl domain::Decision + 'static) -> anyhow::Result<()> {
         accepted(&self.executor.submit(Unit::new(self.tenant, cause(), command)).await?)
+    }
+
+    /// Gives somebody other roles.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn give(&self, person: &Person, roles: &[RoleRef]) -> anyhow::Result<()> {
+        let (by, table) = (Granter::Platform, role_table(self.tenant).clone());
+        self.done(AssignRoles { user_id: person.user, roles: roles.to_vec(), by, table }).await
     }
 
     /// Has somebody register, and proves their address.

@@ -191,8 +191,7 @@ impl<'a> Relying<'a> {
                 return Ok(url);
             }
             page = if page.status == StatusCode::SEE_OTHER {
-                let path = page.header("location");
-                tab.get(path.strip_prefix(PUBLIC_URL).unwrap_or(path)).await?
+                tab.follow(&page).await?
             } else if let Some(request) = hidden(&page.text, "request") {
                 if page.text.contains("name=\"password\"") {
                     let fields = [("request", &*request), ("email", &person.email), ("password", PASSWORD)];
@@ -242,7 +241,10 @@ impl Tokens {
 }
 
 /// Where a page sends the browser that is not ours.
-fn left(page: &Answer) -> anyhow::Result<Option<Url>> {
+///
+/// # Errors
+/// If it is no address.
+pub fn left(page: &Answer) -> anyhow::Result<Option<Url>> {
     let refreshed = page.text.split_once("http-equiv=\"refresh\" content=\"0;url=").map(|it| it.1);
     let refreshed = refreshed
         .and_then(|it| it.split('"').next())

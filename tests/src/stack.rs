@@ -279,6 +279,18 @@ impl Stack {
         Ok(url)
     }
 
+    /// Starts one more command API behind a proxy that takes `path` away from what it is asked.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_under(&self, path: &str) -> anyhow::Result<String> {
+        let (listener, address) = listener().await?;
+        let public_url = Some(format!("{PUBLIC_URL}{path}").parse()?);
+        let config = command_api::Config { public_url, ..self.command_config()? };
+        tokio::spawn(CommandApi::connect(config, self.shutdown.clone()).await?.serve(listener));
+        Ok(format!("http://{address}"))
+    }
+
     /// Starts one more command API that can be stopped by itself; it is joined to know that it has ended.
     ///
     /// # Errors

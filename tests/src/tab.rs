@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use reqwest::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use reqwest::{Client, RequestBuilder};
 
 use crate::oidc::browser;
 use crate::stack::{Answer, PUBLIC_URL, answer};
 
+/// What browsers take when somebody goes somewhere.
+pub const PAGES: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One window, of somebody whom we may or may not know.
@@ -22,6 +24,8 @@ pub struct Tab {
     pub form: String,
     /// The language that is read, as a header says it.
     pub language: &'static str,
+    /// What is taken, as a header says it: pages first, as browsers do.
+    pub takes: &'static str,
 }
 
 impl Tab {
@@ -36,6 +40,7 @@ impl Tab {
             cookies: BTreeMap::new(),
             form: String::new(),
             language: "en",
+            takes: PAGES,
         })
     }
 
@@ -47,6 +52,15 @@ impl Tab {
         let answer = answer(self.dressed(self.client.get(format!("{}{path}", self.base)))).await?;
         self.keep(&answer)?;
         Ok(answer)
+    }
+
+    /// Goes where a page of ours sends the browser.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn follow(&mut self, page: &Answer) -> anyhow::Result<Answer> {
+        let path = page.header("location");
+        self.get(path.strip_prefix(PUBLIC_URL).unwrap_or(path)).await
     }
 
     /// Sends the form of the newest page.
@@ -87,7 +101,7 @@ impl Tab {
 
     fn dressed(&self, request: RequestBuilder) -> RequestBuilder {
         let kept: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = request.header(ACCEPT_LANGUAGE, self.language);
+        let request = request.header(ACCEPT_LANGUAGE, self.language).header(ACCEPT, self.takes);
         if kept.is_empty() { request } else { request.header(COOKIE, kept.join("; ")) }
     }
 

@@ -41,8 +41,8 @@ export LLVM_PROFILE_FILE="$folder/raw/%8m.profraw"
 # Nothing is built here: the names of what has run.
 export SQLX_OFFLINE=true
 {
-    cargo build --workspace --bins --locked --message-format=json
-    cargo test --workspace --locked --no-run --message-format=json
+    cargo build --workspace --bins --locked ${QUIPU_SWITCHES:+--features tests/sabotage} --message-format=json
+    cargo test --workspace --locked ${QUIPU_SWITCHES:+--features tests/sabotage} --no-run --message-format=json
 } 2>/dev/null | sed -n 's/.*"executable":"\([^"]*\)".*/-object=\1/p' | sort -u >"$folder/programs"
 
 "$profdata" merge --sparse --failure-mode=all "$folder"/raw/*.profraw -o "$folder/counts"

@@ -1,5 +1,7 @@
 //! Why a provider's word is not taken. No text quotes anything that it sent.
 
+use std::error::Error as _;
+
 use service_kit::outgoing::OutgoingError;
 use service_kit::problem::{Problem, code};
 
@@ -33,6 +35,27 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// Why it is so, down to the cause, for whoever runs this: a name that leads nowhere, TLS, a status. No secret and nothing that
+    /// a provider sent is in it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let causes = std::iter::successors(self.source(), |it| (*it).source());
+        causes.fold(self.to_string(), |told, it| format!("{told}: {it}"))
+    }
+
+    /// The same in a word, for whoever sets the provider up.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(OutgoingError::Address | OutgoingError::Network) => "address-not-allowed",
+            Self::Unavailable(OutgoingError::Unreachable(_)) => "unreachable",
+            Self::Unavailable(OutgoingError::TooSlow) => "too-slow",
+            Self::Unavailable(OutgoingError::Busy) | Self::Resting => "busy",
+            Self::Misconfigured(_) => "misconfigured",
+            _ => "answer-not-understood",
+        }
+    }
+
     /// Whether the provider says that what it was shown is good no more, and never will be again (RFC 6749 section 5.2).
     #[must_use]
     pub fn says_that_it_is_over(&self) -> bool {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use service_kit::outgoing::{Answer, Credential, Outgoing, Url};
 
 use super::exchange::{Client, ClientWay, exchange};
-use super::{Address, Arrived, Pending, Person, ProviderError, address, is_name};
+use super::{Address, Arrived, Pending, Person, ProviderError, address, named, names};
 
 const PUBLIC: &str = "https://github.com";
 const PUBLIC_API: &str = "https://api.github.com";
@@ -19,6 +19,8 @@ const PUBLIC_API: &str = "https://api.github.com";
 struct User {
     id: u64,
     login: String,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -66,13 +68,14 @@ pub(super) async fn person(
         403 | 404 => None,
         status => return Err(ProviderError::Status(status)),
     };
+    let (given_name, family_name) = names(None, None, user.name.as_deref());
     let person = Person {
         // Names of accounts are given up and taken by others; the number stays.
         subject: user.id.to_string(),
         address,
-        given_name: None,
-        family_name: None,
-        label: Some(user.login).filter(|it| is_name(it)),
+        given_name,
+        family_name,
+        label: named(Some(&user.login)),
     };
     Ok(Arrived { person, tokens })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq as _;
 
 use super::discovery::IssuerRule;
-use super::{Invalid, Person, SUBJECT_CHARS_MAX, address, is_name};
+use super::{Invalid, Person, SUBJECT_CHARS_MAX, address, names};
 
 /// How far a provider's clock may be from ours, in seconds.
 const LEEWAY: i64 = 60;
@@ -97,6 +97,8 @@ pub(super) struct Claims {
     #[serde(default)]
     family_name: Option<String>,
     #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
     pub(super) preferred_username: Option<String>,
     #[serde(default)]
     pub(super) tid: Option<String>,
@@ -109,12 +111,13 @@ pub(super) struct Claims {
 impl Claims {
     /// Who it is about.
     pub(super) fn person(&self) -> Person {
-        let named = |text: &Option<String>| text.clone().filter(|it| is_name(it));
+        let (given_name, family_name) =
+            names(self.given_name.as_deref(), self.family_name.as_deref(), self.name.as_deref());
         Person {
             subject: self.sub.clone(),
             address: address(self.email.as_deref(), self.email_verified.is_some_and(|it| it.0)),
-            given_name: named(&self.given_name),
-            family_name: named(&self.family_name),
+            given_name,
+            family_name,
             label: None,
         }
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use service_kit::outgoing::{Credential, Outgoing, Url};
 
 use super::id_token::Truth;
-use super::{Invalid, Person, ProviderError, address, is_name};
+use super::{Invalid, Person, ProviderError, address, names};
 
 /// What we ask for.
 #[derive(Debug, Deserialize)]
@@ -19,16 +19,24 @@ pub(super) struct Info {
     given_name: Option<String>,
     #[serde(default)]
     family_name: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 impl Info {
     /// The person with what the ID token did not say of them.
     pub(super) fn completes(self, person: Person) -> Person {
         let is_verified = self.email_verified.is_some_and(|it| it.0);
+        let (given_name, family_name) = match (person.given_name, person.family_name) {
+            (None, None) => {
+                names(self.given_name.as_deref(), self.family_name.as_deref(), self.name.as_deref())
+            }
+            told => told,
+        };
         Person {
             address: person.address.or_else(|| address(self.email.as_deref(), is_verified)),
-            given_name: person.given_name.or(self.given_name.filter(|it| is_name(it))),
-            family_name: person.family_name.or(self.family_name.filter(|it| is_name(it))),
+            given_name,
+            family_name,
             ..person
         }
     }

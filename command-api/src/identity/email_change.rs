@@ -11,13 +11,12 @@ use domain::words::Language;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{
-    AddressChange, AddressStage, Asker, Language as MailLanguage, Letter, Mail, MailTokenKind, Request, Slip,
-    VaultChange,
+    AddressChange, AddressStage, Asker, Language as MailLanguage, Mail, MailTokenKind, Request, VaultChange,
 };
 use service_kit::email::EmailAddress;
 use service_kit::problem::Problem;
-use uuid::Uuid;
 
+use super::letters::NewLetter;
 use super::limits::{Counted, Policy};
 use super::recovery::{ASKED_FOR, Link, Shown, invalid, not_any_more};
 use super::sessions::InSession;
@@ -84,17 +83,13 @@ impl Identity {
         which: &'static str,
         language: &Language,
     ) -> Result<VaultChange, Problem> {
-        let letter = Letter {
-            to: email.mailbox().to_owned(),
-            language: MailLanguage::nearest(language.as_str()),
-            mail: Mail::AddressChanged { stage: AddressStage::Done, at: Utc::now() },
-        };
-        let slip = Slip {
+        self.letter(NewLetter {
             tenant: link.tenant,
-            mail: Uuid::now_v7(),
-            user: Some(user.uuid()),
-            dedupe: format!("address-changed:{user}:{version}:{which}"),
-        };
-        letter.queued(slip, &self.parts().master).map_err(|error| Problem::fault(&error))
+            about: user.uuid(),
+            to: email,
+            language,
+            mail: Mail::AddressChanged { stage: AddressStage::Done, at: Utc::now() },
+            cause: format!("address-changed:{user}:{version}:{which}"),
+        })
     }
 }

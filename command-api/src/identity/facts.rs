@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::gate::Bearer;
 use domain::identity::{LiveSession, Session};
 use domain::ids::{SessionId, TenantId, UserId};
-use domain::organisation::{Granted, Membership, Policy, TenantStatus, policy};
+use domain::organisation::{self, Granted, Membership, Policy, TenantStatus, policy, standing};
 use domain::{StreamId, View};
 use event_store::access::{Question, Unknown, look};
 use service_kit::permissions::role_table;
@@ -55,6 +55,8 @@ pub(super) struct Stands {
     pub roles: Vec<String>,
     /// What the organisation asks.
     pub policy: Policy,
+    /// Whether that is a second factor, and it was not shown.
+    pub lacks_factor: bool,
 }
 
 impl Stands {
@@ -101,11 +103,40 @@ impl Question for Standing {
             session: admission.session?,
             roles: roles.iter().map(ToString::to_string).collect(),
             policy: policy_in(view),
+            lacks_factor: admission.lacks_factor,
         })
     }
 }
 
+/// How does an organisation stand?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct StatusOf(TenantId);
+
+impl Question for StatusOf {
+    type Answer = TenantStatus;
+
+    fn tenant(&self) -> TenantId {
+        self.0
+    }
+
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![standing::stream(view.tenant)]
+    }
+
+    fn answer(&self, view: &View<'_>) -> TenantStatus {
+        let seen = view.find::<organisation::Standing>(view.tenant.uuid());
+        seen.map(|it| it.state.status).unwrap_or_default()
+    }
+}
+
 impl Identity {
+    /// Whether an organisation may work.
+    pub(super) async fn works(&self, tenant: TenantId) -> Result<bool, Problem> {
+        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
+        let status = look(&mut conn, &StatusOf(tenant)).await.map_err(unknown)?;
+        Ok(*status == TenantStatus::Active)
+    }
+
     /// What an organisation asks of its people; of one that does not exist, what all ask who never said anything.
     pub(super) async fn policy(&self, tenant: TenantId) -> Result<Arc<Policy>, Problem> {
         let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;

@@ -8,25 +8,23 @@
 //!
 //! State and code work once each (CVE-2025-46815). No token is ever in an address.
 
+mod arrival;
+mod binding;
+mod settings;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::federation::provider::{self, NAME_SCOPE, Provider};
+use domain::federation::provider::NAME_SCOPE;
 use domain::federation::{CheckLink, ProviderSettings};
 use domain::identity::session;
-use domain::ids::{ProviderId, TenantId, UserId};
+use domain::ids::{ProviderId, TenantId};
 use domain::words::Word;
-use domain::{StreamId, View};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
-use event_store::access::{Question, look};
-use event_store::vault::{AttemptKind, Begun, Digest, FederationVaultError, FirstHalf};
-use secrecy::{ExposeSecret, SecretString};
+use event_store::vault::{AttemptKind, Begun, Digest, FirstHalf};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::config::PublicUrl;
@@ -34,15 +32,17 @@ use service_kit::outgoing::Url;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
-use super::facts::unknown;
+use super::figures::Waiting;
 use super::limits::{Counted, Policy as Limit};
 use super::sessions::InSession;
 use super::sign_in::{Opening, Starting};
 use super::tokens::Tokens;
 use super::{Identity, Origin, second_factor, unavailable};
-use crate::federation::{Federation, Pending};
-
-mod arrival;
+use crate::federation::{Federation, Pending, ProviderError};
+use binding::Browser;
+pub use binding::Challenge;
+use settings::no_provider;
+pub(super) use settings::not_kept;
 
 /// How long somebody may take at the provider.
 pub const AT_PROVIDER: Duration = Duration::from_secs(10 * 60);
@@ -50,9 +50,6 @@ pub const AT_PROVIDER: Duration = Duration::from_secs(10 * 60);
 pub const BACK_PATH: &str = "/sign-in/back";
 /// How long the code is good that ends a sign-in.
 const HANDOVER: Duration = Duration::from_secs(60);
-/// Characters of 32 bytes in base64 without padding.
-const KEPT_CHARS: usize = 43;
-
 /// What signing in with others works with beside identity. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Providers(Arc<Inner>);
@@ -93,30 +90,33 @@ impl Providers {
         Ok(url.link(&format!("/v1/auth/{provider}/callback"), None))
     }
 
+    /// Looks whether a provider can be asked; if not, why: a word for it, and the same in a sentence.
+    pub async fn check(
+        &self,
+        provider: ProviderId,
+        settings: &ProviderSettings,
+    ) -> Result<(), (&'static str, String)> {
+        let checked = self.0.federation.check(settings).await;
+        checked.map_err(|error| {
+            tell(provider, &error);
+            let detail = match &error {
+                ProviderError::Unavailable(cause) => cause.to_string(),
+                other => other.to_string(),
+            };
+            (error.word(), detail)
+        })
+    }
+
     /// Whether this is the page of ours where a sign-in that it began ends.
     fn is_page(&self, return_uri: &str) -> bool {
         self.0.public_url.as_ref().is_some_and(|it| it.link(BACK_PATH, None) == return_uri)
     }
 }
 
-/// SHA-256 of what whoever begins a sign-in alone knows, as PKCE has it (RFC 7636 section 4.2, method S256).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Challenge([u8; 32]);
-
-impl Challenge {
-    /// Reads 43 characters of base64url.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
-    }
-
-    /// The challenge of a verifier, if it is one: 43 to 128 of the characters that RFC 7636 section 4.1 names.
-    #[must_use]
-    pub fn of(verifier: &str) -> Option<Self> {
-        let known = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
-        let is_good = (43..=128).contains(&verifier.len()) && verifier.bytes().all(known);
-        let hash = digest(&SHA256, verifier.as_bytes());
-        is_good.then(|| hash.as_ref().try_into().ok().map(Self)).flatten()
+/// Says why a provider is of no use to anybody now. Whoever comes while it rests is told no more than that.
+fn tell(provider: ProviderId, error: &ProviderError) {
+    if !matches!(error, ProviderError::Resting | ProviderError::Denied) {
+        tracing::warn!(%provider, error = error.cause(), "a provider cannot be used");
     }
 }
 
@@ -169,113 +169,11 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// What a browser keeps, and what we keep of it.
-struct Browser(String);
-
-impl Browser {
-    /// The one that it has, so that two sign-ins at once do not end each other, or a fresh one.
-    fn of(kept: Option<&str>) -> Result<Self, Problem> {
-        if let Some(kept) = kept.and_then(Self::kept) {
-            return Ok(kept);
-        }
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes)
-            .map_err(|_| Problem::fault(&crate::federation::ProviderError::NoRandomness))?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
-    }
-
-    fn kept(text: &str) -> Option<Self> {
-        let is_good = text.len() == KEPT_CHARS && URL_SAFE_NO_PAD.decode(text).is_ok();
-        is_good.then(|| Self(text.to_owned()))
-    }
-
-    fn hash(&self) -> Digest {
-        let mut context = Context::new(&SHA256);
-        context.update(b"quipu sign-in browser v1\0");
-        context.update(self.0.as_bytes());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        Digest(hash)
-    }
-}
-
-/// How is a provider set up?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct SettingsOf(TenantId, ProviderId);
-
-impl Question for SettingsOf {
-    type Answer = Option<ProviderSettings>;
-
-    fn tenant(&self) -> TenantId {
-        self.0
-    }
-
-    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
-        vec![provider::stream(self.1)]
-    }
-
-    fn answer(&self, view: &View<'_>) -> Option<ProviderSettings> {
-        match view.find::<Provider>(self.1.uuid())?.state {
-            Provider::Active(settings) => Some(settings.as_ref().clone()),
-            Provider::Absent | Provider::Removed => None,
-        }
-    }
-}
-
-/// There is no such provider for whoever asks.
-fn no_provider() -> Problem {
-    Problem::new(&code::NOT_FOUND, "there is no such provider")
-}
-
-/// A sign-in that was kept cannot be had.
-pub(super) fn not_kept(error: FederationVaultError) -> Problem {
-    match error {
-        FederationVaultError::Database(error) => unavailable(error),
-        FederationVaultError::Key(error) => Problem::fault(&error),
-    }
-}
-
 impl Identity {
-    /// The organisation of a name.
-    ///
-    /// # Errors
-    /// `organisation.not-found`.
-    pub async fn organisation(&self, slug: &str) -> Result<TenantId, Problem> {
-        self.known_tenant(slug).await
-    }
-
-    /// The providers with which people of an organisation sign in, by name.
-    ///
-    /// # Errors
-    /// If the log does not answer.
-    pub async fn providers(&self, tenant: TenantId) -> Result<Vec<(ProviderId, ProviderSettings)>, Problem> {
-        let listed = self.parts().vault.providers(tenant).await.map_err(unavailable)?;
-        let mut all = Vec::with_capacity(listed.len());
-        for provider in listed {
-            all.extend(self.provider(tenant, provider).await?.map(|settings| (provider, settings)));
-        }
-        Ok(all)
-    }
-
-    /// How a provider is set up, if people sign in with it.
-    ///
-    /// # Errors
-    /// If the log does not answer.
-    pub async fn provider(
-        &self,
-        tenant: TenantId,
-        provider: ProviderId,
-    ) -> Result<Option<ProviderSettings>, Problem> {
-        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
-        let settings = look(&mut conn, &SettingsOf(tenant, provider)).await.map_err(unknown)?;
-        Ok(settings.as_ref().clone())
-    }
-
     /// Begins a sign-in with a provider.
     ///
     /// # Errors
-    /// `rate.limited`, `request.not-found`, `federation.return-uri-unknown`, `federation.provider-unavailable`,
-    /// `overload.too-many-requests`.
+    /// `rate.limited`, `request.not-found`, `federation.return-uri-unknown`, `federation.provider-unavailable`.
     pub async fn begin_federated(
         &self,
         with: &Providers,
@@ -301,10 +199,11 @@ impl Identity {
             Bearer::make(Kind::ProviderState, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
         let browser = Browser::of(asked.browser.as_deref())?;
         let callback = with.callback(provider)?;
-        let (url, pending) =
-            with.0.federation.begin(&settings, state.text().expose_secret(), &callback).await?;
+        let begun = with.0.federation.begin(&settings, state.text().expose_secret(), &callback).await;
+        let (url, pending) = begun.inspect_err(|error| tell(provider, error))?;
         let session = asked.signed_in.map(|it| it.session.uuid());
-        let Challenge(challenge) = asked.challenge;
+        let user = asked.signed_in.map(|it| it.user);
+        let challenge = asked.challenge.hash();
         let kept = Kept { pending, return_uri: asked.return_uri, challenge, session };
         let content = serde_json::to_vec(&kept).map_err(|error| Problem::fault(&error))?;
         let begun = Begun {
@@ -313,25 +212,13 @@ impl Identity {
             hash: Digest(state.hash()),
             browser: browser.hash(),
             provider,
-            user: asked.signed_in.map(|it| it.user),
+            user,
+            whose: parts.limits.origin(tenant, origin.ip, user),
             content: &content,
         };
-        match parts.vault.begin_oauth(&begun, AT_PROVIDER, &parts.master).await.map_err(not_kept)? {
-            true => Ok(Sent { url, browser: browser.0 }),
-            false => Err(Problem::new(&code::OVERLOADED, "")),
-        }
-    }
-
-    /// Our secret at a provider.
-    pub(super) async fn secret_at(
-        &self,
-        tenant: TenantId,
-        settings: &ProviderSettings,
-    ) -> Result<Option<SecretString>, Problem> {
-        let Some(secret) = settings.secret_id else { return Ok(None) };
-        let parts = self.parts();
-        let text = parts.vault.provider_secret(tenant, secret, &parts.master).await.map_err(not_kept)?;
-        Ok(text.map(SecretString::from))
+        let gone = parts.vault.begin_oauth(&begun, AT_PROVIDER, &parts.master).await.map_err(not_kept)?;
+        self.figures().made_room(Waiting::AtProvider, gone);
+        Ok(Sent { url, browser: browser.text().to_owned() })
     }
 
     /// Exchanges the code of a sign-in for tokens: the session starts, if the link still stands at that moment.
@@ -344,10 +231,14 @@ impl Identity {
         verifier: &str,
         origin: &Origin,
     ) -> Result<HandedOver, Problem> {
+        self.figures().sign_in(self.by_link(shown, verifier, origin).await)
+    }
+
+    async fn by_link(&self, shown: &str, verifier: &str, origin: &Origin) -> Result<HandedOver, Problem> {
         let invalid = || Problem::new(&code::HANDOVER_INVALID, "");
         self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         let shown = Bearer::parse(Kind::Handover, shown).map_err(|_| invalid())?;
-        let Challenge(answer) = Challenge::of(verifier).ok_or_else(invalid)?;
+        let answer = Challenge::of(verifier).ok_or_else(invalid)?.hash();
         let tenant = shown.tenant;
         let taken =
             self.parts().vault.take_handover(tenant, shown.id, Digest(shown.hash()), Digest(answer)).await;
@@ -384,53 +275,5 @@ impl Identity {
         self.end_beyond(tenant, user, policy.sessions.live_max, origin).await;
         let tokens = self.tokens(tenant, session, user, refresh).await?;
         Ok(HandedOver { tokens, position })
-    }
-
-    /// The links of a user, with how the provider is set up where it still is.
-    ///
-    /// # Errors
-    /// If the log does not answer.
-    pub async fn links(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-    ) -> Result<Vec<(event_store::vault::LinkRow, Option<ProviderSettings>)>, Problem> {
-        let rows = self.parts().vault.links_of(tenant, user).await.map_err(unavailable)?;
-        let mut links = Vec::with_capacity(rows.len());
-        for row in rows {
-            links.push((row, self.provider(tenant, row.provider).await?));
-        }
-        Ok(links)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_challenge_is_that_of_its_verifier() {
-        // The example of RFC 7636, appendix B.
-        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let challenge = Challenge::parse("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-        assert!(challenge.is_some());
-        assert_eq!(Challenge::of(verifier), challenge);
-        for text in
-            ["", "E9Melhoa", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM=", &"!".repeat(43), &"a".repeat(44)]
-        {
-            assert_eq!(Challenge::parse(text), None, "{text}");
-        }
-        for text in ["", &verifier[1..], &"a".repeat(129), &format!("{verifier} ")] {
-            assert_eq!(Challenge::of(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_browser_keeps_what_it_has_if_that_is_ours() {
-        let fresh = Browser::of(None).unwrap().0;
-        assert_eq!(Browser::of(Some(&fresh)).unwrap().0, fresh);
-        for odd in ["", "x", &fresh[1..], &format!("{fresh};"), &"!".repeat(43)] {
-            assert_ne!(Browser::of(Some(odd)).unwrap().0, odd);
-        }
     }
 }

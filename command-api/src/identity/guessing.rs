@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::failures::{Counted, Kind};
-use super::{Identity, Origin, device, unavailable};
+use super::{Identity, Origin, unavailable};
 
 /// What was typed is not right.
 pub(super) const CREDENTIALS: &str = "credentials";
@@ -98,17 +98,15 @@ impl Guess {
 }
 
 impl Identity {
-    /// Reserves a guess, or says until when there is none. `kept` is what the device kept of an earlier sign-in.
+    /// Reserves a guess, or says until when there is none. `known` is the device on which it is made, if they signed in there before.
     pub(super) async fn guess(
         &self,
         door: &Door<'_>,
-        kept: Option<&str>,
+        known: Option<Digest>,
         policy: &Policy,
     ) -> Result<Guess, Problem> {
-        let (parts, tenant) = (self.parts(), door.tenant);
-        let known = kept.and_then(|it| device::known(&parts.master, tenant, door.email, Utc::now(), it));
         let counter = known.map_or_else(
-            || (AttemptKind::SignIn, self.attempts_index(tenant, door.email)),
+            || (AttemptKind::SignIn, self.attempts_index(door.tenant, door.email)),
             |device| (AttemptKind::KnownDevice, device),
         );
         self.guess_as(door, counter, policy).await

@@ -12,12 +12,13 @@ use domain::platform::{EndImpersonation, StartImpersonation};
 use domain::private::Private;
 use domain::sign_in::StartSession;
 use domain::words::Word;
-use event_store::vault::{Language, Letter, Mail, Slip, VaultChange};
+use event_store::vault::{Mail, VaultChange};
 use service_kit::problem::{Problem, code};
 use service_kit::token::{Grant, Issued, SignError};
 use uuid::Uuid;
 
 use super::Identity;
+use super::letters::NewLetter;
 
 /// How the session began, as lists of sessions tell it.
 const METHOD: Word = Word::of("impersonation");
@@ -107,18 +108,15 @@ impl Identity {
         let Some(email) = self.address_of(asked.tenant, asked.user).await? else { return Ok(None) };
         let language = self.policy(asked.tenant).await?.language.clone();
         let (reason, ticket) = (asked.reason.as_str().to_owned(), asked.ticket.as_str().to_owned());
-        let letter = Letter {
-            to: email.mailbox().to_owned(),
-            language: Language::nearest(language.as_str()),
-            mail: Mail::Impersonated { at, until, reason, ticket },
-        };
-        let slip = Slip {
+        let letter = self.letter(NewLetter {
             tenant: asked.tenant,
-            mail: Uuid::now_v7(),
-            user: Some(asked.user.uuid()),
-            dedupe: format!("impersonated:{impersonation}"),
-        };
-        letter.queued(slip, &self.parts().master).map(Some).map_err(|error| Problem::fault(&error))
+            about: asked.user.uuid(),
+            to: &email,
+            language: &language,
+            mail: Mail::Impersonated { at, until, reason, ticket },
+            cause: format!("impersonated:{impersonation}"),
+        });
+        letter.map(Some)
     }
 
     /// The one token of an impersonation that has begun. It names the user as who acts and the staff as who acts in their

@@ -3,15 +3,16 @@
 //!
 //! Not here: the words of OAuth, which are [`crate::oauth`].
 //!
-//! **Invariant:** such a session starts only while the session stands in which the person allowed it; so whoever ends all of
-//! theirs, is deactivated or removed ends what is under way, too.
+//! **Invariant:** such a session starts only while the session stands in which the person allowed it, and while they allow all
+//! that it is for; so whoever ends all of theirs, takes back what they allowed, is deactivated or removed ends what is under
+//! way, too.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use domain::application::service;
-use domain::application::{Consent, LiveService, Service, consent};
+use domain::application::{Consent, Consented, LiveService, RevokeConsent, Service, consent};
 use domain::gate::{Bearer as Bearing, Gate, Gated};
 use domain::identity::{LiveSession, User, session, user};
 use domain::ids::{ActorId, ServiceId, SessionId, TenantId, UserId};
@@ -186,23 +187,39 @@ impl Identity {
         self.name_of(tenant, user).await
     }
 
+    /// The roles that the person of a session has, if the session stands.
+    pub(crate) async fn roles_in(&self, who: InSession) -> Result<Option<Vec<String>>, Problem> {
+        let stands = self.standing(who.tenant, who.session, who.user).await?;
+        Ok(stands.as_ref().as_ref().map(|it| it.roles.clone()))
+    }
+
     /// How a session of a person stands, if it does.
     pub(crate) async fn stands(&self, who: InSession) -> Result<Option<LiveSession>, Problem> {
         let stands = self.standing(who.tenant, who.session, who.user).await?;
         Ok(stands.as_ref().as_ref().map(|it| it.session.clone()))
     }
 
-    /// A command of a person's own hand, behind the gate of a session of theirs.
+    /// The same, if it was shown all that the organisation asks of those who sign in: what others may rely on.
+    pub(crate) async fn stands_with_every_factor(
+        &self,
+        who: InSession,
+    ) -> Result<Option<LiveSession>, Problem> {
+        let stands = self.standing(who.tenant, who.session, who.user).await?;
+        Ok(stands.as_ref().as_ref().filter(|it| !it.lacks_factor).map(|it| it.session.clone()))
+    }
+
+    /// Commands of a person's own hand, all or none, behind the gate of a session of theirs.
     pub(crate) async fn by_own_hand(
         &self,
         who: InSession,
-        command: impl Decision + 'static,
+        commands: impl IntoIterator<Item = Box<dyn Decision>>,
         vault: Option<VaultChange>,
         origin: &Origin,
     ) -> Result<(), Problem> {
-        let gated = Gated::new(gate(who).own_hand(), Box::new(command));
-        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), gated).with_vault(vault);
-        self.submit(unit).await?.map_err(Problem::from)?;
+        let mut commands = commands.into_iter();
+        let first = commands.next().map(|it| own_hand(who, it));
+        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), first.into_iter().chain(commands));
+        self.submit(unit.with_vault(vault)).await?.map_err(Problem::from)?;
         Ok(())
     }
 
@@ -255,11 +272,15 @@ impl Identity {
             })
         });
         let (first, noted) = first.unzip();
-        let start: Box<dyn Decision> = Box::new(start);
+        let start: Box<dyn Decision> = Box::new(Consented {
+            user_id: lent.user,
+            service_id: service,
+            scopes: named(&lent.scope),
+            inner: Box::new(start),
+        });
         let mut decisions = first.into_iter().chain([start]);
         // The session in which it was allowed is asked for once: the first command carries the gate.
-        let gated =
-            decisions.next().map(|it| Box::new(Gated::new(gate(who).own_hand(), it)) as Box<dyn Decision>);
+        let gated = decisions.next().map(|it| own_hand(who, it));
         let unit = Unit::of(tenant, origin.cause(lent.user.actor()), gated.into_iter().chain(decisions))
             .minting(session::stream(session))
             .with_vault(family.into_iter().chain(noted));
@@ -305,17 +326,19 @@ impl Identity {
         let scope = narrowed(&held.scope)?;
         let stands = self.standing(shown.tenant, session, user).await?;
         let (tokens, grace) = match stands.as_ref() {
-            Some(stands) => {
+            Some(stands) if !stands.lacks_factor => {
                 let tokens = self.lent_tokens(shown.tenant, session, user, &scope, stands).await?;
                 (Some(tokens), stands.policy.sessions.grace_s)
             }
-            None => (None, 0),
+            Some(_) | None => (None, 0),
         };
         let next =
             Bearer::make(Kind::Refresh, shown.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
         let grace = Duration::from_secs(grace.into());
         let rotation = vault.rotate_refresh(shown, next.id, Digest(next.hash()), grace).await;
-        match (rotation.map_err(unavailable)?, tokens) {
+        let rotation = rotation.map_err(unavailable)?;
+        self.figures().refresh(&rotation);
+        match (rotation, tokens) {
             (Rotation::Rotated { .. }, Some(tokens)) => {
                 Ok(LentTokens { refresh: Some(next.text()), ..tokens })
             }
@@ -361,6 +384,27 @@ impl Identity {
         let issued = self.parts().signer.issue(&grant, Utc::now(), life);
         issued.map_err(|error| not_signed(&error))
     }
+}
+
+/// A command behind the gate of a session of a person, which nobody passes for them, and of which services may believe that
+/// the person signed in as the organisation asks.
+fn own_hand(who: InSession, command: Box<dyn Decision>) -> Box<dyn Decision> {
+    Box::new(Gated::new(gate(who).own_hand().with_every_factor(), command))
+}
+
+/// Scopes by their names, parted by spaces.
+fn named(scope: &str) -> Vec<Scope> {
+    scope.split(' ').filter_map(|it| Scope::parse(it).ok()).collect()
+}
+
+/// What takes back all that a person allows a service: the command and what goes with it.
+pub(crate) fn taking_back(
+    tenant: TenantId,
+    user: UserId,
+    service: ServiceId,
+) -> (RevokeConsent, VaultChange) {
+    let revoke = VaultChange::RevokeLent { tenant, user, service, because: "consent-revoked" };
+    (RevokeConsent { user_id: user, service_id: service }, revoke)
 }
 
 /// The gate of a session of a person, for what they do about services.

@@ -4,12 +4,17 @@
 //! first try. Elsewhere each process counts by itself. These limits stand beside the lock on guessing at one person
 //! ([`super::guessing`]), and nothing that succeeds gives anything back: an account of one's own clears no limit of an address.
 //!
+//! What everybody uses together can be used up by strangers who come from many networks. So whoever signs in on a device that
+//! knows them does not use it: they are counted by themselves. And what waits for somebody, of which an organisation has so much
+//! and no more, says by a keyed hash whose it is: where room is made, it is taken from whoever has the most
+//! (`vault.make_room`).
+//!
 //! **Invariant:** the same is counted whether an organisation or a person exists.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::ids::TenantId;
+use domain::ids::{TenantId, UserId};
 use event_store::MasterKey;
 use event_store::keyring::IndexOf;
 use event_store::vault::{Digest, Try, Vault, Window};
@@ -29,7 +34,7 @@ use super::{Identity, Origin, unavailable};
 pub enum Policy {
     /// Signing in, by address.
     SignIn = 1,
-    /// Signing in, by organisation.
+    /// Signing in on a device that is not known, by organisation.
     SignInTenant = 2,
     /// Asking for letters, and registering, by address.
     Recover = 3,
@@ -45,13 +50,22 @@ pub enum Policy {
     InvitationsMember = 8,
     /// Sending invitations, by organisation.
     Invitations = 9,
+    /// Signing in on a device that is known, by person.
+    SignInKnown = 10,
 }
+
+/// In the place of a policy: what waits for somebody. No policy has this number.
+const WAITS: i16 = 0;
 
 /// What is limited in each process by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalPolicy {
     /// Exchanging refresh tokens, by session.
     Refresh,
+    /// Being sent here by services, by address.
+    Authorize,
+    /// Asking for device codes, by address.
+    DeviceCodesAddress,
     /// Asking for device codes, by client.
     DeviceCodes,
     /// Asking for device codes, by all together.
@@ -71,6 +85,7 @@ impl Policy {
             Self::UserCodes => "user-codes",
             Self::InvitationsMember => "invitations-member",
             Self::Invitations => "invitations",
+            Self::SignInKnown => "sign-in-known",
         }
     }
 
@@ -142,6 +157,8 @@ pub struct Limits {
     master: Arc<MasterKey>,
     rates: RateConfig,
     refresh: Option<Limiter<Counter>>,
+    authorize: Option<Limiter<Counter>>,
+    device_codes_address: Option<Limiter<Counter>>,
     device_codes: Option<Limiter<Counter>>,
     device_codes_all: Option<Limiter<Counter>>,
 }
@@ -156,6 +173,8 @@ impl Limits {
             vault,
             master,
             refresh: Limiter::new("refresh", rates.rate_refresh),
+            authorize: Limiter::new("authorize", rates.rate_authorize),
+            device_codes_address: Limiter::new("device-codes-address", rates.rate_device_codes_address),
             device_codes: Limiter::new("device-codes", rates.rate_device_codes),
             device_codes_all: Limiter::new("device-codes-all", rates.rate_device_codes_all),
             rates,
@@ -169,6 +188,8 @@ impl Limits {
     pub fn check_here(&self, counted: Counted<LocalPolicy>) -> Result<(), Problem> {
         let limiter = match counted.policy {
             LocalPolicy::Refresh => &self.refresh,
+            LocalPolicy::Authorize => &self.authorize,
+            LocalPolicy::DeviceCodesAddress => &self.device_codes_address,
             LocalPolicy::DeviceCodes => &self.device_codes,
             LocalPolicy::DeviceCodesAll => &self.device_codes_all,
         };
@@ -234,9 +255,20 @@ impl Limits {
         let Counted { policy, tenant, key } = counted;
         let rate = self.rate(policy);
         let most = rate.most()?.get();
-        let text: Vec<u8> = (policy as i16).to_be_bytes().into_iter().chain(key.bytes()).collect();
-        let subject = self.master.index(tenant, IndexOf::Rates, &text);
+        let subject = self.subject(tenant, policy as i16, key);
         Some(Try { tenant, policy: policy as i16, subject, most, span: rate.span() })
+    }
+
+    /// Whose it is what waits in a tenant for somebody who is on their way in: of the network from which they come, or of the
+    /// person if they are signed in. It tells neither to whoever reads it.
+    pub(crate) fn origin(&self, tenant: TenantId, address: IpAddr, user: Option<UserId>) -> Digest {
+        let network = || Key::Network(network_of(address));
+        self.subject(tenant, WAITS, user.map_or_else(network, |it| Key::Id(it.uuid())))
+    }
+
+    fn subject(&self, tenant: TenantId, policy: i16, key: Key) -> Digest {
+        let text: Vec<u8> = policy.to_be_bytes().into_iter().chain(key.bytes()).collect();
+        self.master.index(tenant, IndexOf::Rates, &text)
     }
 
     fn standing(&self, policy: Policy, remaining: u32, window: Window) -> Standing {
@@ -255,6 +287,7 @@ impl Limits {
             Policy::UserCodes => it.rate_user_codes,
             Policy::InvitationsMember => it.rate_invitations_member,
             Policy::Invitations => it.rate_invitations,
+            Policy::SignInKnown => it.rate_sign_in_known,
         }
     }
 }

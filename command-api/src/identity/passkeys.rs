@@ -15,6 +15,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
+use domain::enrolling::Enrolling;
 use domain::identity::{
     AddPasskey, CheckPasskey, IdentityError, RemoveFactor, ReportPasskeyRegression, session,
 };
@@ -32,6 +33,7 @@ use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
 use super::federated::Providers;
+use super::figures::Waiting;
 use super::limits::{Counted, Policy as Limit};
 use super::second_factor::enrolment::{in_person, refused};
 use super::sessions::InSession;
@@ -107,13 +109,14 @@ impl Identity {
     /// Says what a browser is to sign to make a passkey.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `overload.too-many-requests`.
-    pub async fn begin_passkey(&self, who: InSession) -> Result<Making, Problem> {
+    /// What refuses somebody who has not shown who they are; `identity.factors-off`.
+    pub async fn begin_passkey(&self, who: InSession, origin: &Origin) -> Result<Making, Problem> {
         self.fresh(who).await?;
+        self.lets_enrol(who.tenant).await?;
         let email = self.address_of(who.tenant, who.user).await?;
         let email = email.ok_or_else(|| refused(IdentityError::PersonErased))?;
         let known = self.parts().vault.passkeys_of(who.tenant, who.user).await.map_err(unavailable)?;
-        let challenge = self.challenge(who.tenant, Some(who.user)).await?;
+        let challenge = self.challenge(who.tenant, Some(who.user), origin).await?;
         let known = known.iter().map(|it| URL_SAFE_NO_PAD.encode(it)).collect();
         Ok(Making { challenge, user: who.user, email, known })
     }
@@ -121,7 +124,7 @@ impl Identity {
     /// Adds the passkey that a browser made.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `identity.passkey-invalid`, `identity.factor-exists`,
+    /// What refuses somebody who has not shown who they are; `identity.passkey-invalid`, `identity.factors-off`, `identity.factor-exists`,
     /// `identity.too-many-factors`.
     pub async fn add_passkey(
         &self,
@@ -153,8 +156,9 @@ impl Identity {
             sign_count: passkey.sign_count,
         });
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::PasskeyAdded).await?;
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, add)])
-            .with_vault([keep].into_iter().chain(letter));
+        let unit =
+            Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, Enrolling::new(add))])
+                .with_vault([keep].into_iter().chain(letter));
         let position = self.submit(unit).await?.map_err(Problem::from)?;
         Ok((factor, position))
     }
@@ -184,11 +188,11 @@ impl Identity {
     /// Says what a browser is to sign to sign in. Whoever asks is told the same, since nobody says who they are yet.
     ///
     /// # Errors
-    /// `rate.limited`, `organisation.not-found`, `overload.too-many-requests`.
+    /// `rate.limited`, `organisation.not-found`.
     pub async fn begin_passkey_sign_in(&self, slug: &str, origin: &Origin) -> Result<String, Problem> {
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
         let tenant = self.known_tenant(slug).await?;
-        self.challenge(tenant, None).await
+        self.challenge(tenant, None, origin).await
     }
 
     /// Signs a person in who has signed what they were asked to, with a passkey of theirs.
@@ -197,6 +201,15 @@ impl Identity {
     /// `rate.limited`, `organisation.not-found`, `identity.passkey-invalid`, also for somebody who may not come in; and what
     /// else refuses a session.
     pub async fn sign_in_with_passkey(
+        &self,
+        shown: Signed,
+        party: &Party<'_>,
+        origin: &Origin,
+    ) -> Result<SignedIn, Problem> {
+        self.figures().sign_in(self.by_passkey(shown, party, origin).await)
+    }
+
+    async fn by_passkey(
         &self,
         shown: Signed,
         party: &Party<'_>,
@@ -252,14 +265,19 @@ impl Identity {
     }
 
     /// Something that nobody can guess, for a browser to sign, in base64url.
-    async fn challenge(&self, tenant: TenantId, user: Option<UserId>) -> Result<String, Problem> {
+    async fn challenge(
+        &self,
+        tenant: TenantId,
+        user: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<String, Problem> {
         let mut challenge = [0; CHALLENGE_BYTES];
         rand::fill(&mut challenge).map_err(|_| Problem::fault(&NoRandomness))?;
-        let kept = self.parts().vault.put_challenge(tenant, sha256(&challenge), user, CHALLENGE).await;
-        match kept.map_err(unavailable)? {
-            true => Ok(URL_SAFE_NO_PAD.encode(challenge)),
-            false => Err(Problem::new(&code::OVERLOADED, "")),
-        }
+        let (parts, hash) = (self.parts(), sha256(&challenge));
+        let whose = parts.limits.origin(tenant, origin.ip, user);
+        let gone = parts.vault.put_challenge(tenant, hash, whose, user, CHALLENGE).await;
+        self.figures().made_room(Waiting::ToBeSigned, gone.map_err(unavailable)?);
+        Ok(URL_SAFE_NO_PAD.encode(challenge))
     }
 
     /// Tells the log that a passkey counted backwards: somebody may have a copy of it. Whoever asks is answered either way.

@@ -3,15 +3,15 @@
 
 use chrono::{TimeDelta, Utc};
 use domain::Refusal;
-use domain::identity::{EmailHash, IdentityError, Patch, PersonNames, RegisterUser, UpdateProfile};
+use domain::identity::{EmailHash, IdentityError, Patch, PersonNames, RegisterUser, UpdateProfile, User};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{AddMember, RoleRef};
 use domain::private::Private;
 use domain::words::{Language, Word};
+use event_store::IdempotencyKey;
 use event_store::vault::{
-    Asker, Digest, Language as MailLanguage, Letter, Mail, MailTokenKind, NewMailToken, Request, Slip,
-    VaultChange,
+    Asker, Digest, Language as MailLanguage, Mail, MailTokenKind, NewMailToken, Request, VaultChange,
 };
 use secrecy::ExposeSecret as _;
 use service_kit::access::Caller;
@@ -22,6 +22,8 @@ use service_kit::permissions::role_table;
 use service_kit::problem::Problem;
 use uuid::Uuid;
 
+use super::displacing::MakingRoom;
+use super::letters::NewLetter;
 use super::recovery::ASKED_FOR;
 use super::{Identity, Origin};
 use crate::standing::granter;
@@ -91,6 +93,8 @@ pub struct NewPerson {
 
 /// What makes an account.
 pub struct Making {
+    /// Goes first: whoever registered with the address and never showed that it is theirs, and an open invitation of it.
+    pub room: MakingRoom,
     /// Makes the person.
     pub register: RegisterUser,
     /// Makes them a member.
@@ -104,9 +108,14 @@ impl Identity {
     ///
     /// # Errors
     /// `rate.limited`.
-    pub async fn making(&self, caller: &Caller, asked: NewPerson) -> Result<Making, Problem> {
+    pub async fn making(
+        &self,
+        caller: &Caller,
+        asked: NewPerson,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Making, Problem> {
         let (tenant, user) = (caller.tenant, UserId::new(Uuid::now_v7()));
-        self.sends_letters(caller).await?;
+        self.sends_letters(caller, key).await?;
         let index = self.email_index(tenant, &asked.email);
         let language = match asked.language {
             Some(language) => language,
@@ -131,18 +140,14 @@ impl Identity {
             token: secret.text().expose_secret().to_owned(),
             until,
         };
-        let letter = Letter {
-            to: asked.email.mailbox().to_owned(),
-            language: MailLanguage::nearest(language.as_str()),
-            mail,
-        };
-        let slip = Slip {
+        let letter = self.letter(NewLetter {
             tenant,
-            mail: Uuid::now_v7(),
-            user: Some(user.uuid()),
-            dedupe: format!("account-made:{user}"),
-        };
-        let letter = letter.queued(slip, &self.parts().master).map_err(|it| Problem::fault(&it))?;
+            about: user.uuid(),
+            to: &asked.email,
+            language: &language,
+            mail,
+            cause: format!("account-made:{user}"),
+        })?;
         let register = RegisterUser {
             user_id: user,
             email: Private::new(user.uuid(), asked.email.mailbox()),
@@ -154,21 +159,28 @@ impl Identity {
         };
         let table = role_table(tenant).clone();
         let join = AddMember { user_id: user, roles: asked.roles, by: granter(caller), table };
-        Ok(Making { register, join, vault: vec![token, letter] })
+        let room = self.making_room(tenant, index).await?;
+        Ok(Making { room, register, join, vault: vec![token, letter] })
     }
 
     /// Has the link sent with which a person chooses another password, to their address. Whoever asks never sees it.
     ///
     /// # Errors
-    /// `identity.user-not-found` if there is no such person, or they may not act; `rate.limited`.
+    /// `identity.user-not-found`, `identity.user-inactive`, `identity.person-erased`; `rate.limited`.
     pub async fn ask_for_reset(
         &self,
         tenant: TenantId,
         user: UserId,
         origin: &Origin,
     ) -> Result<(), Problem> {
-        let nobody = || Problem::from(Refusal::from(IdentityError::UserNotFound { user_id: user }));
-        let (registered, email) = self.person(tenant, user).await?.ok_or_else(nobody)?;
+        let Some((registered, email)) = self.person(tenant, user).await? else {
+            let refused = match self.person_in_log(tenant, user).await?.as_ref() {
+                User::Inactive(_) => IdentityError::UserInactive,
+                User::Erased => IdentityError::PersonErased,
+                User::Active(_) | User::Absent => IdentityError::UserNotFound { user_id: user },
+            };
+            return Err(Refusal::from(refused).into());
+        };
         self.causes_a_letter(tenant, &email, origin).await?;
         let asker = Asker {
             mailbox: email.mailbox().to_owned(),

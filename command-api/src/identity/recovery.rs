@@ -5,28 +5,32 @@
 //! does not. A link is opaque, good once, and bound to what it is about as it stood when it was made: the command that follows
 //! compares that, so of two who use it at once one does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use domain::identity::{Registered, SetPassword, User, VerifyEmail, Withdraw, user};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
+use domain::organisation::WhileActive;
 use domain::words::{Language, Word};
 use domain::{Decision, Refusal, StreamId, View};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::access::{Question, look};
 use event_store::vault::{
-    Asker, AttemptKind, Digest, Language as MailLanguage, Letter, Mail, MailToken, MailTokenKind,
-    Registration, Request, Slip, VaultChange,
+    Asker, AttemptKind, Digest, Language as MailLanguage, Mail, MailToken, MailTokenKind, Registration,
+    Request, StoredPassword, VaultChange,
 };
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
+use super::browser::Called;
 use super::facts::unknown;
 use super::guessing::{CREDENTIALS, Door};
+use super::letters::NewLetter;
 use super::limits::{Counted, Policy};
 use super::sessions::InSession;
 use super::sign_up::{Candidate, demands};
@@ -85,23 +89,36 @@ impl Link {
 
 impl Identity {
     /// Proves an address: that of a new account, or of one that was asked for where nobody may learn who is there, and comes to
-    /// be with this.
+    /// be with this. `chosen` is the password of the registration, where whoever follows the link was asked for it: so nobody
+    /// proves their address for somebody else, who registered with it and waits.
     ///
     /// # Errors
-    /// `rate.limited`; `identity.link-invalid`, whatever is wrong with the link.
-    pub async fn verify_email(&self, text: &str, origin: &Origin) -> Result<LogPosition, Problem> {
+    /// `rate.limited`; `identity.link-invalid`, whatever is wrong with the link; `identity.locked`,
+    /// `identity.invalid-credentials`, `overload.hashing` for the password. A wrong one does not consume the link.
+    pub async fn verify_email(
+        &self,
+        text: &str,
+        chosen: Option<&Password>,
+        origin: &Origin,
+    ) -> Result<LogPosition, Problem> {
         self.limits().check([Counted::address(Policy::Links, origin.ip)]).await?;
         if let Some(link) = self.good_link(text, MailTokenKind::VerifyAddress).await? {
             let (Some(user), Ok(version)) = (link.token.user, u32::try_from(link.token.version)) else {
                 return Err(invalid());
             };
             let user = UserId::new(user);
+            let state = self.person_in_log(link.tenant, user).await?;
+            // Whoever was added by an administrator has none yet.
+            let has_one = state.registered().is_some_and(Registered::is_unproven);
+            if let Some(chosen) = chosen.filter(|_| has_one) {
+                self.shown(link.tenant, user, chosen, "verification", origin).await?;
+            }
             let verify = VerifyEmail { user_id: user, email_version: version, via: Word::of("link") };
             let unit = Unit::new(link.tenant, origin.cause(user.actor()), verify).with_vault([link.used()]);
             return self.submit(unit).await?.map_err(not_any_more);
         }
         let link = self.good_link(text, MailTokenKind::Register).await?.ok_or_else(invalid)?;
-        self.complete(&link, origin).await
+        self.complete(&link, chosen, origin).await
     }
 
     /// Has the link that proves an address sent once more, if there is an account that needs it.
@@ -133,7 +150,7 @@ impl Identity {
     /// Chooses another password by a link. All sessions end, the address counts as proven, and nobody is signed in by it.
     ///
     /// # Errors
-    /// `rate.limited`, `identity.link-invalid`, `identity.password-weak`, `overload.hashing`.
+    /// `rate.limited`, `identity.link-invalid`, `identity.password-weak`, `overload.hashing`, `organisation.not-active`.
     pub async fn reset_password(
         &self,
         text: &str,
@@ -162,6 +179,8 @@ impl Identity {
         let changes = self.changes(&change, hashed, &email, &registered.language)?;
         let unit = Unit::new(link.tenant, origin.cause(user.actor()), change.command())
             .and(link.tenant, verify)
+            // Whoever waits for the approval of their own organisation may have forgotten it.
+            .and(link.tenant, WhileActive { or_pending: true })
             .with_vault(changes.into_iter().chain([link.used(), cleared]));
         self.submit(unit).await?.map_err(not_any_more)?;
         Ok(())
@@ -219,7 +238,12 @@ impl Identity {
     }
 
     /// Registers somebody who asked for it where nobody may learn who is there, and who has shown now that the address is theirs.
-    async fn complete(&self, link: &Link, origin: &Origin) -> Result<LogPosition, Problem> {
+    async fn complete(
+        &self,
+        link: &Link,
+        chosen: Option<&Password>,
+        origin: &Origin,
+    ) -> Result<LogPosition, Problem> {
         let parts = self.parts();
         let request = parts.vault.asked(link.tenant, link.token.about, &parts.master).await;
         let Ok(Some(Request::Register(asked))) = request else { return Err(invalid()) };
@@ -232,6 +256,13 @@ impl Identity {
             language: Language::parse(asker.language.tag()).map_err(|_| invalid())?,
             is_verified: true,
         };
+        if let Some(chosen) = chosen {
+            // Nobody can guess here who has not the mailbox, and so another password as well.
+            let stored = StoredPassword { version: 1, phc: phc.clone(), pepper };
+            if self.is_right(chosen, Some(stored)).await?.is_none() {
+                return Err(Problem::new(&code::INVALID_CREDENTIALS, ""));
+            }
+        }
         let (user, hashed) = (UserId::new(Uuid::now_v7()), Hashed { phc, pepper });
         let done = VaultChange::DropRequest { tenant: link.tenant, request: link.token.about };
         let unit = if link.tenant == TenantId::PLATFORM {
@@ -242,9 +273,21 @@ impl Identity {
         self.submit(unit.with_vault([link.used(), done])).await?.map_err(not_any_more)
     }
 
+    /// How the organisation is called that a link speaks of, whether it is good or not.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    pub async fn organisation_of_link(&self, text: &str) -> Result<Option<Called>, Problem> {
+        match Bearer::parse(Kind::Mail, text.trim()) {
+            Ok(link) => self.organisation_called(link.tenant).await,
+            Err(_) => Ok(None),
+        }
+    }
+
     /// What a link is for, if it is good.
     pub(super) async fn good_link(&self, text: &str, kind: MailTokenKind) -> Result<Option<Link>, Problem> {
-        let Ok(bearer) = Bearer::parse(Kind::Mail, text) else { return Ok(None) };
+        // What is pasted from a letter has spaces round it.
+        let Ok(bearer) = Bearer::parse(Kind::Mail, text.trim()) else { return Ok(None) };
         let (tenant, id) = (bearer.tenant, bearer.id);
         let token = self.parts().vault.mail_token(tenant, id, kind, Digest(bearer.hash())).await;
         Ok(token.map_err(unavailable)?.map(|token| Link { tenant, id, token }))
@@ -268,15 +311,19 @@ impl Identity {
         self.ask(tenant, &kind(asker), ASKED_FOR).await
     }
 
+    /// Somebody as the log knows them, whether they may act or not.
+    pub(super) async fn person_in_log(&self, tenant: TenantId, user: UserId) -> Result<Arc<User>, Problem> {
+        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
+        look(&mut conn, &PersonAsked { tenant, user }).await.map_err(unknown)
+    }
+
     /// An active person and their address.
     pub(super) async fn person(
         &self,
         tenant: TenantId,
         user: UserId,
     ) -> Result<Option<(Registered, EmailAddress)>, Problem> {
-        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
-        let state = look(&mut conn, &PersonAsked { tenant, user }).await.map_err(unknown)?;
-        drop(conn);
+        let state = self.person_in_log(tenant, user).await?;
         let User::Active(registered) = state.as_ref() else { return Ok(None) };
         Ok(self.address_of(tenant, user).await?.map(|email| (registered.clone(), email)))
     }
@@ -304,21 +351,15 @@ impl Identity {
     ) -> Result<Vec<VaultChange>, Problem> {
         let (tenant, user) = (change.tenant, change.user);
         let version = i32::try_from(change.seen.saturating_add(1)).unwrap_or(i32::MAX);
-        let letter = Letter {
-            to: email.mailbox().to_owned(),
-            language: MailLanguage::nearest(language.as_str()),
-            mail: Mail::PasswordChanged { at: Utc::now() },
-        };
-        let slip = Slip {
+        let letter = self.letter(NewLetter {
             tenant,
-            mail: Uuid::now_v7(),
-            user: Some(user.uuid()),
-            dedupe: format!("password-changed:{user}:{version}"),
-        };
-        let mut changes = vec![
-            hashed.put(tenant, user, version),
-            letter.queued(slip, &self.parts().master).map_err(|error| Problem::fault(&error))?,
-        ];
+            about: user.uuid(),
+            to: email,
+            language,
+            mail: Mail::PasswordChanged { at: Utc::now() },
+            cause: format!("password-changed:{user}:{version}"),
+        })?;
+        let mut changes = vec![hashed.put(tenant, user, version), letter];
         let except = match change.withdraw {
             Withdraw::Nothing => return Ok(changes),
             Withdraw::All => None,

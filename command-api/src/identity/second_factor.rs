@@ -130,6 +130,10 @@ impl Identity {
     /// `rate.limited`; `identity.code-invalid` for a ticket or a code that is not good, `identity.locked`, and what refuses a
     /// session.
     pub async fn sign_in_with_factor(&self, shown: SecondHalf, origin: &Origin) -> Result<SignedIn, Problem> {
+        self.figures().sign_in(self.by_factor(shown, origin).await)
+    }
+
+    async fn by_factor(&self, shown: SecondHalf, origin: &Origin) -> Result<SignedIn, Problem> {
         let invalid = || Problem::new(&code::CODE_INVALID, "");
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
         let bearer =

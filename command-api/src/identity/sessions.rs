@@ -12,7 +12,7 @@ use domain::ids::{ActorId, SessionId, TenantId, UserId};
 use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
-use event_store::vault::{Digest, Letter, Mail, Rotation, ShownToken, Slip, TokenSession, VaultChange};
+use event_store::vault::{Digest, Mail, Rotation, ShownToken, TokenSession, VaultChange};
 use secrecy::SecretString;
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::problem::{Problem, code};
@@ -20,6 +20,7 @@ use service_kit::token::Issued;
 use uuid::Uuid;
 
 use super::guessing::{CREDENTIALS, Door};
+use super::letters::NewLetter;
 use super::limits::{Counted, LocalPolicy};
 use super::tokens::{Holder, Tokens};
 use super::{Identity, Origin, unavailable};
@@ -80,7 +81,9 @@ impl Identity {
         let grace = Duration::from_secs(grace.into());
         // Of a session that is over too: whether a copy came back is told either way.
         let rotation = vault.rotate_refresh(&shown, next.id, Digest(next.hash()), grace).await;
-        match (rotation.map_err(unavailable)?, access) {
+        let rotation = rotation.map_err(unavailable)?;
+        self.figures().refresh(&rotation);
+        match (rotation, access) {
             (Rotation::Rotated { .. }, Some(access)) => Ok(Tokens { access, refresh: next.text() }),
             (Rotation::Rotated { .. } | Rotation::Invalid, _) => Err(invalid()),
             (Rotation::Reused(reused), _) => {
@@ -224,18 +227,15 @@ impl Identity {
         let user = UserId::new(reused.user);
         let Some(email) = self.address_of(reused.tenant, user).await? else { return Ok(None) };
         let language = self.policy(reused.tenant).await?.language.clone();
-        let letter = Letter {
-            to: email.mailbox().to_owned(),
-            language: event_store::vault::Language::nearest(language.as_str()),
-            mail: Mail::RefreshReused { at: Utc::now() },
-        };
-        let slip = Slip {
+        let letter = self.letter(NewLetter {
             tenant: reused.tenant,
-            mail: Uuid::now_v7(),
-            user: Some(reused.user),
-            dedupe: format!("{REFRESH_REUSED}:{}", reused.session),
-        };
-        letter.queued(slip, &self.parts().master).map(Some).map_err(|error| Problem::fault(&error))
+            about: reused.user,
+            to: &email,
+            language: &language,
+            mail: Mail::RefreshReused { at: Utc::now() },
+            cause: format!("{REFRESH_REUSED}:{}", reused.session),
+        });
+        letter.map(Some)
     }
 }
 

@@ -110,15 +110,25 @@ impl Identity {
     /// In this order: `rate.limited`, `identity.locked`, `overload.hashing`, `identity.invalid-credentials`,
     /// `identity.email-unverified`, `identity.second-factor-required` with a ticket, `organisation.not-active`.
     pub async fn sign_in(&self, asked: SignIn, origin: &Origin) -> Result<SignedIn, Problem> {
+        self.figures().sign_in(self.by_password(asked, origin).await)
+    }
+
+    async fn by_password(&self, asked: SignIn, origin: &Origin) -> Result<SignedIn, Problem> {
         let known = self.tenant(&asked.tenant_slug).await?;
         let tenant = known.unwrap_or_else(|| self.nobodys(&asked.tenant_slug));
-        let counted =
-            [Counted::address(Limit::SignIn, origin.ip), Counted::tenant(Limit::SignInTenant, tenant)];
-        self.limits().check(counted).await?;
+        let index = self.email_index(tenant, &asked.email);
+        let kept = asked.device.as_deref();
+        let device =
+            kept.and_then(|it| device::known(&self.parts().master, tenant, &asked.email, Utc::now(), it));
+        // Whoever was here before has a limit of their own: strangers can use up that of the organisation, from many networks.
+        let of_whom = match device {
+            Some(_) => Counted::hash(Limit::SignInKnown, tenant, index),
+            None => Counted::tenant(Limit::SignInTenant, tenant),
+        };
+        self.limits().check([Counted::address(Limit::SignIn, origin.ip), of_whom]).await?;
         let policy = self.policy(tenant).await?;
         let door = Door { tenant, exists: known.is_some(), method: PASSWORD, email: &asked.email, origin };
-        let guess = self.guess(&door, asked.device.as_deref(), &policy).await?;
-        let index = self.email_index(tenant, &asked.email);
+        let guess = self.guess(&door, device, &policy).await?;
         let mut failed = (None, CREDENTIALS);
         for _ in 0..ATTEMPTS_MAX {
             let proven = match self.proven(tenant, index, &asked.password).await? {
@@ -137,16 +147,7 @@ impl Identity {
                     return Ok(SignedIn { tokens, device, position });
                 }
                 Err(refusal) if second_factor::is_asked_for(&refusal) => {
-                    let first = FirstHalf {
-                        user: proven.user,
-                        counter: guess.counter(),
-                        method: PASSWORD.to_owned(),
-                        amr: vec!["pwd".to_owned()],
-                        auth_time: Utc::now(),
-                        seen: Some(proven.version),
-                        renewed: proven.renewed.map(|it| (it.phc, it.pepper)),
-                        link: None,
-                    };
+                    let first = first_half(proven, &guess);
                     return Err(self.ask_for_factor(tenant, &first, Some(&guess)).await);
                 }
                 // Somebody changed the password while it was looked at: what was right may be wrong by now.
@@ -290,5 +291,19 @@ impl Identity {
         if let Err(problem) = ended.await {
             tracing::warn!(code = problem.code(), "the oldest sessions of a person were not ended");
         }
+    }
+}
+
+/// What is kept of a sign-in until the second factor is shown.
+fn first_half(proven: Proven, guess: &Guess) -> FirstHalf {
+    FirstHalf {
+        user: proven.user,
+        counter: guess.counter(),
+        method: PASSWORD.to_owned(),
+        amr: vec!["pwd".to_owned()],
+        auth_time: Utc::now(),
+        seen: Some(proven.version),
+        renewed: proven.renewed.map(|it| (it.phc, it.pepper)),
+        link: None,
     }
 }

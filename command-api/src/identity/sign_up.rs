@@ -4,18 +4,20 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use domain::Decision;
 use domain::identity::{EmailHash, PersonNames, RegisterUser, SetPassword, Withdraw, user};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
-use domain::organisation::{AddMember, Granter, Policy, Registration, RoleRef};
+use domain::organisation::{
+    AddMember, Granter, OrganisationError, Policy, Registration, RoleRef, WhileActive,
+};
 use domain::private::Private;
 use domain::words::{Language, Word};
+use domain::{Decision, Refusal};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{
-    Asker, Digest, Language as MailLanguage, Letter, Mail, MailTokenKind, NewMailToken, NotAsked, Purpose,
-    Request, Slip, VaultChange,
+    Asker, Digest, Language as MailLanguage, Mail, MailTokenKind, NewMailToken, NotAsked, Purpose, Request,
+    VaultChange,
 };
 use secrecy::ExposeSecret as _;
 use service_kit::bearer::{Bearer, Kind};
@@ -24,6 +26,7 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{FieldProblem, Problem, code};
 use uuid::Uuid;
 
+use super::letters::NewLetter;
 use super::limits::{Counted, Policy as Limit};
 use super::{Identity, Origin, not_hashed, unavailable};
 use crate::passwords::hash::Hashed;
@@ -34,6 +37,8 @@ use crate::passwords::{Accepted, Password};
 pub const LINK_GOOD_FOR: TimeDelta = TimeDelta::hours(24);
 /// How long somebody may take to follow the link that completes a registration, and a little for the mail.
 pub(super) const REGISTRATION_WAITS: Duration = Duration::from_secs(25 * 3_600);
+/// How a unit is refused whose organisation may not work any more.
+const NOT_ACTIVE: &str = "organisation.not-active";
 /// The kinds of characters of a password, where a policy asks for all.
 const KINDS: u8 = 4;
 /// Where the password is in a request.
@@ -91,6 +96,9 @@ impl Identity {
         // A password costs as much to take as to check.
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
         let tenant = self.known_tenant(&asked.tenant_slug).await?;
+        if !self.works(tenant).await? {
+            return Err(nobodys());
+        }
         let policy = self.policy(tenant).await?;
         let is_platform = tenant == TenantId::PLATFORM;
         // Into the platform's own organisation nobody comes but by invitation, once it has an owner.
@@ -122,7 +130,8 @@ impl Identity {
         };
         let link = self.address_link(tenant, user, &candidate)?;
         let unit = self.registration(tenant, user, &candidate, hashed, origin).with_vault(link);
-        let position = self.submit(unit).await?.map_err(Problem::from)?;
+        let refused = |it: Refusal| if it.code == NOT_ACTIVE { nobodys() } else { it.into() };
+        let position = self.submit(unit).await?.map_err(refused)?;
         Ok(SignedUp::Registered { user, position })
     }
 
@@ -168,7 +177,8 @@ impl Identity {
         }
     }
 
-    /// The unit that makes a person: registered, with a password, and a member with the least role.
+    /// The unit that makes a person: registered, with a password, and a member with the least role, of an organisation that
+    /// may work.
     pub(super) fn registration(
         &self,
         tenant: TenantId,
@@ -183,7 +193,8 @@ impl Identity {
             by: Granter::Platform,
             table: role_table(tenant).clone(),
         };
-        self.joining_by(tenant, user, asked, hashed, join, origin)
+        let unit = self.joining_by(tenant, user, asked, hashed, join, origin);
+        unit.and(tenant, WhileActive::default())
     }
 
     /// The unit that makes a person who becomes a member by this command.
@@ -256,18 +267,14 @@ impl Identity {
             expires_at: until,
         });
         let token_text = secret.text().expose_secret().to_owned();
-        let letter = Letter {
-            to: asked.email.mailbox().to_owned(),
-            language: MailLanguage::nearest(asked.language.as_str()),
-            mail: Mail::VerifyAddress { purpose: Purpose::Account, token: token_text, until },
-        };
-        let slip = Slip {
+        let letter = self.letter(NewLetter {
             tenant,
-            mail: Uuid::now_v7(),
-            user: Some(user.uuid()),
-            dedupe: format!("verify-address:{}", secret.id),
-        };
-        let letter = letter.queued(slip, &self.parts().master).map_err(|it| Problem::fault(&it))?;
+            about: user.uuid(),
+            to: &asked.email,
+            language: &asked.language,
+            mail: Mail::VerifyAddress { purpose: Purpose::Account, token: token_text, until },
+            cause: format!("verify-address:{}", secret.id),
+        })?;
         Ok([token, letter])
     }
 }
@@ -301,6 +308,11 @@ pub(super) fn demands<'a>(policy: &Policy, words: impl Iterator<Item = &'a str>)
         kinds_min: if policy.password.composition { KINDS } else { 0 },
         words: words.map(str::to_owned).collect(),
     }
+}
+
+/// An organisation that takes nobody now is told as one that does not exist: its people know how it stands.
+fn nobodys() -> Problem {
+    Refusal::from(OrganisationError::TenantNotFound).into()
 }
 
 fn weak(weaknesses: &[Weakness], pointer: &'static str) -> Problem {

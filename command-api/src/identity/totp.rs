@@ -36,6 +36,13 @@ pub(super) fn text(seed: &[u8]) -> String {
     base32(seed).to_ascii_uppercase()
 }
 
+/// How authenticators name who asks for codes: the organisation, and where it is. So somebody with accounts in two of them can
+/// tell their codes apart. A colon would end the name (Key Uri Format of authenticators, "Label").
+#[must_use]
+pub(super) fn issuer(organisation: &str, host: &str) -> String {
+    format!("{organisation} ({host})").replace(':', " ")
+}
+
 /// A seed as a picture holds it: the address that authenticators read. `issuer` is who asks for codes, `account` whose they
 /// are.
 #[must_use]
@@ -162,6 +169,14 @@ mod tests {
              issuer=id.example.com&algorithm=SHA1&digits=6&period=30"
         );
         assert_ne!(seed().unwrap(), seed().unwrap());
+    }
+
+    #[test]
+    fn an_issuer_names_the_organisation_and_cannot_end_early() {
+        assert_eq!(issuer("Acme: Books", "id.example.com"), "Acme  Books (id.example.com)");
+        let uri = uri(SEED, &issuer("Acme", "id.example.com"), "ann@example.com");
+        assert!(uri.starts_with("otpauth://totp/Acme%20%28id.example.com%29:ann%40example.com?"), "{uri}");
+        assert!(uri.contains("&issuer=Acme%20%28id.example.com%29&"), "{uri}");
     }
 
     proptest! {

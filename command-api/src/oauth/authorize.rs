@@ -7,70 +7,31 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::Refusal;
-use domain::application::{GrantConsent, LiveService};
+use chrono::Utc;
+use domain::application::GrantConsent;
 use domain::gate::GateError;
-use domain::identity::LiveSession;
 use domain::ids::{ServiceId, SessionId, TenantId, UserId};
 use domain::words::Scope;
+use domain::{Decision, Refusal};
 use event_store::vault::{CodeBinding, CodeGrant, Digest, RequestVaultError, Shown};
 use secrecy::ExposeSecret as _;
-use serde::{Deserialize, Serialize};
 use service_kit::bearer::{Bearer, ClientId, Kind};
 use service_kit::oauth_error::{OauthCode, OauthError};
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
+use super::ask::{Ask, STATE_BYTES_MAX, ask_of, challenge_of};
 use super::params::Params;
-use super::{Oauth, grant, scopes, sha256, shown, written};
+use super::{Oauth, grant, sha256, shown, written};
 use crate::identity::Origin;
+use crate::identity::figures::Waiting;
+use crate::identity::limits::{Counted, LocalPolicy};
 use crate::identity::sessions::InSession;
 
 /// How long somebody may take to sign in and decide.
 pub(super) const DECIDES_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// How long a code is good (RFC 6749 section 4.1.2 allows ten minutes at most).
 const CODE_LASTS: Duration = Duration::from_secs(60);
-/// Bytes of a state at most.
-const STATE_BYTES_MAX: usize = 1_000;
-/// Bytes of a nonce at most.
-const NONCE_BYTES_MAX: usize = 255;
-/// Bytes of all scopes at most.
-const SCOPE_BYTES_MAX: usize = 1_000;
-/// Bytes of a hint of who will sign in, and of languages, at most.
-const HINT_BYTES_MAX: usize = 254;
-
-/// What a service asks, as it waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Ask {
-    service: ServiceId,
-    redirect_uri: String,
-    scopes: Vec<Scope>,
-    state: Option<String>,
-    nonce: Option<String>,
-    /// SHA-256, in base64url.
-    challenge: String,
-    prompt: Prompt,
-    /// Seconds since which the person must have shown who they are.
-    max_age: Option<u32>,
-    login_hint: Option<String>,
-    ui_locales: Option<String>,
-    asked_at: DateTime<Utc>,
-}
-
-/// What the person is to be asked (OpenID Connect Core section 3.1.2.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Prompt {
-    /// Nothing at all.
-    none: bool,
-    /// To sign in again.
-    login: bool,
-    /// To allow it again.
-    consent: bool,
-}
-
 /// What a stored request asks.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -127,7 +88,7 @@ fn unknown() -> Problem {
     Problem::new(&code::OAUTH_REQUEST_UNKNOWN, "")
 }
 
-fn not_kept(error: RequestVaultError) -> Problem {
+pub(super) fn not_kept(error: RequestVaultError) -> Problem {
     match error {
         RequestVaultError::Database(error) => Problem::store_unavailable(&error),
         RequestVaultError::Key(error) => Problem::fault(&error),
@@ -140,105 +101,13 @@ fn with(uri: &str, pairs: &[(&str, &str)]) -> String {
     format!("{uri}{sign}{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
 }
 
-/// Reads what is asked, once service and address are known to belong together.
-fn ask_of(params: &Params, service: &LiveService) -> Result<Ask, OauthError> {
-    let invalid = |told: &'static str| OauthError::new(OauthCode::InvalidRequest, told);
-    params.whole()?;
-    if ["request", "request_uri", "registration"].iter().any(|it| params.get(it).is_some()) {
-        return Err(OauthError::new(OauthCode::RequestNotSupported, "request objects are not taken"));
-    }
-    if params.required("response_type")? != "code" {
-        return Err(OauthError::new(OauthCode::UnsupportedResponseType, "only code is"));
-    }
-    if params.get("response_mode").is_some_and(|it| it != "query") {
-        return Err(invalid("response_mode can only be query"));
-    }
-    // RFC 7636 section 4.3: without a method it would be `plain`, which shows the verifier to whoever sees this address.
-    if params.required("code_challenge_method")? != "S256" {
-        return Err(invalid("code_challenge_method must be S256"));
-    }
-    let challenge = params.required("code_challenge")?;
-    if challenge_of(challenge).is_none() {
-        return Err(invalid("code_challenge is no SHA-256 in base64url"));
-    }
-    let short = |name: &'static str, most: usize| match params.get(name) {
-        Some(it) if it.len() > most => Err(invalid("a parameter is too long")),
-        it => Ok(it.map(ToOwned::to_owned)),
-    };
-    let scope = short("scope", SCOPE_BYTES_MAX)?;
-    let scope = scope.ok_or_else(|| OauthError::new(OauthCode::InvalidScope, "scope is missing"))?;
-    let scopes = scopes(&scope)?;
-    service.has_scopes(&scopes).map_err(|_| not_registered())?;
-    let max_age = params.get("max_age").map(str::parse).transpose();
-    Ok(Ask {
-        service: ServiceId::new(Uuid::nil()),
-        redirect_uri: params.required("redirect_uri")?.to_owned(),
-        scopes,
-        state: short("state", STATE_BYTES_MAX)?,
-        nonce: short("nonce", NONCE_BYTES_MAX)?,
-        challenge: challenge.to_owned(),
-        prompt: prompt_of(params.get("prompt").unwrap_or_default())?,
-        max_age: max_age.map_err(|_| invalid("max_age is no number of seconds"))?,
-        login_hint: short("login_hint", HINT_BYTES_MAX)?,
-        ui_locales: short("ui_locales", HINT_BYTES_MAX)?,
-        asked_at: Utc::now(),
-    })
-}
-
-pub(super) fn not_registered() -> OauthError {
-    OauthError::new(OauthCode::InvalidScope, "a scope is not registered with the client")
-}
-
-fn prompt_of(text: &str) -> Result<Prompt, OauthError> {
-    let mut prompt = Prompt::default();
-    for word in text.split(' ').filter(|it| !it.is_empty()) {
-        match word {
-            "none" => prompt.none = true,
-            // Who else could be chosen shows who they are.
-            "login" | "select_account" => prompt.login = true,
-            "consent" => prompt.consent = true,
-            _ => return Err(OauthError::new(OauthCode::InvalidRequest, "prompt is not known")),
-        }
-    }
-    if prompt.none && (prompt.login || prompt.consent) {
-        return Err(OauthError::new(OauthCode::InvalidRequest, "prompt says none and more"));
-    }
-    Ok(prompt)
-}
-
-/// 32 bytes in base64url, in the one way of writing them.
-fn challenge_of(text: &str) -> Option<Digest> {
-    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Digest)
-}
-
-/// The challenge of a verifier, if it is one: 43 to 128 of the characters that RFC 7636 section 4.1 names.
-pub(super) fn challenge_by(verifier: &str) -> Option<Digest> {
-    let known = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
-    let is_good = (43..=128).contains(&verifier.len()) && verifier.bytes().all(known);
-    is_good.then(|| sha256(verifier.as_bytes()))
-}
-
-impl Ask {
-    fn client(&self, tenant: TenantId) -> ClientId {
-        ClientId { tenant, service: self.service }
-    }
-
-    /// Whether somebody must show who they are before they decide.
-    fn wants_sign_in(&self, proof: &LiveSession, now: DateTime<Utc>) -> bool {
-        if proof.auth_time >= self.asked_at {
-            return false;
-        }
-        let age = now - proof.auth_time;
-        self.prompt.login || self.max_age.is_some_and(|it| age > TimeDelta::seconds(it.into()))
-    }
-}
-
 impl Oauth {
     /// Takes in what a service asks, as the query of the address to which it sent somebody has it: what names it from now on.
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn ask(&self, query: &str) -> Result<String, Refused> {
+    pub async fn ask(&self, query: &str, origin: &Origin) -> Result<String, Refused> {
+        self.parts().identity.limits().check_here(Counted::address(LocalPolicy::Authorize, origin.ip))?;
         let issuer = self.issuer()?;
         let params = Params::of(query);
         let client = params.get("client_id").and_then(ClientId::parse);
@@ -246,7 +115,7 @@ impl Oauth {
         let service = self.parts().identity.service(client).await?;
         let service = service.ok_or_else(|| page("client_id names no service that may work"))?;
         let redirect_uri = params.get("redirect_uri").ok_or_else(|| page("redirect_uri is missing"))?;
-        if !sends_to(&service, redirect_uri) {
+        if !service.sends_to(redirect_uri) {
             return Err(page("redirect_uri is not one of the service's, letter by letter"));
         }
         let state = params.get("state").filter(|it| it.len() <= STATE_BYTES_MAX);
@@ -260,21 +129,32 @@ impl Oauth {
             return Err(told(&error));
         }
         let ask = ask_of(&params, &service).map_err(|error| told(&error))?;
-        let ask = Ask { service: client.service, ..ask };
-        self.keep(client.tenant, &ask).await?.ok_or_else(|| {
-            told(&OauthError::new(OauthCode::TemporarilyUnavailable, "too many people are signing in"))
-        })
+        let meant = self.meant(&params, client, &issuer).map_err(|error| told(&error))?;
+        let ask = Ask { service: client.service, meant, ..ask };
+        Ok(self.keep(client.tenant, &ask, origin).await?)
     }
 
-    async fn keep(&self, tenant: TenantId, ask: &Ask) -> Result<Option<String>, Problem> {
+    /// Of whom the ID token speaks that a service shows, if it shows one of its own.
+    fn meant(&self, params: &Params, client: ClientId, issuer: &str) -> Result<Option<UserId>, OauthError> {
+        let Some(token) = params.get("id_token_hint") else { return Ok(None) };
+        let hint = self.parts().verifier.verify_id_token(token, issuer);
+        let hint = hint.filter(|it| it.aud == client.to_string());
+        let refused =
+            || OauthError::new(OauthCode::InvalidRequest, "id_token_hint is no ID token of this client");
+        hint.map(|it| Some(UserId::new(it.sub))).ok_or_else(refused)
+    }
+
+    async fn keep(&self, tenant: TenantId, ask: &Ask, origin: &Origin) -> Result<String, Problem> {
         let parts = self.parts();
         let request = Bearer::make(Kind::AuthorizationRequest, tenant, Uuid::now_v7())
             .map_err(|it| Problem::fault(&it))?;
         let shown = Shown { tenant, id: request.id, hash: Digest(request.hash()) };
         let content = serde_json::to_vec(ask).map_err(|error| Problem::fault(&error))?;
-        let kept =
-            parts.vault.put_authorization_request(&shown, &content, DECIDES_WITHIN, &parts.master).await;
-        Ok(kept.map_err(not_kept)?.then(|| request.text().expose_secret().to_owned()))
+        let whose = parts.identity.limits().origin(tenant, origin.ip, None);
+        let (vault, master) = (&parts.vault, &parts.master);
+        let gone = vault.put_authorization_request(&shown, whose, &content, DECIDES_WITHIN, master).await;
+        parts.identity.figures().made_room(Waiting::OfService, gone.map_err(not_kept)?);
+        Ok(request.text().expose_secret().to_owned())
     }
 
     /// What a stored request asks.
@@ -318,15 +198,33 @@ impl Oauth {
             None => None,
         };
         let prompt = asked.ask.prompt;
-        let ready = proof.filter(|(_, it)| !asked.ask.wants_sign_in(it, Utc::now()));
+        let is_another = |who: &InSession| asked.ask.means_another(who.user);
+        if proof.as_ref().is_some_and(|(who, it)| is_another(who) && it.auth_time >= asked.ask.asked_at) {
+            // They were to sign in as the one who is meant, and did as somebody else (section 3.1.2.2).
+            return Ok(Next::Back(self.end(asked, OauthCode::LoginRequired).await?));
+        }
+        let ready = proof.filter(|(who, it)| !is_another(who) && !asked.ask.wants_sign_in(it, Utc::now()));
         let Some((who, _)) = ready else {
             return self.unless_silent(asked, Next::SignIn, OauthCode::LoginRequired).await;
         };
+        if identity.stands_with_every_factor(who).await?.is_none() {
+            return self.without_factor(asked, who).await;
+        }
         let client = asked.ask.client(asked.tenant);
         if prompt.consent || !identity.consents(client, who.user, &asked.scopes).await? {
             return self.unless_silent(asked, Next::Consent, OauthCode::ConsentRequired).await;
         }
         Ok(Next::Back(self.code(asked, who, origin).await?))
+    }
+
+    /// What comes next for somebody who has not shown the second factor that their organisation asks for: to show it, if they
+    /// have one.
+    async fn without_factor(&self, asked: &Asked, who: InSession) -> Result<Next, Problem> {
+        let factors = self.parts().identity.factors(who.tenant, who.user).await?;
+        if factors.is_some() || asked.ask.prompt.none {
+            return self.unless_silent(asked, Next::SignIn, OauthCode::InteractionRequired).await;
+        }
+        Err(Refusal::from(GateError::SecondFactorMissing).into())
     }
 
     /// What comes next, but where the person may be asked nothing.
@@ -342,7 +240,7 @@ impl Oauth {
     /// # Errors
     /// As [`Oauth::asked`]; `auth.session-ended`, `application.scope-not-registered`.
     pub async fn allow(&self, asked: &Asked, who: InSession, origin: &Origin) -> Result<String, Problem> {
-        if who.tenant != asked.tenant {
+        if who.tenant != asked.tenant || asked.ask.means_another(who.user) {
             return Err(unknown());
         }
         // Whoever was to sign in anew has to, also if they come here past that page.
@@ -352,7 +250,8 @@ impl Oauth {
         }
         let consent =
             GrantConsent { user_id: who.user, service_id: asked.service, scopes: asked.scopes.clone() };
-        self.parts().identity.by_own_hand(who, consent, None, origin).await?;
+        let consent: Box<dyn Decision> = Box::new(consent);
+        self.parts().identity.by_own_hand(who, [consent], None, origin).await?;
         self.code(asked, who, origin).await
     }
 
@@ -399,11 +298,6 @@ impl Oauth {
     }
 }
 
-/// Whether people may be sent there: to the letter (RFC 9700 section 2.1).
-fn sends_to(service: &LiveService, uri: &str) -> bool {
-    service.sends_to(uri)
-}
-
 /// What a code is bound to.
 pub(super) fn binding(service: ServiceId, redirect_uri: &str, challenge: Digest) -> CodeBinding {
     CodeBinding { service, redirect: sha256(redirect_uri.as_bytes()), challenge }
@@ -422,4 +316,12 @@ fn refusal(uri: &str, state: Option<&str>, issuer: &str, error: OauthCode, told:
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_added_to_those_that_an_address_has() {
+        assert_eq!(with("https://a.example/?x=1", &[("code", "a b")]), "https://a.example/?x=1&code=a+b");
+        assert_eq!(with("com.example.app:/back", &[("code", "c&d")]), "com.example.app:/back?code=c%26d");
+    }
+}

@@ -32,13 +32,18 @@ impl Client {
 
     /// Whether it goes on when an access token is over.
     pub(super) fn refreshes(&self) -> bool {
-        self.service.grants.iter().any(|it| it.as_str() == super::grant::REFRESH_TOKEN)
+        self.service.refreshes()
     }
 
     /// Refuses a service that has shown nothing.
     pub(super) fn confidential(&self) -> Result<(), OauthError> {
         self.service.confidential.then_some(()).ok_or_else(|| OauthError::client(false))
     }
+}
+
+/// Whom a request names as its service, whether it is or not.
+pub(super) fn named(headers: &HeaderMap, params: &Params) -> Option<ClientId> {
+    ClientId::parse(&credentials(headers, params).ok()?.id)
 }
 
 /// What a request shows of its service.
@@ -84,7 +89,7 @@ impl Oauth {
         };
         let owner = self.parts().vault.service_of_secret(&shown).await;
         let owner = owner.map_err(|error| OauthError::from(Problem::store_unavailable(&error)))?;
-        Ok(owner == Some(id.service) && service.secrets.contains(&SecretId::new(shown.id)))
+        Ok(owner == Some(id.service) && service.has_secret(SecretId::new(shown.id)))
     }
 }
 

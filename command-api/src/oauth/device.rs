@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use domain::Decision;
-use domain::application::{ApproveDevice, DenyDevice};
+use domain::application::{ApproveDevice, DenyDevice, GrantConsent};
 use domain::ids::{GrantId, TenantId};
 use domain::words::Scope;
 use event_store::keyring::IndexOf;
@@ -21,7 +21,8 @@ use service_kit::problem::{Problem, code};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::authorize::not_registered;
+use super::ask::wanted;
+use super::authorize::not_kept;
 use super::batch::{EVERY_SECONDS, LASTS, spelt, typed, user_code};
 use super::params::Params;
 use super::{Oauth, grant, scopes, written};
@@ -62,18 +63,14 @@ pub struct Device {
     pub client: String,
     /// What it asks for.
     pub scopes: Vec<Scope>,
-    /// From which address of the network.
-    pub ip: String,
+    /// From which address of the network, if it is known.
+    pub ip: Option<String>,
     /// When.
     pub asked_at: DateTime<Utc>,
 }
 
 fn unknown() -> Problem {
     Problem::new(&code::USER_CODE_UNKNOWN, "")
-}
-
-fn unavailable(error: sqlx::Error) -> Problem {
-    Problem::store_unavailable(&error)
 }
 
 impl Oauth {
@@ -88,7 +85,10 @@ impl Oauth {
         origin: &Origin,
     ) -> Result<DeviceBody, OauthError> {
         let issuer = self.issuer()?;
-        let limits = self.parts().identity.limits();
+        let identity = &self.parts().identity;
+        let limits = identity.limits();
+        // First, so that one address cannot use up what all devices of a service have together.
+        limits.check_here(Counted::address(LocalPolicy::DeviceCodesAddress, origin.ip))?;
         let client = self.client(headers, params).await?;
         client.granted(grant::DEVICE_CODE)?;
         limits.check_here(Counted::tenant(LocalPolicy::DeviceCodesAll, TenantId::PLATFORM))?;
@@ -96,19 +96,23 @@ impl Oauth {
         limits.check_here(Counted::id(LocalPolicy::DeviceCodes, tenant, service.uuid()))?;
         let asked = params.get("scope").map(scopes).transpose()?;
         let asked = asked.unwrap_or_else(|| client.service.scopes.clone());
-        client.service.has_scopes(&asked).map_err(|_| not_registered())?;
+        let asked = wanted(asked, &client.service)?;
         let device = Bearer::make(Kind::DeviceCode, tenant, Uuid::now_v7());
         let device = device.map_err(|error| OauthError::from(Problem::fault(&error)))?;
+        let (grant, address) = (GrantId::new(device.id), origin.ip.to_string());
+        let asked_from = AskingDevice::sealed(tenant, grant, &address, &self.parts().master)
+            .map_err(|error| OauthError::from(Problem::fault(&error)))?;
         let asking = AskingDevice {
             tenant,
-            grant: GrantId::new(device.id),
+            grant,
             service,
             hash: Digest(device.hash()),
             user_code: user_code()?,
             scope: written(&asked),
-            asked_from: origin.ip.to_string(),
+            asked_from,
         };
         let user_code = spelt(&self.0.devices.ask(asking).await?);
+        identity.figures().gave_device_code();
         let verification_uri = format!("{issuer}/device");
         Ok(DeviceBody {
             device_code: device.text().expose_secret().to_owned(),
@@ -132,7 +136,8 @@ impl Oauth {
             .check([Counted::id(Policy::UserCodes, who.tenant, who.session.uuid())])
             .await?;
         let code = typed(text).ok_or_else(unknown)?;
-        let waiting = parts.vault.device_of_code(who.tenant, &code).await.map_err(unavailable)?;
+        let waiting = parts.vault.device_of_code(who.tenant, &code, &parts.master).await;
+        let waiting = waiting.map_err(not_kept)?;
         let waiting = waiting.ok_or_else(unknown)?;
         let client = ClientId { tenant: who.tenant, service: waiting.service };
         let service = parts.identity.service(client).await?.ok_or_else(unknown)?;
@@ -159,7 +164,10 @@ impl Oauth {
             user_id: who.user,
             scopes: scopes_of(&waiting),
         };
-        self.decide(who, &waiting, true, approve, origin).await
+        // It stands among what they allow, so that they find it there and can take it back.
+        let consent =
+            GrantConsent { user_id: who.user, service_id: waiting.service, scopes: scopes_of(&waiting) };
+        self.decide(who, &waiting, true, [Box::new(approve), Box::new(consent)], origin).await
     }
 
     /// Does not let a device in.
@@ -169,21 +177,21 @@ impl Oauth {
     pub async fn deny_device(&self, who: InSession, ticket: &str, origin: &Origin) -> Result<(), Problem> {
         let waiting = self.ticketed(who, ticket).await?;
         let deny = DenyDevice { grant_id: waiting.grant, service_id: waiting.service, user_id: who.user };
-        self.decide(who, &waiting, false, deny, origin).await
+        self.decide(who, &waiting, false, [Box::new(deny)], origin).await
     }
 
-    async fn decide(
+    async fn decide<const N: usize>(
         &self,
         who: InSession,
         waiting: &WaitingDevice,
         approved: bool,
-        decision: impl Decision + 'static,
+        commands: [Box<dyn Decision>; N],
         origin: &Origin,
     ) -> Result<(), Problem> {
         let (tenant, grant) = (who.tenant, waiting.grant);
         let noted =
             VaultChange::DecideDevice { tenant, grant, approved, user: who.user, came_by: who.session };
-        self.parts().identity.by_own_hand(who, decision, Some(noted), origin).await
+        self.parts().identity.by_own_hand(who, commands, Some(noted), origin).await
     }
 
     /// The device of a ticket, if it waits still.
@@ -192,7 +200,8 @@ impl Oauth {
         let grant: GrantId = grant.parse().map_err(|_| unknown())?;
         let right = self.ticket(who, grant).to_string();
         constant_time::verify_slices_are_equal(right.as_bytes(), proof.as_bytes()).map_err(|_| unknown())?;
-        let waiting = self.parts().vault.device_to_decide(who.tenant, grant).await.map_err(unavailable)?;
+        let (vault, master) = (&self.parts().vault, &self.parts().master);
+        let waiting = vault.device_to_decide(who.tenant, grant, master).await.map_err(not_kept)?;
         waiting.ok_or_else(unknown)
     }
 

@@ -33,7 +33,7 @@ pub struct Metadata {
     /// The keys that tokens are signed with.
     jwks_uri: String,
     /// What can be asked for of a person; a service may be registered with more.
-    scopes_supported: [&'static str; 3],
+    scopes_supported: [&'static str; 5],
     /// What people come back with.
     response_types_supported: [&'static str; 1],
     /// How they come back with it.
@@ -53,7 +53,7 @@ pub struct Metadata {
     /// How a service proves that it began (RFC 7636).
     code_challenge_methods_supported: [&'static str; 1],
     /// What services can learn of a person, and of how they signed in.
-    claims_supported: [&'static str; 11],
+    claims_supported: [&'static str; 15],
     /// What a service can have people asked.
     prompt_values_supported: [&'static str; 4],
     /// The languages of the pages.
@@ -114,6 +114,10 @@ impl Oauth {
                 "locale",
                 "email",
                 "email_verified",
+                "tenant_id",
+                "org_slug",
+                "org_name",
+                "roles",
             ],
             prompt_values_supported: ["none", "login", "consent", "select_account"],
             ui_locales_supported: ["en", "de"],

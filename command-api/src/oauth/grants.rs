@@ -16,7 +16,8 @@ use service_kit::problem::Problem;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::authorize::{binding, challenge_by, not_registered};
+use super::ask::{challenge_by, not_registered};
+use super::authorize::binding;
 use super::client::Client;
 use super::params::Params;
 use super::{OPENID, Oauth, grant, has, scopes, shown, written};

@@ -17,10 +17,9 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::params::Params;
-use super::{EMAIL, OPENID, Oauth, PROFILE, has};
+use super::{EMAIL, OPENID, ORGANISATION, Oauth, PROFILE, has};
 use crate::identity::Origin;
 use crate::identity::sessions::InSession;
-use crate::standing::Asked;
 
 /// A service gave its token back.
 const GIVEN_BACK: &str = "given-back";
@@ -79,6 +78,20 @@ pub struct UserInfo {
     /// Whether it is proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_verified: Option<bool>,
+    /// Their organisation; with the scope `organization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<Uuid>,
+    /// Its name in addresses; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "acme-books")]
+    org_slug: Option<String>,
+    /// Its name for people; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org_name: Option<String>,
+    /// The roles that they have in it at this moment; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["manager"]))]
+    roles: Option<Vec<String>>,
 }
 
 /// Something that a service shows and that was given to it.
@@ -117,9 +130,9 @@ impl Oauth {
     async fn admission(&self, claims: &Claims) -> Result<Option<Admission>, Problem> {
         let mut conn =
             self.parts().pool.acquire().await.map_err(|error| Problem::store_unavailable(&error))?;
-        let answer = look(&mut conn, &Asked::of(Who::of(claims))).await;
+        let answer = look(&mut conn, &Who::of(claims)).await;
         let answer = answer.map_err(|error| Problem::store_unavailable(&error))?;
-        let stands = |it: &Admission| it.status == TenantStatus::Active;
+        let stands = |it: &Admission| it.status == TenantStatus::Active && !it.lacks_factor;
         Ok(answer.as_ref().as_ref().ok().map(|it| (**it).clone()).filter(stands))
     }
 
@@ -134,7 +147,7 @@ impl Oauth {
         match self.own(&client, params.required("token")?).await? {
             Own::Refresh(family, true) => {
                 let who = session_of(&family);
-                if self.parts().identity.stands(who).await?.is_none() {
+                if self.parts().identity.stands_with_every_factor(who).await?.is_none() {
                     return Ok(TokenFacts::default());
                 }
                 Ok(TokenFacts {
@@ -165,10 +178,11 @@ impl Oauth {
     }
 
     /// Gives a token back: the session ends of which it is, with every token of it. One that is not known is as good as given
-    /// back (RFC 7009 section 2.2).
+    /// back (RFC 7009 section 2.2). One of another service stays as it is and is answered alike, whatever it is for: so nobody
+    /// learns by trying whose a token is.
     ///
     /// # Errors
-    /// `invalid_grant` for a token of another service; `unsupported_token_type` for one that a service got for itself, which
+    /// `unsupported_token_type` for one that a service got for itself, which
     /// ends by itself.
     pub async fn revoke(
         &self,
@@ -182,7 +196,7 @@ impl Oauth {
             Own::Refresh(family, _) => session_of(&family),
             Own::Access(claims) => {
                 if claims.client_id.as_deref() != Some(client.id.to_string().as_str()) {
-                    return Err(OauthError::new(OauthCode::InvalidGrant, "the token is another client's"));
+                    return Ok(());
                 }
                 let session = claims.sid.map(SessionId::new);
                 let own = || OauthError::new(OauthCode::UnsupportedTokenType, "it ends by itself");
@@ -207,20 +221,31 @@ impl Oauth {
         let token = bearer(headers).ok_or_else(missing)?;
         let claims = self.parts().verifier.verify_fresh(token).await.map_err(|_| missing())?.claims;
         let scope = claims.scope.as_deref().unwrap_or_default();
-        let (Some(_), Some(_), true) = (claims.sid, &claims.client_id, has(scope, OPENID)) else {
+        let (Some(session), Some(_), true) = (claims.sid, &claims.client_id, has(scope, OPENID)) else {
             return Err(missing());
         };
         let invalid = || Problem::new(&code::TOKEN_INVALID, "");
         let (tenant, user): (TenantId, UserId) = (claims.tenant_id, UserId::new(claims.sub.uuid()));
         let identity = &self.parts().identity;
+        let who = InSession { tenant, session: SessionId::new(session), user };
+        identity.stands_with_every_factor(who).await?.ok_or_else(invalid)?;
         let known = identity.known(tenant, user).await?.ok_or_else(invalid)?;
         let (profile, email) = (has(scope, PROFILE), has(scope, EMAIL));
+        let (organisation, roles) = if has(scope, ORGANISATION) {
+            (identity.organisation_called(tenant).await?, identity.roles_in(who).await?)
+        } else {
+            (None, None)
+        };
         Ok(UserInfo {
             sub: user.uuid(),
             name: if profile { identity.called(tenant, user).await? } else { None },
             locale: profile.then_some(known.language),
             email: if email { identity.mailbox(tenant, user).await? } else { None },
             email_verified: email.then_some(known.email_verified),
+            tenant_id: organisation.as_ref().map(|_| tenant.uuid()),
+            org_slug: organisation.as_ref().map(|it| it.slug.clone()),
+            org_name: organisation.map(|it| it.name),
+            roles,
         })
     }
 }
@@ -231,7 +256,7 @@ fn session_of(family: &ServiceFamily) -> InSession {
 }
 
 /// The token of the one header in which it is looked for.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(one), None) = (all.next(), all.next()) else { return None };
     let (scheme, token) = one.to_str().ok()?.split_once(' ')?;

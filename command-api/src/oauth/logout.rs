@@ -64,7 +64,16 @@ impl Oauth {
                 let sign = if uri.contains('?') { '&' } else { '?' };
                 Some(state.map_or_else(|| uri.to_owned(), |state| format!("{uri}{sign}{state}")))
             }
-            (Some(_), _) => return Err(refused("post_logout_redirect_uri is not one of the service's")),
+            (Some(_), Some(_)) => {
+                return Err(refused(
+                    "post_logout_redirect_uri is not one of the service's, letter by letter",
+                ));
+            }
+            (Some(_), None) => {
+                return Err(refused(
+                    "post_logout_redirect_uri needs id_token_hint or client_id, to say whose it is",
+                ));
+            }
         };
         let user = hint.map(|it| UserId::new(it.sub));
         Ok(Leaving { client: client.map(|it| it.name.to_string()), user, back })

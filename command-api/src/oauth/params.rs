@@ -90,11 +90,12 @@ pub async fn read_form(request: Request) -> Result<Params, OauthError> {
 /// The form of a request, as it was sent.
 ///
 /// # Errors
-/// If it is declared as something else, too large, or no text.
+/// If it is declared as something else, too large, or no text. The first is told as any other malformed request: clients of
+/// OAuth know no other answer (RFC 6749 section 5.2).
 pub async fn form_text(request: Request) -> Result<String, Problem> {
     if !is_form(request.headers()) {
         let told = "send Content-Type: application/x-www-form-urlencoded, unencoded";
-        return Err(Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, told));
+        return Err(Problem::new(&code::OAUTH_REQUEST_INVALID, told));
     }
     let bytes = body::read(request).await?;
     let malformed = || Problem::new(&code::OAUTH_REQUEST_INVALID, "the form is not UTF-8");

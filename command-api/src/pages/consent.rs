@@ -17,7 +17,6 @@ use crate::oauth::Next;
 
 /// Which request.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Params {
     request: String,
 }
@@ -52,10 +51,11 @@ struct ConsentPage<'a> {
 /// `GET /consent`
 pub(super) async fn show(
     State(app): State<App>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     Query(Params { request }): Query<Params>,
 ) -> Result<Response, Problem> {
     let asked = app.oauth.asked(&request).await?;
+    visitor.prefers(asked.ui_locales.as_deref());
     let onward = Onward::request(&request);
     let Some(who) = visitor.who() else { return Ok(sign_in_first(&visitor, &onward)) };
     match app.oauth.next(&asked, Some(who), &visitor.origin).await? {

@@ -20,7 +20,6 @@ use crate::oauth::Device;
 
 /// The code of a device, if a link gives it along.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Params {
     user_code: Option<String>,
 }
@@ -47,6 +46,8 @@ struct CodePage<'a> {
     told: Option<&'a Told>,
     user_code: &'a str,
     email: &'a str,
+    /// By which somebody comes back here as somebody else.
+    onward: String,
 }
 
 #[derive(Template)]
@@ -57,6 +58,7 @@ struct AskPage<'a> {
     asked_at: String,
     scopes: Vec<String>,
     email: &'a str,
+    onward: String,
 }
 
 /// `GET /device`
@@ -94,6 +96,7 @@ pub(super) async fn look(
         asked_at: moment(device.asked_at, visitor.language),
         scopes: device.scopes.iter().map(|it| words.scope(it)).collect(),
         email: &known(&app, who).await?.email,
+        onward: Onward::device(&device.user_code).query(),
         device: &device,
     };
     page(&visitor, StatusCode::OK, false, &template)
@@ -127,6 +130,7 @@ async fn code_page(
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
     let email = known(app, who).await?.email;
-    let template = CodePage { frame: visitor.frame(), told, user_code, email: &email };
+    let onward = Onward::device(user_code).query();
+    let template = CodePage { frame: visitor.frame(), told, user_code, email: &email, onward };
     refused_page(visitor, told, false, &template)
 }

@@ -1,15 +1,20 @@
 //! What somebody sends with a form. There is one way to it, [`Filled`], and it lets nothing through that a page of another
 //! site could have sent: the request must come from our origin, and the form must be one that we gave to this very browser
 //! (OWASP ASVS 5.0, 3.5.1). So no handler can forget to look.
+//!
+//! Signing in makes the forms of other tabs worthless. Who was on their way to an application in one of them is not kept from
+//! it: the form is not taken, and they go on from where it was, as who they are now.
 
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 use service_kit::body;
 use service_kit::problem::{Problem, code};
 use subtle::ConstantTimeEq as _;
 
+use super::sign_in::{Onward, sign_in_first};
 use super::visitor::Visitor;
 use crate::app::App;
 
@@ -27,28 +32,38 @@ pub(super) struct Filled<T> {
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for Filled<T> {
-    type Rejection = Problem;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let told = |problem: Problem| problem.into_response();
         let (mut parts, rest) = request.into_parts();
-        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        let visitor = Visitor::from_request_parts(&mut parts, app).await.map_err(told)?;
         if !visitor.is_ours(parts.headers.get(ORIGIN)) {
-            return Err(Problem::new(&code::FORM_INVALID, ""));
+            return Err(told(Problem::new(&code::FORM_INVALID, "")));
         }
         if !is_form(&parts.headers) {
-            return Err(Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, ""));
+            return Err(told(Problem::new(&code::UNSUPPORTED_MEDIA_TYPE, "")));
         }
-        let text = body::read(Request::from_parts(parts, rest)).await?;
-        let written = written(&text)?;
+        let text = body::read(Request::from_parts(parts, rest)).await.map_err(told)?;
+        let written = written(&text).map_err(told)?;
         let (shown, fields): (Vec<_>, Vec<_>) = written.into_iter().partition(|(name, _)| name == FORM);
         let is_ours = match &*shown {
             [(_, shown)] => bool::from(shown.as_bytes().ct_eq(visitor.form().as_bytes())),
             _ => false,
         };
         if !is_ours {
-            return Err(Problem::new(&code::FORM_INVALID, ""));
+            return Err(stale(&visitor, &fields));
         }
-        Ok(Self { fields: read(&fields)?, visitor })
+        Ok(Self { fields: read(&fields).map_err(told)?, visitor })
+    }
+}
+
+/// What is answered to a form of our own page that is not one of this session.
+fn stale(visitor: &Visitor, fields: &[(String, String)]) -> Response {
+    let onward = Onward::among(fields).filter(|_| visitor.is_known() && visitor.who().is_some());
+    match onward {
+        Some(onward) => sign_in_first(visitor, &onward),
+        None => Problem::new(&code::FORM_INVALID, "").into_response(),
     }
 }
 

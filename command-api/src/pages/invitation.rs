@@ -12,6 +12,7 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
+use super::recovery::done;
 use super::sign_in::known;
 use super::view::{Frame, Told, message, refused_page};
 use super::visitor::Visitor;
@@ -78,10 +79,11 @@ pub(super) async fn answer(
         }
     };
     match said {
-        Ok((title, text)) => {
-            let goes_on = (fields.answer == Answer::Accept).then_some((words.to_sign_in, "/sign-in"));
-            message(&visitor, title, &[text], goes_on)
+        Ok((title, text)) if fields.answer == Answer::Accept => {
+            let of = app.identity.organisation_of_link(&fields.token).await?;
+            done(&visitor, title, text, of.as_ref())
         }
+        Ok((title, text)) => message(&visitor, title, &[text], None),
         Err(problem) => {
             let written = Written {
                 token: &fields.token,

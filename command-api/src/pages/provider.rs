@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
+use domain::DomainError as _;
+use domain::federation::FederationError;
 use serde::{Deserialize, Serialize};
 use service_kit::body::Query;
 use service_kit::problem::{Problem, code};
@@ -17,7 +19,6 @@ use crate::routes::federation::{browser_of, remembered};
 
 /// With whom, and where to then.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct WithParams {
     provider: String,
     request: Option<String>,
@@ -44,14 +45,14 @@ struct Kept {
 /// `GET /sign-in/with`
 pub(super) async fn begin(
     State(app): State<App>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     headers: HeaderMap,
     Query(params): Query<WithParams>,
 ) -> Result<Response, Problem> {
     let WithParams { provider, request, organization, device } = params;
     let onward = Onward::new(request, organization, device);
     let unknown = || Problem::new(&code::NOT_FOUND, "");
-    let place = Place::of(&app, &onward).await?.ok_or_else(unknown)?;
+    let place = Place::of(&app, &mut visitor, &onward).await?.ok_or_else(unknown)?;
     let tenant = match &place.asked {
         Some(asked) => asked.tenant,
         None => app.identity.organisation(&place.slug).await?,
@@ -78,7 +79,7 @@ pub(super) async fn begin(
 /// `GET /sign-in/back`
 pub(super) async fn back(
     State(app): State<App>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     Query(params): Query<BackParams>,
 ) -> Result<Response, Problem> {
     let stranger = || Problem::new(&code::PROVIDER_STATE_INVALID, "");
@@ -94,7 +95,7 @@ pub(super) async fn back(
         Err(problem) => match ticket(&problem) {
             Some(ticket) => second(&visitor, &onward, &ticket, None)?,
             None => {
-                let place = Place::of(&app, &onward).await?.ok_or_else(stranger)?;
+                let place = Place::of(&app, &mut visitor, &onward).await?.ok_or_else(stranger)?;
                 let told = Told::of(problem, visitor.language);
                 form(&app, &visitor, &onward, &place, None, Some(&told)).await?
             }
@@ -107,8 +108,9 @@ pub(super) async fn back(
 /// What went wrong at the provider. The text comes through the browser, so it is only compared with what we would say.
 fn refusal(error: Option<&str>) -> Problem {
     let known = [code::PROVIDER_DENIED, code::PROVIDER_UNAVAILABLE, code::PROVIDER_ANSWER_INVALID];
-    if error == Some("federation.link-needs-sign-in") {
-        return domain::Refusal::from(domain::federation::FederationError::LinkNeedsSignIn).into();
+    let ruled = [FederationError::LinkNeedsSignIn, FederationError::AddressNotVouched];
+    if let Some(ruled) = ruled.into_iter().find(|it| error == Some(it.code())) {
+        return domain::Refusal::from(ruled).into();
     }
     let known = known.iter().find(|it| error == Some(it.code));
     Problem::new(known.unwrap_or(&code::PROVIDER_STATE_INVALID), "")

@@ -7,20 +7,25 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::organisation::Slug;
 use serde::Deserialize;
+use service_kit::body::Query;
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
+use super::sign_in::{Onward, Place};
 use super::view::{Frame, Told, message, refused_page};
 use super::visitor::Visitor;
 use super::words::Words;
 use crate::app::App;
+use crate::identity::browser::Called;
 use crate::passwords::Password;
 
 /// Somebody has forgotten their password.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForgotFields {
+    request: Option<String>,
+    device: Option<String>,
     organization: String,
     email: String,
 }
@@ -31,6 +36,15 @@ pub(super) struct ForgotFields {
 pub(super) struct ResetFields {
     token: String,
     new_password: Password,
+}
+
+/// Somebody confirms that they registered.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyFields {
+    token: String,
+    /// The password that they chose then.
+    password: Password,
 }
 
 /// Somebody confirms something.
@@ -49,6 +63,8 @@ struct ForgotPage<'a> {
     told: Option<&'a Told>,
     organization: &'a str,
     email: &'a str,
+    /// Where somebody goes on to when they remember, or have chosen another password.
+    onward: Vec<(&'static str, &'a str)>,
 }
 
 #[derive(Template)]
@@ -69,6 +85,7 @@ struct ConfirmPage<'a> {
     path: &'a str,
     token: &'a str,
     asks_slug: bool,
+    asks_password: bool,
 }
 
 /// What is confirmed by a link.
@@ -106,8 +123,16 @@ impl Confirms {
 }
 
 /// `GET /forgot`
-pub(super) async fn forgot(visitor: Visitor) -> Result<Response, Problem> {
-    forgot_page(&visitor, "", "", None)
+pub(super) async fn forgot(
+    State(app): State<App>,
+    mut visitor: Visitor,
+    Query(onward): Query<Onward>,
+) -> Result<Response, Problem> {
+    let place = Place::of(&app, &mut visitor, &onward).await?;
+    let slug = place.as_ref().map_or("", |it| &*it.slug);
+    let hint = place.as_ref().and_then(|it| it.asked.as_ref()?.login_hint.as_deref());
+    let onward = onward.elsewhere();
+    forgot_page(&visitor, slug, hint.unwrap_or_default(), &onward, None)
 }
 
 /// `POST /forgot`
@@ -115,18 +140,23 @@ pub(super) async fn ask(
     State(app): State<App>,
     Filled { fields, visitor }: Filled<ForgotFields>,
 ) -> Result<Response, Problem> {
-    let ForgotFields { organization, email } = fields;
-    let asked = match EmailAddress::parse(&email) {
+    let ForgotFields { request, device, organization, email } = fields;
+    let asked = match EmailAddress::parse(email.trim()) {
         Ok(address) => app.identity.forgot_password(&organization, &address, &visitor.origin).await,
         Err(_) => Err(Problem::new(&code::EMAIL_MALFORMED, "")),
     };
     match asked {
         Ok(()) => {
             let words = visitor.words();
-            message(&visitor, words.sent_title, &[words.sent], Some((words.to_sign_in, "/sign-in")))
+            // An application names the organisation by itself.
+            let organization = Some(organization).filter(|_| request.is_none());
+            let back = format!("/sign-in?{}", Onward::new(request, organization, device).query());
+            message(&visitor, words.sent_title, &[words.sent], Some((words.to_sign_in, &back)))
         }
         Err(problem) => {
-            forgot_page(&visitor, &organization, &email, Some(&Told::of(problem, visitor.language)))
+            let told = Told::of(problem, visitor.language);
+            let onward = Onward::new(request, None, device);
+            forgot_page(&visitor, &organization, &email, &onward, Some(&told))
         }
     }
 }
@@ -135,9 +165,11 @@ fn forgot_page(
     visitor: &Visitor,
     organization: &str,
     email: &str,
+    onward: &Onward,
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
-    refused_page(visitor, told, false, &ForgotPage { frame: visitor.frame(), told, organization, email })
+    let (frame, onward) = (visitor.frame(), onward.fields());
+    refused_page(visitor, told, false, &ForgotPage { frame, told, organization, email, onward })
 }
 
 /// `GET /reset`
@@ -154,8 +186,8 @@ pub(super) async fn save(
     match app.identity.reset_password(&token, new_password, &visitor.origin).await {
         Ok(()) => {
             let words = visitor.words();
-            let paragraphs = [words.reset_done];
-            message(&visitor, words.reset_done_title, &paragraphs, Some((words.to_sign_in, "/sign-in")))
+            let of = app.identity.organisation_of_link(&token).await?;
+            done(&visitor, words.reset_done_title, words.reset_done, of.as_ref())
         }
         Err(problem) => reset_page(&visitor, &token, Some(&Told::of(problem, visitor.language))),
     }
@@ -174,11 +206,12 @@ pub(super) async fn verify(visitor: Visitor) -> Result<Response, Problem> {
 /// `POST /verify`
 pub(super) async fn verified(
     State(app): State<App>,
-    Filled { fields, visitor }: Filled<ConfirmFields>,
+    Filled { fields, visitor }: Filled<VerifyFields>,
 ) -> Result<Response, Problem> {
     let token = &fields.token;
-    let done = app.identity.verify_email(token, &visitor.origin).await;
-    confirmed(&visitor, Confirms::Account, token, done.map(|_| ()))
+    let done = app.identity.verify_email(token, Some(&fields.password), &visitor.origin).await;
+    let of = app.identity.organisation_of_link(token).await?;
+    confirmed(&visitor, Confirms::Account, token, done.map(|_| of))
 }
 
 /// `GET /verify/address`
@@ -193,7 +226,8 @@ pub(super) async fn address_confirmed(
 ) -> Result<Response, Problem> {
     let token = &fields.token;
     let done = app.identity.confirm_address(token, &visitor.origin).await;
-    confirmed(&visitor, Confirms::Address, token, done.map(|_| ()))
+    let of = app.identity.organisation_of_link(token).await?;
+    confirmed(&visitor, Confirms::Address, token, done.map(|_| of))
 }
 
 /// `GET /verify/organization`
@@ -207,9 +241,12 @@ pub(super) async fn organization_confirmed(
     Filled { fields, visitor }: Filled<ConfirmFields>,
 ) -> Result<Response, Problem> {
     let token = &fields.token;
-    let slug = fields.slug.as_deref().map(Slug::parse).transpose();
+    let slug = fields.slug.map(|it| Slug::parse(&it.trim().to_ascii_lowercase())).transpose();
     let done = match slug {
-        Ok(slug) => app.identity.found(token, slug, &visitor.origin).await.map(|_| ()),
+        Ok(slug) => match app.identity.found(token, slug, &visitor.origin).await {
+            Ok(founded) => Ok(app.identity.organisation_called(founded.tenant).await?),
+            Err(problem) => Err(problem),
+        },
         Err(_) => {
             let (kind, pointer) = (domain::ErrorKind::Invalid, "/slug".to_owned());
             Err(Problem::field("organisation.slug-malformed", kind, pointer, String::new()))
@@ -223,16 +260,32 @@ fn confirmed(
     visitor: &Visitor,
     confirms: Confirms,
     token: &str,
-    done: Result<(), Problem>,
+    outcome: Result<Option<Called>, Problem>,
 ) -> Result<Response, Problem> {
-    match done {
-        Ok(()) => {
-            let words = visitor.words();
-            let (title, text) = confirms.done(words);
-            message(visitor, title, &[text], Some((words.to_sign_in, "/sign-in")))
+    match outcome {
+        Ok(of) => {
+            let (title, text) = confirms.done(visitor.words());
+            done(visitor, title, text, of.as_ref())
         }
         Err(problem) => confirm_page(visitor, confirms, token, Some(&Told::of(problem, visitor.language))),
     }
+}
+
+/// What is said once something is done, with the way to sign in: to the organisation that it was about, whose short name is
+/// told, since pages and letters ask for it.
+pub(super) fn done(
+    visitor: &Visitor,
+    title: &str,
+    text: &str,
+    of: Option<&Called>,
+) -> Result<Response, Problem> {
+    let words = visitor.words();
+    let Some(Called { slug, name }) = of else {
+        return message(visitor, title, &[text], Some((words.to_sign_in, "/sign-in")));
+    };
+    let named = format!("{}: {name} ({slug})", words.organisation);
+    let sign_in = format!("/sign-in?{}", Onward::organization(slug).query());
+    message(visitor, title, &[text, &named], Some((words.to_sign_in, &sign_in)))
 }
 
 fn confirm_page(
@@ -244,6 +297,7 @@ fn confirm_page(
     let (title, text) = confirms.asked(visitor.words());
     let frame = Frame { scripted: true, ..visitor.frame() };
     let asks_slug = told.is_some_and(|it| it.code.starts_with("organisation.slug-"));
-    let template = ConfirmPage { frame, told, title, text, path: confirms.path(), token, asks_slug };
+    let (path, asks_password) = (confirms.path(), confirms == Confirms::Account);
+    let template = ConfirmPage { frame, told, title, text, path, token, asks_slug, asks_password };
     refused_page(visitor, told, true, &template)
 }

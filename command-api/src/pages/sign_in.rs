@@ -33,7 +33,6 @@ const CODE_DIGITS: usize = 6;
 
 /// Where somebody goes on to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Onward {
     /// To an application, which asked for them.
     request: Option<String>,
@@ -58,6 +57,16 @@ impl Onward {
         Self { request, organization, device }
     }
 
+    /// To an organisation.
+    pub(super) fn organization(slug: &str) -> Self {
+        Self { organization: Some(slug.to_owned()), ..Self::default() }
+    }
+
+    /// The same without the organisation, where a form asks for that itself.
+    pub(super) fn elsewhere(self) -> Self {
+        Self { organization: None, ..self }
+    }
+
     /// Taken apart again.
     pub(super) fn parts(self) -> (Option<String>, Option<String>, Option<String>) {
         (self.request, self.organization, self.device)
@@ -68,13 +77,21 @@ impl Onward {
         Self { request: Some(request.to_owned()), ..Self::default() }
     }
 
+    /// What the fields of a form say of it, whatever else they say; nothing if that is nothing.
+    pub(super) fn among(fields: &[(String, String)]) -> Option<Self> {
+        let one = |name: &str| fields.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+        let found =
+            Self { request: one("request"), organization: one("organization"), device: one("device") };
+        (found.request.is_some() || found.device.is_some()).then_some(found)
+    }
+
     /// As the parameters of a link.
     pub(super) fn query(&self) -> String {
         serde_urlencoded::to_string(self).unwrap_or_default()
     }
 
     /// As fields of a form.
-    fn fields(&self) -> Vec<(&'static str, &str)> {
+    pub(super) fn fields(&self) -> Vec<(&'static str, &str)> {
         let all =
             [("request", &self.request), ("organization", &self.organization), ("device", &self.device)];
         all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
@@ -119,6 +136,8 @@ struct SignInPage<'a> {
     client: Option<&'a str>,
     email: &'a str,
     onward: Vec<(&'static str, &'a str)>,
+    /// The same as the parameters of a link.
+    query: String,
     providers: &'a [(String, String)],
 }
 
@@ -149,10 +168,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where `onward` leads through; nothing if it names no organisation.
-    pub(super) async fn of(app: &App, onward: &Onward) -> Result<Option<Self>, Problem> {
+    /// Where `onward` leads through; nothing if it names no organisation. What follows is in the language that an application
+    /// asks for.
+    pub(super) async fn of(
+        app: &App,
+        visitor: &mut Visitor,
+        onward: &Onward,
+    ) -> Result<Option<Self>, Problem> {
         if let Some(request) = &onward.request {
             let asked = app.oauth.asked(request).await?;
+            visitor.prefers(asked.ui_locales.as_deref());
             let gone = || Problem::new(&code::NOT_FOUND, "");
             let Called { slug, name } =
                 app.identity.organisation_called(asked.tenant).await?.ok_or_else(gone)?;
@@ -167,10 +192,10 @@ impl Place {
 /// `GET /sign-in`
 pub(super) async fn show(
     State(app): State<App>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     Query(onward): Query<Onward>,
 ) -> Result<Response, Problem> {
-    let Some(place) = Place::of(&app, &onward).await? else {
+    let Some(place) = Place::of(&app, &mut visitor, &onward).await? else {
         let Some(signed_in) = &visitor.signed_in else {
             let template = WhichOrganisation { frame: visitor.frame(), device: onward.device.as_deref() };
             return page(&visitor, StatusCode::OK, false, &template);
@@ -193,12 +218,12 @@ pub(super) async fn show(
 /// `POST /sign-in`
 pub(super) async fn sign_in(
     State(app): State<App>,
-    Filled { fields, visitor }: Filled<Fields>,
+    Filled { fields, mut visitor }: Filled<Fields>,
 ) -> Result<Response, Problem> {
     let Fields { request, organization, device, email, password } = fields;
     let onward = Onward { request, organization, device };
     let odd = || Problem::new(&code::MISSING_FIELD, "organization");
-    let place = Place::of(&app, &onward).await?.ok_or_else(odd)?;
+    let place = Place::of(&app, &mut visitor, &onward).await?.ok_or_else(odd)?;
     let again = async |problem| {
         let told = Told::of(problem, visitor.language);
         form(&app, &visitor, &onward, &place, Some(&email), Some(&told)).await
@@ -220,10 +245,11 @@ pub(super) async fn sign_in(
 /// `POST /sign-in/second-factor`
 pub(super) async fn second_factor(
     State(app): State<App>,
-    Filled { fields, visitor }: Filled<SecondFields>,
+    Filled { fields, mut visitor }: Filled<SecondFields>,
 ) -> Result<Response, Problem> {
     let SecondFields { request, organization, device, ticket, code } = fields;
     let onward = Onward { request, organization, device };
+    Place::of(&app, &mut visitor, &onward).await?;
     let digits = code.chars().filter(|it| !it.is_whitespace());
     let is_code = digits.clone().count() == CODE_DIGITS && digits.clone().all(|it| it.is_ascii_digit());
     let proof = if is_code {
@@ -264,6 +290,7 @@ pub(super) async fn form(
         client: place.asked.as_ref().map(|it| &*it.client),
         email: email.or(hint).unwrap_or_default(),
         onward: onward.fields(),
+        query: onward.query(),
         providers: &providers(app, onward, place).await?,
     };
     refused_page(visitor, told, false, &template)

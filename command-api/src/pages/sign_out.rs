@@ -1,4 +1,5 @@
-//! Signing out: asked for here, or by an application (OpenID Connect RP-Initiated Logout 1.0). It is always asked once more,
+//! Signing out: asked for here, by an application (OpenID Connect RP-Initiated Logout 1.0), or by somebody on their way to one who
+//! would be somebody else there, and goes on then. It is always asked once more,
 //! since any page can send somebody here.
 
 use askama::Template;
@@ -10,10 +11,12 @@ use serde::Deserialize;
 use service_kit::problem::Problem;
 
 use super::form::Filled;
-use super::sign_in::{Known, known};
+use super::sign_in::{Known, Onward, known, sign_in_first};
 use super::view::{Frame, leaving, message, page, see_other};
 use super::visitor::{BROWSER, Visitor};
 use crate::app::App;
+use crate::identity::browser::InBrowser;
+use crate::oauth::Leaving;
 
 /// Somebody signs out.
 #[derive(Deserialize)]
@@ -44,12 +47,9 @@ pub(super) async fn show(
         Some(asked) => Some(app.oauth.leaving(asked).await?),
         None => None,
     };
-    let Some(signed_in) = &visitor.signed_in else {
-        // Nobody is there to be asked.
-        return match leaves.and_then(|it| it.back) {
-            Some(url) => leaving(&visitor, &url),
-            None => Ok(see_other(&visitor, "/signed-out")),
-        };
+    let Some(signed_in) = visitor.signed_in.as_ref().filter(|it| !means_another(it, leaves.as_ref())) else {
+        // Whoever is meant is not there to be asked.
+        return gone(&visitor, leaves, asked.as_deref());
     };
     let Known { email, organisation } = known(&app, signed_in.who).await?;
     let template = SignOutPage {
@@ -71,15 +71,33 @@ pub(super) async fn sign_out(
         Some(asked) => Some(app.oauth.leaving(asked).await?),
         None => None,
     };
+    let asked = fields.asked.as_deref();
+    if visitor.signed_in.as_ref().is_some_and(|it| means_another(it, leaves.as_ref())) {
+        return gone(&visitor, leaves, asked);
+    }
     if let Some(browser) = &visitor.browser {
         app.identity.leave_browser(browser, &visitor.origin).await?;
     }
-    let mut response = match leaves.and_then(|it| it.back) {
-        Some(url) => leaving(&visitor, &url)?,
-        None => see_other(&visitor, "/signed-out"),
-    };
+    let mut response = gone(&visitor, leaves, asked)?;
     response.headers_mut().extend(visitor.without(BROWSER).map(|it| (SET_COOKIE, it)));
     Ok(response)
+}
+
+/// Whether an application wants somebody else signed out than who is there. It may be out of date, or it may try to be rid of
+/// whoever is there; either way they did not ask for it, and stay.
+fn means_another(signed_in: &InBrowser, leaves: Option<&Leaving>) -> bool {
+    leaves.and_then(|it| it.user).is_some_and(|it| it != signed_in.who.user)
+}
+
+/// On to where the application wants them; to where they were going, as somebody else; or to a page of ours.
+fn gone(visitor: &Visitor, leaves: Option<Leaving>, asked: Option<&str>) -> Result<Response, Problem> {
+    let pairs: Vec<(String, String)> =
+        asked.and_then(|it| serde_urlencoded::from_str(it).ok()).unwrap_or_default();
+    match (leaves.and_then(|it| it.back), Onward::among(&pairs)) {
+        (Some(url), _) => leaving(visitor, &url),
+        (None, Some(onward)) => Ok(sign_in_first(visitor, &onward)),
+        (None, None) => Ok(see_other(visitor, "/signed-out")),
+    }
 }
 
 /// `GET /signed-out`

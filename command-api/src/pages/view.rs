@@ -53,6 +53,8 @@ pub(super) struct Told {
     pub text: &'static str,
     /// Reasons one by one, if there are several.
     pub reasons: Vec<String>,
+    /// What whoever makes the application must know that sent them here, in English.
+    pub detail: Option<String>,
     /// Names the request in our logs.
     pub trace: Option<String>,
     retry_after: Option<HeaderValue>,
@@ -76,6 +78,8 @@ impl Told {
             code: body.code.to_string(),
             text: words.refusal(&body.code, body.status),
             reasons,
+            detail: (body.code == code::OAUTH_REQUEST_INVALID.code && !body.detail.is_empty())
+                .then(|| body.detail.clone()),
             trace: body.trace_id.clone(),
             retry_after: headers.get(RETRY_AFTER).cloned(),
         }
@@ -90,6 +94,8 @@ struct Message<'a> {
     paragraphs: &'a [&'a str],
     /// What can be done next: what it is called, and where it leads on this site.
     action: Option<(&'a str, &'a str)>,
+    /// What is wrong with an application, for whoever makes it.
+    detail: Option<&'a str>,
     trace: Option<&'a str>,
 }
 
@@ -132,7 +138,7 @@ pub(super) fn message(
     paragraphs: &[&str],
     action: Option<(&str, &str)>,
 ) -> Result<Response, Problem> {
-    let template = Message { frame: visitor.frame(), title, paragraphs, action, trace: None };
+    let template = Message { frame: visitor.frame(), title, paragraphs, action, detail: None, trace: None };
     page(visitor, StatusCode::OK, false, &template)
 }
 
@@ -155,11 +161,6 @@ pub(super) fn gone_to(url: &str) -> Response {
     response
 }
 
-/// A problem as a page.
-pub(super) fn error_page(problem: Problem, language: Language, site: Option<&PublicUrl>) -> Response {
-    told_page(&Told::of(problem, language), language, site)
-}
-
 /// A problem that was answered already, as a page.
 pub(super) fn problem_page(
     body: &ProblemBody,
@@ -168,6 +169,11 @@ pub(super) fn problem_page(
     site: Option<&PublicUrl>,
 ) -> Response {
     told_page(&Told::read(body, headers, language), language, site)
+}
+
+/// A problem of nobody who is known, as a page.
+pub(super) fn lost_page(problem: Problem, language: Language, site: Option<&PublicUrl>) -> Response {
+    told_page(&Told::of(problem, language), language, site)
 }
 
 fn told_page(told: &Told, language: Language, site: Option<&PublicUrl>) -> Response {
@@ -181,9 +187,11 @@ fn told_page(told: &Told, language: Language, site: Option<&PublicUrl>) -> Respo
         scripted: false,
     };
     let sign_in = Some((words.to_sign_in, "/sign-in"));
-    let action = if told.code == code::FORM_INVALID.code { sign_in } else { None };
+    let goes_on = [code::FORM_INVALID, code::NOT_FOUND, code::METHOD_NOT_ALLOWED];
+    let action = sign_in.filter(|_| goes_on.iter().any(|it| told.code == it.code));
     let (paragraphs, trace) = ([told.text], told.trace.as_deref());
-    let template = Message { frame, title: words.refused_title, paragraphs: &paragraphs, action, trace };
+    let (title, detail) = (words.refused_title, told.detail.as_deref());
+    let template = Message { frame, title, paragraphs: &paragraphs, action, detail, trace };
     let Ok(html) = template.render() else { return told.status.into_response() };
     let mut response = answer(told.status, html, false);
     response.headers_mut().extend(told.retry_after.clone().map(|it| (RETRY_AFTER, it)));

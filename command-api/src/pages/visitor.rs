@@ -12,7 +12,7 @@
 
 use aws_lc_rs::rand;
 use axum::extract::FromRequestParts;
-use axum::http::header::{ACCEPT_LANGUAGE, COOKIE, SET_COOKIE};
+use axum::http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
@@ -27,6 +27,7 @@ use service_kit::problem::Problem;
 use super::view::Frame;
 use super::words::Words;
 use crate::app::App;
+use crate::cookie;
 use crate::federation::ProviderError;
 use crate::identity::Origin;
 use crate::identity::browser::InBrowser;
@@ -74,7 +75,7 @@ impl FromRequestParts<App> for Visitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Ok(origin) = Origin::from_request_parts(parts, app).await;
         let site = app.pages.site.clone();
-        let kept = |name: &str| cookie(&parts.headers, &named(site.as_ref(), name));
+        let kept = |name: &str| cookie::kept(&parts.headers, &named(site.as_ref(), name));
         let browser = kept(BROWSER);
         let signed_in = match &browser {
             Some(text) => app.identity.in_browser(text).await?,
@@ -99,10 +100,16 @@ impl Visitor {
         self.signed_in.as_ref().map(|it| it.who)
     }
 
-    /// A problem as a page in their language.
-    #[must_use]
-    pub fn error_page(&self, problem: Problem) -> Response {
-        super::view::error_page(problem, self.language, self.site.as_ref())
+    /// Has them read the first of these languages that pages are written in, if there is one: an application knows better than
+    /// the browser (OpenID Connect Core 1.0 section 3.1.2.1, `ui_locales`).
+    pub(super) fn prefers(&mut self, locales: Option<&str>) {
+        let wanted = locales.unwrap_or_default().split_ascii_whitespace().take(LANGUAGES_MAX);
+        self.language = wanted.filter_map(known_language).next().unwrap_or(self.language);
+    }
+
+    /// Whether their browser had kept something of ours when it asked: one that takes no cookies never has.
+    pub(super) const fn is_known(&self) -> bool {
+        !self.is_new
     }
 
     /// What the forms of their pages are bound to: whoever sends one shows that we gave it to this browser, in this session.
@@ -172,12 +179,10 @@ fn named(site: Option<&PublicUrl>, name: &str) -> String {
     if site.is_none_or(PublicUrl::is_https) { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-/// What a browser keeps under a name. A name that comes twice is somebody's trick: it counts as not there.
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
-    let mut found = pairs.filter_map(|it| it.trim().split_once('=')).filter(|(it, _)| *it == name);
-    let (_, value) = found.next()?;
-    found.next().is_none().then(|| value.to_owned())
+/// The language of a tag, if pages are written in it: German is German, in Austria too.
+fn known_language(tag: &str) -> Option<Language> {
+    let primary = tag.split('-').next()?;
+    Language::ALL.into_iter().find(|it| it.tag().eq_ignore_ascii_case(primary))
 }
 
 /// The language that somebody reads best, of those that pages are written in (RFC 9110 section 12.5.4).
@@ -190,10 +195,7 @@ pub(super) fn language_of(headers: &HeaderMap) -> Language {
         let tag = parts.next()?;
         let weight =
             parts.find_map(|it| it.strip_prefix("q=")).map_or(Some(1.0), |it| it.parse::<f32>().ok());
-        let known = Language::ALL
-            .into_iter()
-            .find(|it| tag.split('-').next().is_some_and(|primary| it.tag().eq_ignore_ascii_case(primary)))?;
-        Some((known, weight.filter(|it| (0.0..=1.0).contains(it) && *it > 0.0)?))
+        Some((known_language(tag)?, weight.filter(|it| (0.0..=1.0).contains(it) && *it > 0.0)?))
     });
     // The first of those that are wanted most.
     let best = weighed.fold(None, |best: Option<(Language, f32)>, it| match best {
@@ -224,15 +226,5 @@ mod tests {
             assert_eq!(language_of(&headers), language, "{wanted}");
         }
         assert_eq!(language_of(&HeaderMap::new()), Language::En);
-    }
-
-    #[test]
-    fn a_cookie_that_comes_twice_is_none() {
-        let kept = |text: &'static str| {
-            cookie(&HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(text))]), "quipu")
-        };
-        assert_eq!(kept("a=1; quipu=x=y; b=2").as_deref(), Some("x=y"));
-        assert_eq!(kept("quipu-visit=1"), None);
-        assert_eq!(kept("quipu=1; quipu=2"), None);
     }
 }

@@ -5,7 +5,6 @@ mod en;
 
 use domain::words::Scope;
 use event_store::vault::Language;
-use service_kit::permissions;
 
 /// The words of a language.
 #[derive(Debug)]
@@ -18,6 +17,7 @@ pub(super) struct Words {
     pub organisation: &'static str,
     pub organisation_hint: &'static str,
     pub reference: &'static str,
+    pub for_makers: &'static str,
 
     pub sign_in_title: &'static str,
     pub sign_in: &'static str,
@@ -37,6 +37,7 @@ pub(super) struct Words {
     pub signed_in_as: &'static str,
     pub connect_device: &'static str,
     pub sign_out: &'static str,
+    pub another_account: &'static str,
     pub sign_out_title: &'static str,
     pub sign_out_asked: &'static str,
     pub signed_out_title: &'static str,
@@ -114,8 +115,10 @@ pub(super) struct Words {
 
     /// What a scope of OpenID Connect lets an application do, as the rest of "it would".
     scopes: fn(&str) -> Option<&'static str>,
-    /// How a permission is introduced that an application would have.
-    permission: &'static str,
+    /// What a permission lets it do, likewise. All that may be lent have words.
+    permissions: fn(&str) -> Option<&'static str>,
+    /// What stands round a name that means something to another program alone.
+    of_others: [&'static str; 2],
     /// What a code of refusal means for whoever fills a form in.
     refusals: fn(&str) -> Option<&'static str>,
     /// What is wrong with a password, by its code, if the detail is not in this language already.
@@ -151,20 +154,23 @@ impl Words {
         is_of_password.then(|| (self.weaknesses)(code).map_or_else(|| detail.to_owned(), str::to_owned))
     }
 
-    /// What an application would do with a scope. A scope may be a permission: then its own text says what it allows.
+    /// What an application would do with a scope, which may be a permission.
     pub(super) fn scope(&self, scope: &Scope) -> String {
         let name = scope.as_str();
-        if let Some(known) = (self.scopes)(name) {
-            return known.to_owned();
-        }
-        let text = permissions::find(name).map_or(name, |it| it.text);
-        format!("{} {text}", self.permission)
+        let [before, behind] = self.of_others;
+        (self.scopes)(name)
+            .or_else(|| (self.permissions)(name))
+            .map_or_else(|| format!("{before}{name}{behind}"), ToOwned::to_owned)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use service_kit::permissions;
+
     use super::*;
+    use crate::oauth::OF_OPENID;
+    use crate::oauth::grants::may_be_lent;
 
     #[test]
     fn every_language_has_words_for_every_refusal_of_a_form() {
@@ -176,6 +182,7 @@ mod tests {
             "identity.link-invalid",
             "identity.password-weak",
             "identity.code-invalid",
+            "auth.second-factor-missing",
             "organisation.not-active",
             "organisation.slug-taken",
             "organisation.invitation-invalid",
@@ -183,6 +190,9 @@ mod tests {
             "organisation.already-member",
             "organisation.seats-used-up",
             "federation.denied",
+            "federation.address-not-vouched",
+            "request.method-not-allowed",
+            "oauth.request-invalid",
             "oauth.request-unknown",
             "oauth.user-code-unknown",
             "application.grant-decided",
@@ -207,8 +217,20 @@ mod tests {
     fn a_scope_says_what_it_allows() {
         let said = |name| Words::of(Language::En).scope(&Scope::parse(name).unwrap());
         assert_eq!(said("openid"), "know who you are");
-        let permission = permissions::find("ledger.read-accounts").unwrap();
-        assert!(said(permission.name).contains(permission.text));
-        assert!(said("nobody.knows-this").contains("nobody.knows-this"));
+        assert_eq!(said("reports:read"), "use the permission “reports:read” of another program");
+    }
+
+    #[test]
+    fn every_language_has_words_for_all_that_a_service_may_ask_for() {
+        let lent = permissions::ALL.iter().map(|it| it.name).filter(|it| may_be_lent(it));
+        let all: Vec<_> = OF_OPENID.into_iter().chain(lent).collect();
+        assert!(all.len() > OF_OPENID.len());
+        for name in all {
+            let scope = Scope::parse(name).unwrap();
+            let said = Language::ALL.map(|it| Words::of(it).scope(&scope));
+            let unknown = Language::ALL.map(|it| Words::of(it).of_others.join(name));
+            assert!(said.iter().zip(&unknown).all(|(it, unknown)| it != unknown), "{said:?}");
+            assert_ne!(said[0], said[1], "{name} is said in one language alone");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::answer::Accepted;
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::profile::Profile;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::passwords::Password;
 
 /// Every command about one's own account, with its description.
@@ -42,8 +42,22 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[serde(deny_unknown_fields)]
 pub struct LinkBody {
     /// What stands behind the `#` of the link.
-    #[schema(example = "qm_...")]
+    #[schema(max_length = 200, example = "qm_...")]
     token: String,
+}
+
+/// The secret of a link that proves an address.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyBody {
+    /// What stands behind the `#` of the link.
+    #[schema(max_length = 200, example = "qm_...")]
+    token: String,
+    /// The password that was chosen with the registration, which shows that whoever follows the link is who registered. Our
+    /// own page asks for it; whoever shows a page of their own should, too.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "password", max_length = 128)]
+    password: Option<Password>,
 }
 
 /// Somebody's address.
@@ -63,7 +77,7 @@ pub struct AddressBody {
 #[serde(deny_unknown_fields)]
 pub struct ResetBody {
     /// What stands behind the `#` of the link.
-    #[schema(example = "qm_...")]
+    #[schema(max_length = 200, example = "qm_...")]
     token: String,
     /// The password from now on.
     #[schema(value_type = String, format = "password", max_length = 128)]
@@ -75,7 +89,7 @@ pub struct ResetBody {
 #[serde(deny_unknown_fields)]
 pub struct ChangeBody {
     /// The present one.
-    #[schema(value_type = String, format = "password")]
+    #[schema(value_type = String, format = "password", max_length = 128)]
     current: Password,
     /// The password from now on.
     #[schema(value_type = String, format = "password", max_length = 128)]
@@ -98,7 +112,7 @@ pub struct ChangeAddressBody {
     #[schema(value_type = String, format = "email", max_length = 254)]
     new_email: EmailAddress,
     /// The password.
-    #[schema(value_type = String, format = "password")]
+    #[schema(value_type = String, format = "password", max_length = 128)]
     password: Password,
 }
 
@@ -108,21 +122,25 @@ pub struct Nothing {}
 
 /// Proves an address
 ///
-/// The link in the letter does this when it is opened and confirmed. Looking at it consumes nothing. Open to whoever has it.
+/// The link in the letter does this when it is opened and confirmed with the password of the registration. Looking at it consumes
+/// nothing, a wrong password neither. Open to whoever has it.
 #[utoipa::path(
     post, path = "/v1/auth/verify-email", tag = "auth", operation_id = "verifyEmail", security(()),
-    request_body(content = LinkBody, example = json!({ "token": "qm_..." })),
+    request_body(content = VerifyBody, example = json!({ "token": "qm_...", "password": "jade-umpire-quartz-lagoon" })),
     responses(
         (status = 204, description = "The address is proven."),
+        (status = 401, description = "The password is not the one of the registration.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The organisation is not active.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The link is not good, or not any more.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_email(
     State(app): State<App>,
     origin: Origin,
-    Json(body): Json<LinkBody>,
+    Json(body): Json<VerifyBody>,
 ) -> Result<Response, Problem> {
-    let position = app.identity.verify_email(&body.token, &origin).await?;
+    let position = app.identity.verify_email(&body.token, body.password.as_ref(), &origin).await?;
     Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
 }
 
@@ -168,6 +186,7 @@ pub async fn forgot_password(
     request_body(content = ResetBody, example = json!({ "token": "qm_...", "new_password": "jade-umpire-quartz-lagoon" })),
     responses(
         (status = 204, description = "The password is another one."),
+        (status = 403, description = "The organisation neither works nor waits for approval.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The link is not good, or not any more.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -281,8 +300,7 @@ pub async fn update_me(
 ) -> Result<Response, Problem> {
     let caller = by.caller();
     let user = UserId::new(caller.actor.uuid());
-    let request = Fingerprinted { route: "PATCH /v1/auth/me", path: &[], if_match, body: &body };
-    let key = key.stands_for(&app.master, caller, &request)?;
-    let expected = if_match.0.map(|version| (user::stream(user), version));
+    let key = app.key(&by, &key, &Request::new("PATCH /v1/auth/me", &body).if_match(if_match))?;
+    let expected = if_match.of(user::stream(user));
     app.run(&by, key, expected, "", Profile::from(body).of(user)).await
 }

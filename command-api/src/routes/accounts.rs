@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::Accepted;
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::schema::{FreezeBody, OpenAccountBody};
 
 const LOCATION: &str = "/v1/ledger/accounts";
@@ -39,9 +39,7 @@ pub async fn open(
     key: OptionalKey,
     Json(body): Json<OpenAccountRequest>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/accounts", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/ledger/accounts", &body))?;
     let minted = AccountId::new(Uuid::now_v7());
     let decision = body.into_decision(minted);
     app.run_new(&allowed, key, account::stream(minted), LOCATION, decision).await
@@ -71,15 +69,10 @@ pub async fn freeze(
     Path(account_id): Path<AccountId>,
     Json(body): Json<FreezeRequest>,
 ) -> Result<Response, Problem> {
-    let path = account_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/ledger/accounts/{id}/freeze",
-        path: &[&path],
-        if_match,
-        body: &body,
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (account::stream(account_id), version));
+    let request =
+        Request::new("POST /v1/ledger/accounts/{id}/freeze", &body).about(account_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(account::stream(account_id));
     let decision = FreezeAccount { account_id, side: body.side };
     app.run(&allowed, key, expected, LOCATION, decision).await
 }
@@ -106,15 +99,10 @@ pub async fn unfreeze(
     if_match: IfMatch,
     Path(account_id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let path = account_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/ledger/accounts/{id}/unfreeze",
-        path: &[&path],
-        if_match,
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (account::stream(account_id), version));
+    let request =
+        Request::new("POST /v1/ledger/accounts/{id}/unfreeze", &()).about(account_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(account::stream(account_id));
     app.run(&allowed, key, expected, LOCATION, UnfreezeAccount { account_id }).await
 }
 
@@ -140,10 +128,9 @@ pub async fn close(
     if_match: IfMatch,
     Path(account_id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let path = account_id.to_string();
     let request =
-        Fingerprinted { route: "POST /v1/ledger/accounts/{id}/close", path: &[&path], if_match, body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (account::stream(account_id), version));
+        Request::new("POST /v1/ledger/accounts/{id}/close", &()).about(account_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(account::stream(account_id));
     app.run(&allowed, key, expected, LOCATION, CloseAccount { account_id }).await
 }

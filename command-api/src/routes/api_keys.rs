@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{OptionalKey, Request};
 use crate::schema::{LabelText, PermissionText};
 use crate::standing::granter;
 
@@ -123,11 +123,10 @@ pub async fn issue(
     key: OptionalKey,
     Json(body): Json<ApiKeyBody>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "POST /v1/api-keys", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/api-keys", &body))?;
     let caller = allowed.caller();
     let (tenant, owner) = (caller.tenant, owner_of(&body, caller)?);
+    permissions::must_exist(tenant, "/permissions", body.permissions.iter().map(Permission::as_str))?;
     let key_id = ApiKeyId::new(Uuid::now_v7());
     let bearer = Bearer::make(Kind::ApiKey, tenant, key_id.uuid()).map_err(|error| Problem::fault(&error))?;
     let holder = match owner {
@@ -168,14 +167,7 @@ pub async fn revoke(
     key: OptionalKey,
     Path(key_id): Path<ApiKeyId>,
 ) -> Result<Response, Problem> {
-    let path = key_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/api-keys/{id}/revoke",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/api-keys/{id}/revoke", &()).about(key_id))?;
     let caller = allowed.caller();
     let command = RevokeApiKey { key_id, of: None, by: caller.actor };
     let vault = vec![VaultChange::DropApiKey { tenant: caller.tenant, key: key_id }];

@@ -1,7 +1,7 @@
-//! Registering, signing in, and the sessions of oneself.
+//! Registering, signing in, going on and signing out. The sessions that follow stand in `sessions.rs`.
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -10,21 +10,23 @@ use domain::metadata::Label;
 use domain::words::Language;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, Authenticated, Caller, InPerson, permissions};
-use service_kit::body::{Json, Path, Query};
+use service_kit::access::{Allowed, Authenticated, Caller, permissions};
+use service_kit::body::{Json, Path};
 use service_kit::email::EmailAddress;
 use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
 use service_kit::token::Issued;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::answer::{POSITION, Together};
+pub(super) use crate::answer::at;
+use crate::answer::{Together, instead};
 use crate::app::App;
+use crate::cookie;
 use crate::identity::Origin;
 use crate::identity::device::KNOWN_FOR;
-use crate::identity::sessions::{Again, InSession, ending, ending_all};
+use crate::identity::sessions::InSession;
 use crate::identity::sign_in::{SignIn, SignedIn};
 use crate::identity::sign_up::{SignUp, SignedUp};
 use crate::passwords::Password;
@@ -35,16 +37,13 @@ pub(super) const BODY_BYTES_MAX: usize = 8 * 1024;
 /// What a browser keeps of a device that is known. It is sent to us alone and no script can read it.
 const DEVICE_COOKIE: &str = "__Host-quipu-device";
 
-/// Every command about oneself, with its description.
+/// Every route of signing in, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(register))
         .routes(routes!(log_in))
         .routes(routes!(refresh))
         .routes(routes!(log_out))
-        .routes(routes!(end_session))
-        .routes(routes!(end_sessions))
-        .routes(routes!(step_up))
         .routes(routes!(unlock))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
@@ -124,20 +123,6 @@ pub struct LogoutBody {
     refresh_token: Option<String>,
 }
 
-/// Another proof of oneself: one of these.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StepUpBody {
-    /// The password.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = "password")]
-    password: Option<Password>,
-    /// The code that one's authenticator shows now.
-    #[serde(default)]
-    #[schema(max_length = 32, example = "287082")]
-    code: Option<String>,
-}
-
 /// What a client goes on with (RFC 6749 section 5.1).
 #[derive(Serialize, ToSchema)]
 pub struct TokenAnswer {
@@ -154,32 +139,8 @@ pub struct TokenAnswer {
     expires_in: i64,
 }
 
-/// Which sessions stay.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EndParams {
-    /// `current` for the one of the request; all end if it is left out.
-    #[serde(default)]
-    #[param(value_type = Option<String>)]
-    keep: Option<Keep>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Keep {
-    Current,
-}
-
-/// Sessions ended.
-#[derive(Serialize, ToSchema)]
-pub struct Ended {
-    /// How many of them could still have been refreshed.
-    #[schema(example = 2)]
-    ended: usize,
-}
-
 impl TokenAnswer {
+    /// The tokens of a session that began or goes on; without the second, if it has one already.
     pub(super) fn new(access: Issued, refresh: Option<&SecretString>) -> Self {
         Self {
             expires_in: seconds_left(access.expires_at),
@@ -208,7 +169,7 @@ fn seconds_left(until: DateTime<Utc>) -> i64 {
         (status = 201, description = "The person is registered.", body = Registered),
         (status = 202, description = "The organisation tells nobody who belongs to it: the rest comes by mail.", body = Asked),
         (status = 403, description = "The organisation takes people by invitation only.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such organisation, or it takes nobody now.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The address belongs to somebody already.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -332,87 +293,6 @@ pub async fn log_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a session of one's own
-///
-/// Its tokens are good no more, everywhere within a second. Permission: none but to be signed in, in person.
-#[utoipa::path(
-    delete, path = "/v1/auth/sessions/{id}", tag = "auth", operation_id = "endSession",
-    params(("id" = Uuid, Path, description = "The session")),
-    responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, description = "There is no such session of one's own.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn end_session(
-    State(app): State<App>,
-    by: InPerson,
-    Path(session): Path<SessionId>,
-) -> Result<Response, Problem> {
-    let caller = by.caller();
-    let user = UserId::new(caller.actor.uuid());
-    let (command, revoke) = ending(caller.tenant, session, user, "asked", caller.actor);
-    let together = Together { commands: [Box::new(command)], vault: vec![revoke] };
-    Ok(without_body(app.run_together(&by, None, "", together).await?))
-}
-
-/// Ends the sessions of oneself
-///
-/// All of them, or all but the one of the request. Permission: none but to be signed in, in person.
-#[utoipa::path(
-    delete, path = "/v1/auth/sessions", tag = "auth", operation_id = "endSessions",
-    params(EndParams),
-    responses((status = 200, description = "They have ended.", body = Ended))
-)]
-pub async fn end_sessions(
-    State(app): State<App>,
-    by: InPerson,
-    Query(params): Query<EndParams>,
-) -> Result<Response, Problem> {
-    let caller = by.caller();
-    let (user, except) =
-        (UserId::new(caller.actor.uuid()), params.keep.and(caller.session).map(SessionId::new));
-    let live = app.identity.live_sessions(caller.tenant, user).await?;
-    let ended = live.into_iter().filter(|it| Some(*it) != except).count();
-    let (command, revoke) = ending_all(caller.tenant, user, except, "asked", caller.actor);
-    let together = Together { commands: [Box::new(command)], vault: vec![revoke] };
-    let response = app.run_together(&by, None, "", together).await?;
-    if !response.status().is_success() {
-        return Ok(response);
-    }
-    let position = response.headers().get(POSITION).cloned();
-    let mut answer = Json(Ended { ended }).into_response();
-    answer.headers_mut().extend(position.map(|it| (POSITION, it)));
-    Ok(answer)
-}
-
-/// Proves oneself anew
-///
-/// The session stays the same; what asks for a fresh proof is open for ten minutes. Permission: none but to be signed in, in person.
-#[utoipa::path(
-    post, path = "/v1/auth/step-up", tag = "auth", operation_id = "stepUp",
-    request_body(content = StepUpBody, example = json!({ "password": "jade-umpire-quartz-lagoon" })),
-    responses(
-        (status = 200, description = "A new access token of the same session.", body = TokenAnswer),
-        (status = 401, description = "The password or the code is wrong.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn step_up(
-    State(app): State<App>,
-    by: InPerson,
-    Json(body): Json<StepUpBody>,
-) -> Result<Json<TokenAnswer>, Problem> {
-    let caller = by.caller();
-    let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
-    let again = match (body.password, body.code) {
-        (Some(password), None) => Again::Password(password),
-        (None, Some(code)) => Again::Code(code.into()),
-        _ => return Err(not_one("password", "code")),
-    };
-    let access = app.identity.step_up(who, again, &Origin::of(caller)).await?;
-    Ok(Json(TokenAnswer::new(access, None)))
-}
-
 /// Lets a person try again
 ///
 /// Ends the lock on their guesses before its time, and counts anew. Permission: `identity.unlock-user`.
@@ -431,16 +311,21 @@ pub async fn unlock(
 ) -> Result<Response, Problem> {
     let caller = by.caller();
     let (command, clear) = app.identity.unlocking(caller.tenant, user, caller.actor).await?;
-    let together = Together { commands: [Box::new(command)], vault: vec![clear] };
-    Ok(without_body(app.run_together(&by, None, "", together).await?))
+    let together = Together::one(command, [clear]);
+    Ok(instead(app.run_together(&by, None, "", together).await?, StatusCode::NO_CONTENT))
+}
+
+/// A field has a value that it cannot have; `detail` says which it can.
+pub(super) fn invalid_field(pointer: &str, detail: String) -> Problem {
+    let doc = &code::INVALID_FIELD;
+    let field =
+        FieldProblem { pointer: pointer.to_owned(), code: doc.code.to_owned(), detail: detail.clone() };
+    Problem::new(doc, detail).at(field)
 }
 
 /// A body has not exactly one of two fields.
 pub(super) fn not_one(one: &str, other: &str) -> Problem {
-    let doc = &code::INVALID_FIELD;
-    let detail = format!("give exactly one of {one} and {other}");
-    let field = FieldProblem { pointer: String::new(), code: doc.code.to_owned(), detail: detail.clone() };
-    Problem::new(doc, detail).at(field)
+    invalid_field("", format!("give exactly one of {one} and {other}"))
 }
 
 /// The session of a caller who is a person.
@@ -451,27 +336,5 @@ pub(super) fn in_session(caller: &Caller) -> Option<InSession> {
 
 /// What a device kept of an earlier sign-in.
 fn device_of(headers: &HeaderMap) -> Option<String> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
-    let mut named =
-        pairs.filter_map(|it| it.trim().split_once('=')).filter(|(name, _)| *name == DEVICE_COOKIE);
-    named.next().map(|(_, value)| value.to_owned())
-}
-
-/// The same answer without a body, if it is about something that was done.
-fn without_body(response: Response) -> Response {
-    if !response.status().is_success() {
-        return response;
-    }
-    let position = response.headers().get(POSITION).cloned();
-    let mut bare = StatusCode::NO_CONTENT.into_response();
-    bare.headers_mut().extend(position.map(|it| (POSITION, it)));
-    bare
-}
-
-/// Says up to where the log holds what an answer says.
-pub(super) fn at(mut response: Response, position: &str) -> Response {
-    if let Ok(position) = HeaderValue::try_from(position) {
-        response.headers_mut().insert(POSITION, position);
-    }
-    response
+    cookie::kept(headers, DEVICE_COOKIE)
 }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::answer::BatchAnswer;
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, RequiredKey};
+use crate::keys::{Request, RequiredKey};
 use crate::schema::BatchBody;
 
 /// Items of a batch at most.
@@ -157,9 +157,7 @@ pub async fn run(
 ) -> Result<Response, Problem> {
     let caller = allowed.caller();
     check(&body, caller)?;
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/batches", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, caller, &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/ledger/batches", &body))?;
     let linkage = if body.atomic { Linkage::AllOrNone } else { Linkage::Each };
     let mut minted = HashSet::new();
     let commands = body.items.into_iter().map(|item| (item.permission(), item.into_decision(&mut minted)));

@@ -6,11 +6,13 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::UserId;
 use domain::metadata::Label;
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, Authenticated, Caller, InPerson, permissions};
+use service_kit::access::{Allowed, Caller, InPerson, Own, permissions};
 use service_kit::body::{Json, Path};
 use service_kit::config::PublicUrl;
 use service_kit::problem::{Problem, ProblemBody, code};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -22,11 +24,11 @@ use crate::identity::Origin;
 use crate::identity::second_factor::enrolment::Issued;
 use crate::identity::second_factor::{Proof, SecondHalf};
 use crate::identity::sessions::InSession;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{OptionalKey, Request};
 use crate::schema::LabelText;
 use crate::standing::granter;
 
-/// How authenticators name us where there is no public address.
+/// How authenticators name the place where there is no public address.
 const ISSUER: &str = "Quipu";
 const LOCATION: &str = "/v1/users";
 
@@ -43,21 +45,37 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 /// The second half of a sign-in: the ticket, and one of the others.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecondFactorBody {
-    /// What the first half was answered with.
-    #[schema(max_length = 200, example = "qf_...")]
     ticket: String,
-    /// The code that the authenticator shows now.
     #[serde(default)]
-    #[schema(max_length = 32, example = "287082")]
     code: Option<String>,
-    /// One of the codes that were written down.
     #[serde(default)]
-    #[schema(max_length = 64, example = "mzxw6-ytboi-5wgy3-tpebs-q3dpm")]
     recovery_code: Option<String>,
 }
+
+/// Described as what it must be, and not as what it is read into: one of the two, and not both.
+impl PartialSchema for SecondFactorBody {
+    fn schema() -> RefOr<Schema> {
+        let text = |told: &str, chars_max: usize| {
+            let text = ObjectBuilder::new().schema_type(Type::String).description(Some(told));
+            text.max_length(Some(chars_max))
+        };
+        let ticket = || text("What the first half was answered with.", 200);
+        let with = |name: &str, shown: ObjectBuilder| {
+            let both = ObjectBuilder::new().property("ticket", ticket()).property(name, shown);
+            let both = both.required("ticket").required(name);
+            both.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+        };
+        let code = text("The code that the authenticator shows now.", 32);
+        let recovery_code = text("One of the codes that were written down.", 64);
+        let either = OneOfBuilder::new().item(with("code", code)).item(with("recovery_code", recovery_code));
+        either.description(Some("The second half of a sign-in: the ticket, and one of the others.")).into()
+    }
+}
+
+impl ToSchema for SecondFactorBody {}
 
 /// A code of the authenticator that is being enrolled.
 #[derive(Deserialize, ToSchema)]
@@ -94,7 +112,7 @@ pub struct OfferedTotp {
     secret: String,
     /// The same as an address, to be shown as a picture.
     #[schema(
-        example = "otpauth://totp/id.example.com:ann%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=id.example.com&algorithm=SHA1&digits=6&period=30"
+        example = "otpauth://totp/Acme%20%28id.example.com%29:ann%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme%20%28id.example.com%29&algorithm=SHA1&digits=6&period=30"
     )]
     uri: String,
     /// Seconds within which it can be confirmed.
@@ -157,12 +175,16 @@ pub async fn show_factor(
 
 /// Lists one's own factors
 ///
-/// That they are, never what. Permission: none but to be signed in.
+/// That they are, never what. Permission: none but to be signed in. Whoever acts for another needs `identity.read-users`, and
+/// every such use is recorded in the audit trail.
 #[utoipa::path(
     get, path = "/v1/auth/factors", tag = "auth", operation_id = "listFactors",
     responses((status = 200, description = "They are these.", body = FactorsAnswer))
 )]
-pub async fn list_factors(State(app): State<App>, by: Authenticated) -> Result<Json<FactorsAnswer>, Problem> {
+pub async fn list_factors(
+    State(app): State<App>,
+    by: Own<permissions::ReadUsers>,
+) -> Result<Json<FactorsAnswer>, Problem> {
     let caller = by.caller();
     let known = app.identity.factors(caller.tenant, UserId::new(caller.actor.uuid())).await?;
     Ok(Json(FactorsAnswer {
@@ -180,13 +202,13 @@ pub async fn list_factors(State(app): State<App>, by: Authenticated) -> Result<J
     post, path = "/v1/auth/totp", tag = "auth", operation_id = "offerTotp",
     responses(
         (status = 200, description = "The seed, once.", body = OfferedTotp),
-        (status = 409, description = "There is an authenticator already.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There is an authenticator already, or the organisation lets nobody enrol one.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn offer_totp(State(app): State<App>, by: InPerson) -> Result<Json<OfferedTotp>, Problem> {
     let who = in_own_session(by.caller())?;
-    let issuer = app.providers.public_url().map_or(ISSUER, PublicUrl::host);
-    let offered = app.identity.offer_totp(who, issuer).await?;
+    let host = app.providers.public_url().map_or(ISSUER, PublicUrl::host);
+    let offered = app.identity.offer_totp(who, host).await?;
     Ok(Json(OfferedTotp {
         id: offered.factor.uuid(),
         secret: offered.secret,
@@ -206,7 +228,7 @@ pub async fn offer_totp(State(app): State<App>, by: InPerson) -> Result<Json<Off
         (status = 200, description = "It is enrolled.", body = RecoveryCodes),
         (status = 401, description = "The code is not one of this seed and of now.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No seed was shown, or too long ago.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "There is an authenticator already.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There is an authenticator already, or the organisation lets nobody enrol one.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn confirm_totp(
@@ -275,14 +297,7 @@ pub async fn remove_factors(
     Path(user): Path<UserId>,
 ) -> Result<Response, Problem> {
     let caller = allowed.caller();
-    let path = user.to_string();
-    let request = Fingerprinted {
-        route: "DELETE /v1/users/{id}/factors",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, caller, &request)?;
+    let key = app.key(&allowed, &key, &Request::new("DELETE /v1/users/{id}/factors", &()).about(user))?;
     let removal = app.identity.removal_of_factors(caller.tenant, user, granter(caller), caller.actor).await?;
     let together = Together { commands: removal.commands, vault: removal.vault };
     app.run_together(&allowed, key, LOCATION, together).await

@@ -1,7 +1,7 @@
 //! Signing in with others: the way there and back, and one's own links.
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CACHE_CONTROL, COOKIE, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -10,7 +10,8 @@ use domain::federation::{FederationError, IdentityHash, ProviderSettings, Unlink
 use domain::ids::{LinkId, ProviderId, SessionId, UserId};
 use event_store::vault::{LinkRow, VaultChange};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Authenticated, InPerson};
+use service_kit::access::permissions::ReadUsers;
+use service_kit::access::{InPerson, Own};
 use service_kit::body::{Json, Path, Query};
 use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::{IntoParams, ToSchema};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::auth::TokenAnswer;
 use crate::answer::{Accepted, POSITION, Together};
 use crate::app::App;
+use crate::cookie;
 use crate::identity::Origin;
 use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, Sent};
 use crate::identity::sessions::InSession;
@@ -268,12 +270,13 @@ pub async fn hand_over(
 
 /// Lists one's own links
 ///
-/// With whom one can sign in as oneself. Permission: none but to be signed in.
+/// With whom one can sign in as oneself. Permission: none but to be signed in. Whoever acts for another needs
+/// `identity.read-users`, and every such use is recorded in the audit trail.
 #[utoipa::path(
     get, path = "/v1/auth/links/external", tag = "providers", operation_id = "listLinks",
     responses((status = 200, description = "They are these.", body = LinkItems))
 )]
-pub async fn links(State(app): State<App>, by: Authenticated) -> Result<Json<LinkItems>, Problem> {
+pub async fn links(State(app): State<App>, by: Own<ReadUsers>) -> Result<Json<LinkItems>, Problem> {
     let caller = by.caller();
     let links = app.identity.links(caller.tenant, UserId::new(caller.actor.uuid())).await?;
     let item = |(row, settings): (LinkRow, Option<ProviderSettings>)| LinkItem {
@@ -364,10 +367,7 @@ fn challenge(text: &str) -> Result<Challenge, Problem> {
 
 /// What the browser kept of an earlier sign-in.
 pub(crate) fn browser_of(headers: &HeaderMap) -> Option<String> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(';'));
-    let mut named =
-        pairs.filter_map(|it| it.trim().split_once('=')).filter(|(name, _)| *name == BROWSER_COOKIE);
-    named.next().map(|(_, value)| value.to_owned())
+    cookie::kept(headers, BROWSER_COOKIE)
 }
 
 /// The browser goes elsewhere. What is in the address is for that place alone, so it is neither kept nor told on.

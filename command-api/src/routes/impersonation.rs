@@ -17,8 +17,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{BODY_BYTES_MAX, at};
-use crate::answer::Accepted;
+use super::auth::BODY_BYTES_MAX;
+use crate::answer::{Accepted, at};
 use crate::app::App;
 use crate::identity::impersonation::{Impersonate, ending};
 use crate::schema::LabelText;

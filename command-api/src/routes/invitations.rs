@@ -20,14 +20,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{BODY_BYTES_MAX, at, in_session};
-use crate::answer::{Accepted, Together};
+use super::auth::{BODY_BYTES_MAX, in_session};
+use crate::answer::{Accepted, Together, at};
 use crate::app::App;
 use crate::identity::Origin;
-use crate::identity::invitations::{Inviting, Joined, NewMember};
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::identity::invitations::{Invites, Inviting, Joined, NewMember};
+use crate::keys::{OptionalKey, Request};
 use crate::passwords::Password;
-use crate::schema::{LabelText, LanguageText};
+use crate::schema::{LabelText, LanguageText, RoleText};
 
 const LOCATION: &str = "/v1/invitations";
 /// For how long an invitation can be accepted, if nothing else is said.
@@ -54,7 +54,7 @@ pub struct InviteBody {
     #[schema(value_type = String, format = "email", max_length = 254)]
     email: EmailAddress,
     /// What they will be: names of built-in roles, or identifiers of the organisation's own; at least one.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 20, example = json!(["user"]))]
+    #[schema(value_type = Vec<RoleText>, min_items = 1, max_items = 20, example = json!(["user"]))]
     roles: Vec<RoleRef>,
     /// For how many days it can be accepted.
     #[serde(default = "days")]
@@ -68,7 +68,8 @@ const fn days() -> u8 {
 
 /// Invites somebody
 ///
-/// A link goes to their address; nobody else ever sees it. Nobody grants what they do not hold themselves. Permission:
+/// A link goes to their address; nobody else ever sees it. Whoever registered with the address and never showed that it is
+/// theirs makes room: they are out. Nobody grants what they do not hold themselves. Permission:
 /// `organisation.invite-member`.
 #[utoipa::path(
     post, path = "/v1/invitations", tag = "invitations", operation_id = "invite",
@@ -88,17 +89,14 @@ pub async fn invite(
     Json(body): Json<InviteBody>,
 ) -> Result<Response, Problem> {
     let InviteBody { email, roles, expires_in_days } = body;
-    let request = Fingerprinted {
-        route: "POST /v1/invitations",
-        path: &[],
-        if_match: IfMatch(None),
-        body: &(email.mailbox(), &roles, expires_in_days),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let stated = (email.mailbox(), &roles, expires_in_days);
+    let request = Request::new("POST /v1/invitations", &stated);
+    let key = app.key(&allowed, &key, &request)?;
     let asked = Inviting { email, roles, lasts: TimeDelta::days(expires_in_days.into()) };
-    let (invite, vault) = app.identity.inviting(allowed.caller(), asked).await?;
-    let commands: [Box<dyn Decision>; 1] = [Box::new(invite)];
-    app.run_together(&allowed, key, LOCATION, Together { commands, vault }).await
+    let invites = app.identity.inviting(allowed.caller(), asked, key.as_ref()).await?;
+    let Invites { displace, command, vault } = invites;
+    let before = displace.into_iter().map(|it| Box::new(it) as Box<dyn Decision>).collect();
+    app.run_after(&allowed, key, LOCATION, before, Together::one(command, vault)).await
 }
 
 /// Sends an invitation again
@@ -120,20 +118,13 @@ pub async fn resend(
     key: OptionalKey,
     Path(invitation): Path<InvitationId>,
 ) -> Result<Response, Problem> {
-    let path = invitation.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/invitations/{id}/resend",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
+    let request = Request::new("POST /v1/invitations/{id}/resend", &()).about(invitation);
+    let key = app.key(&allowed, &key, &request)?;
     let caller = allowed.caller();
     let lasts = TimeDelta::days(DAYS.into());
     for _ in 0..ATTEMPTS_MAX {
-        let key = key.stands_for(&app.master, caller, &request)?;
-        let again = app.identity.resending(caller, invitation, lasts).await?;
-        let commands: [Box<dyn Decision>; 1] = [Box::new(again.command)];
-        let together = Together { commands, vault: again.vault };
+        let again = app.identity.resending(caller, invitation, lasts, key.as_ref()).await?;
+        let together = Together::one(again.command, again.vault);
         let response = app.run_expecting(&allowed, key, again.expected, LOCATION, together).await?;
         // Somebody else sent it in the meantime, so the link that was made is not the newest one.
         if response.status() != StatusCode::PRECONDITION_FAILED {
@@ -162,17 +153,10 @@ pub async fn revoke(
     key: OptionalKey,
     Path(invitation): Path<InvitationId>,
 ) -> Result<Response, Problem> {
-    let path = invitation.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/invitations/{id}/revoke",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let request = Request::new("POST /v1/invitations/{id}/revoke", &()).about(invitation);
+    let key = app.key(&allowed, &key, &request)?;
     let (revoke, useless) = app.identity.revoking(allowed.caller().tenant, invitation).await?;
-    let commands: [Box<dyn Decision>; 1] = [Box::new(revoke)];
-    app.run_together(&allowed, key, LOCATION, Together { commands, vault: vec![useless] }).await
+    app.run_together(&allowed, key, LOCATION, Together::one(revoke, [useless])).await
 }
 
 /// Somebody accepts an invitation.

@@ -7,6 +7,7 @@ use domain::identity::EndSessions;
 use domain::ids::UserId;
 use domain::leaving::Leaving;
 use domain::organisation::{AssignRoles, RemoveMember, RoleRef, TransferOwnership, membership};
+use domain::unproven::ToProven;
 use domain::words::Word;
 use event_store::vault::VaultChange;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{IfMatch, OptionalKey, Request};
+use crate::schema::RoleText;
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/members";
@@ -30,7 +32,7 @@ const MEMBER_REMOVED: Word = Word::of("member-removed");
 #[serde(deny_unknown_fields)]
 pub struct RolesBody {
     /// Names of built-in roles, or identifiers of the organisation's own; at least one.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 20, example = json!(["manager"]))]
+    #[schema(value_type = Vec<RoleText>, min_items = 1, max_items = 20, example = json!(["manager"]))]
     roles: Vec<RoleRef>,
 }
 
@@ -47,7 +49,7 @@ pub struct RolesBody {
     responses(
         (status = 200, description = "They have these roles.", body = Accepted),
         (status = 404, description = "They are no member.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "They are the last owner.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "They are the last owner, or registered by themselves and have not shown that their address is theirs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "The membership has another version.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A role does not exist.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -60,15 +62,15 @@ pub async fn assign_roles(
     Path(user_id): Path<UserId>,
     Json(body): Json<RolesBody>,
 ) -> Result<Response, Problem> {
-    let path = user_id.to_string();
-    let request =
-        Fingerprinted { route: "PUT /v1/members/{id}/roles", path: &[&path], if_match, body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (membership::stream(user_id), version));
+    let request = Request::new("PUT /v1/members/{id}/roles", &body).about(user_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(membership::stream(user_id));
     let caller = allowed.caller();
     let table = permissions::role_table(caller.tenant).clone();
     let keeps_ownership = body.roles.contains(&RoleRef::OWNER);
+    let roles = body.roles.clone();
     let command = AssignRoles { user_id, roles: body.roles, by: granter(caller), table };
+    let command = ToProven::new(user_id, roles, Box::new(command));
     if keeps_ownership {
         return app.run(&allowed, key, expected, LOCATION, command).await;
     }
@@ -95,14 +97,7 @@ pub async fn remove(
     key: OptionalKey,
     Path(user_id): Path<UserId>,
 ) -> Result<Response, Problem> {
-    let path = user_id.to_string();
-    let request = Fingerprinted {
-        route: "DELETE /v1/members/{id}",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("DELETE /v1/members/{id}", &()).about(user_id))?;
     let caller = allowed.caller();
     let (by, table) = (granter(caller), permissions::role_table(caller.tenant).clone());
     let remove = RemoveMember { user_id, because: REMOVED, by, table };
@@ -138,6 +133,7 @@ pub struct OwnershipBody {
     responses(
         (status = 200, description = "They are an owner, and the caller is one no more.", body = Accepted),
         (status = 404, description = "They are no member.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "They cannot act: they are deactivated, or their address is not proven.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_ownership(
@@ -146,13 +142,9 @@ pub async fn transfer_ownership(
     key: OptionalKey,
     Json(body): Json<OwnershipBody>,
 ) -> Result<Response, Problem> {
-    let request = Fingerprinted {
-        route: "POST /v1/organization/transfer-ownership",
-        path: &[],
-        if_match: IfMatch(None),
-        body: &body,
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/organization/transfer-ownership", &body))?;
     let from = UserId::new(allowed.caller().actor.uuid());
-    app.run(&allowed, key, None, LOCATION, TransferOwnership { from, to: UserId::new(body.to) }).await
+    let to = UserId::new(body.to);
+    let transfer = Leaving::new(from, Box::new(TransferOwnership { from, to })).followed_by(to);
+    app.run(&allowed, key, None, LOCATION, transfer).await
 }

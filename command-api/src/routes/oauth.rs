@@ -1,16 +1,15 @@
 //! The endpoints of OAuth 2.0 and OpenID Connect, as services and browsers call them. What is told there has the words of
 //! the standards: see [`service_kit::oauth_error`].
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, PRAGMA};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION, PRAGMA};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use service_kit::access::Recognised;
 use service_kit::body::Json;
 use service_kit::oauth_error::{OauthError, OauthErrorBody};
 use service_kit::problem::{Problem, ProblemBody};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -18,11 +17,11 @@ use super::auth::BODY_BYTES_MAX;
 use crate::app::App;
 use crate::identity::Origin;
 use crate::oauth::authorize::Refused;
+use crate::oauth::cross_origin::BY_EVERYBODY;
 use crate::oauth::discovery::Metadata;
 use crate::oauth::grants::TokenBody;
 use crate::oauth::inspect::{TokenFacts, UserInfo};
 use crate::oauth::{form_text, read_form};
-use crate::pages::Visitor;
 
 /// Everything of OAuth, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -34,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(introspect))
         .routes(routes!(revoke))
         .routes(routes!(user_info, user_info_by_form))
-        .routes(routes!(log_out))
+        .routes(routes!(log_out, log_out_by_form))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -52,7 +51,7 @@ pub struct TokenForm {
     client_secret: Option<String>,
     /// The code that came with the return address.
     code: Option<String>,
-    /// The return address, letter by letter.
+    /// The return address that was asked with, letter by letter.
     redirect_uri: Option<String>,
     /// The text that the challenge was made of.
     code_verifier: Option<String>,
@@ -80,18 +79,20 @@ pub struct TokenQuestion {
 }
 
 /// What a service asks of a person (RFC 6749 section 4.1.1, RFC 7636, OpenID Connect Core section 3.1.2.1).
-#[derive(ToSchema)]
+#[derive(ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used: a form is read by its parameters")]
 pub struct AuthorizationForm {
     /// The service.
     #[schema(example = "qa_...")]
     client_id: String,
-    /// One of its addresses, letter by letter.
+    /// One of its addresses, letter by letter; of `http://127.0.0.1` and `http://[::1]` the port may be another.
     redirect_uri: String,
     /// `code`.
     #[schema(example = "code")]
     response_type: String,
-    /// What it asks for: names parted by spaces.
+    /// What it asks for: names parted by spaces, all registered with the service. `offline_access` a service may ask for that has
+    /// the grant `refresh-token`, registered or not; of others it is passed over.
     #[schema(example = "openid email")]
     scope: String,
     /// Comes back as it was sent.
@@ -107,6 +108,8 @@ pub struct AuthorizationForm {
     prompt: Option<String>,
     /// Seconds since which the person must have shown who they are.
     max_age: Option<u32>,
+    /// An ID token of whoever is to sign in: nobody else is let in.
+    id_token_hint: Option<String>,
     /// Who will sign in, as the service believes.
     login_hint: Option<String>,
     /// In which languages it would have the pages.
@@ -115,7 +118,7 @@ pub struct AuthorizationForm {
 
 /// Says how to sign in to services
 ///
-/// OpenID Connect Discovery 1.0. Open to everybody.
+/// OpenID Connect Discovery 1.0. Open to everybody, and to scripts of every page.
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration", tag = "oauth", operation_id = "readOpenidConfiguration", security(()),
     responses((status = 200, description = "It is this.", body = Metadata))
@@ -126,7 +129,7 @@ pub async fn openid_configuration(State(app): State<App>) -> Result<Response, Pr
 
 /// Says the same, for services that know no OpenID Connect
 ///
-/// RFC 8414. Open to everybody.
+/// RFC 8414. Open to everybody, and to scripts of every page.
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "oauth", operation_id = "readAuthorizationServer", security(()),
     responses((status = 200, description = "It is this.", body = Metadata))
@@ -136,9 +139,8 @@ pub async fn authorization_server(State(app): State<App>) -> Result<Response, Pr
 }
 
 fn document(app: &App) -> Result<Response, Problem> {
-    let mut response = Json(app.oauth.metadata()?).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    let kept = (CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    Ok(([kept, BY_EVERYBODY], Json(app.oauth.metadata()?)).into_response())
 }
 
 /// Asks a person to allow a service something
@@ -147,29 +149,18 @@ fn document(app: &App) -> Result<Response, Problem> {
 /// `iss`. Only PKCE with S256 is taken. Open to everybody.
 #[utoipa::path(
     get, path = "/oauth2/authorize", tag = "oauth", operation_id = "authorize", security(()),
-    params(
-        ("client_id" = String, Query, description = "The service"),
-        ("redirect_uri" = String, Query, description = "One of its addresses, letter by letter"),
-        ("response_type" = String, Query, description = "`code`"),
-        ("scope" = String, Query, description = "What it asks for: names parted by spaces"),
-        ("state" = Option<String>, Query, description = "Comes back as it was sent"),
-        ("nonce" = Option<String>, Query, description = "Comes back in the ID token"),
-        ("code_challenge" = String, Query, description = "SHA-256, in base64url, of a random text of 43 to 128 characters that the service keeps"),
-        ("code_challenge_method" = String, Query, description = "`S256`"),
-        ("prompt" = Option<String>, Query, description = "`none`, or `login`, `select_account` and `consent`"),
-        ("max_age" = Option<u32>, Query, description = "Seconds since which the person must have shown who they are"),
-        ("login_hint" = Option<String>, Query, description = "Who will sign in, as the service believes"),
-        ("ui_locales" = Option<String>, Query, description = "In which languages it would have the pages"),
-    ),
+    params(AuthorizationForm),
     responses(
         (status = 303, description = "The browser goes on, or to the service's address with `error`."),
         (status = 400, description = "Service and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub async fn authorize(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
-    ask(&app, &mut parts, &query).await
+pub async fn authorize(
+    State(app): State<App>,
+    origin: Origin,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    ask(&app, &origin, &query.unwrap_or_default()).await
 }
 
 /// Asks the same by a form
@@ -186,33 +177,27 @@ pub async fn authorize(State(app): State<App>, request: Request) -> Result<Respo
         (status = 400, description = "Service and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub async fn authorize_by_form(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let text = form_text(Request::from_parts(parts.clone(), body)).await?;
-    ask(&app, &mut parts, &text).await
+pub async fn authorize_by_form(
+    State(app): State<App>,
+    origin: Origin,
+    request: Request,
+) -> Result<Response, Problem> {
+    ask(&app, &origin, &form_text(request).await?).await
 }
 
-async fn ask(app: &App, parts: &mut Parts, query: &str) -> Result<Response, Problem> {
-    match app.oauth.ask(query).await {
-        Ok(request) => Ok(gone_to(&format!("/sign-in?request={request}"))),
+async fn ask(app: &App, origin: &Origin, query: &str) -> Result<Response, Problem> {
+    match app.oauth.ask(query, origin).await {
+        Ok(request) => Ok(gone_to(&app.pages.path(&format!("/sign-in?request={request}")))),
         Err(Refused::There(url)) => Ok(gone_to(&url)),
-        Err(Refused::Here(problem)) => told(app, parts, problem).await,
+        Err(Refused::Here(problem)) => Err(problem),
     }
-}
-
-/// Whoever reads pages is told what is wrong on one.
-async fn told(app: &App, parts: &mut Parts, problem: Problem) -> Result<Response, Problem> {
-    let accepted = parts.headers.get_all(ACCEPT).iter().filter_map(|it| it.to_str().ok());
-    if !accepted.into_iter().any(|it| it.contains("text/html")) {
-        return Err(problem);
-    }
-    Ok(Visitor::from_request_parts(parts, app).await?.error_page(problem))
 }
 
 /// Exchanges something for tokens
 ///
 /// A code of a sign-in, a refresh token, a device that was let in, or nothing where a service acts for itself. The service shows
-/// who it is by HTTP Basic or in the form. Open to services.
+/// who it is by HTTP Basic or in the form. Scripts can read the answer on pages of the origins to which the service sends people
+/// back. Open to services.
 #[utoipa::path(
     post, path = "/oauth2/token", tag = "oauth", operation_id = "exchangeForTokens", security(()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded", examples(
@@ -243,7 +228,8 @@ pub async fn token(
     request: Request,
 ) -> Result<Response, OauthError> {
     let params = read_form(request).await?;
-    Ok(kept_by_nobody(Json(app.oauth.token(&headers, &params, &origin).await?)))
+    let answer = app.oauth.token(&headers, &params, &origin).await;
+    Ok(app.oauth.read_by_named(&headers, &params, kept_by_nobody(answer.map(Json))).await)
 }
 
 /// Says what is known of a token
@@ -271,7 +257,8 @@ pub async fn introspect(
 
 /// Gives a token back
 ///
-/// Its session ends, with every token of it. One that is not known is as good as given back. Open to services.
+/// Its session ends, with every token of it. One that is not known, or is another's, is answered alike and stays as it is. Scripts can read the answer as that
+/// of `/oauth2/token`. Open to services.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "oauth", operation_id = "giveTokenBack", security(()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded", example = json!({
@@ -279,7 +266,7 @@ pub async fn introspect(
     })),
     responses(
         (status = 200, description = "It is good no more (RFC 7009).", body = RevokedBody),
-        (status = 400, description = "It is another service's, or ends by itself alone.", body = OauthErrorBody),
+        (status = 400, description = "It ends by itself alone.", body = OauthErrorBody),
         (status = 401, description = "The service is not known by what it shows.", body = OauthErrorBody),
     )
 )]
@@ -290,8 +277,8 @@ pub async fn revoke(
     request: Request,
 ) -> Result<Response, OauthError> {
     let params = read_form(request).await?;
-    app.oauth.revoke(&headers, &params, &origin).await?;
-    Ok(kept_by_nobody(Json(RevokedBody {})))
+    let answer = app.oauth.revoke(&headers, &params, &origin).await.map(|()| Json(RevokedBody {}));
+    Ok(app.oauth.read_by_named(&headers, &params, kept_by_nobody(answer)).await)
 }
 
 /// Nothing is to be said of it any more.
@@ -300,17 +287,14 @@ pub struct RevokedBody {}
 
 /// Says who signed in to a service
 ///
-/// To the service, by its access token, as far as the person allowed it to know. Permission: none but to be signed in.
+/// To the service, by its access token, as far as the person allowed it to know. Scripts can read the answer as that of
+/// `/oauth2/token`. Permission: none but to be signed in.
 #[utoipa::path(
     get, path = "/oauth2/userinfo", tag = "oauth", operation_id = "readUserInfo",
     responses((status = 200, description = "It is this person.", body = UserInfo))
 )]
-pub async fn user_info(
-    State(app): State<App>,
-    _stands: Recognised,
-    headers: HeaderMap,
-) -> Result<Json<UserInfo>, Problem> {
-    Ok(Json(app.oauth.user_info(&headers).await?))
+pub async fn user_info(State(app): State<App>, _stands: Recognised, headers: HeaderMap) -> Response {
+    told_of_user(&app, &headers).await
 }
 
 /// Says the same to whoever posts
@@ -320,12 +304,13 @@ pub async fn user_info(
     post, path = "/oauth2/userinfo", tag = "oauth", operation_id = "postUserInfo",
     responses((status = 200, description = "It is this person.", body = UserInfo))
 )]
-pub async fn user_info_by_form(
-    State(app): State<App>,
-    _stands: Recognised,
-    headers: HeaderMap,
-) -> Result<Json<UserInfo>, Problem> {
-    Ok(Json(app.oauth.user_info(&headers).await?))
+pub async fn user_info_by_form(State(app): State<App>, _stands: Recognised, headers: HeaderMap) -> Response {
+    told_of_user(&app, &headers).await
+}
+
+async fn told_of_user(app: &App, headers: &HeaderMap) -> Response {
+    let answer = app.oauth.user_info(headers).await.map(Json);
+    app.oauth.read_by_bearer(headers, answer.into_response()).await
 }
 
 /// Signs somebody out from a service
@@ -345,13 +330,48 @@ pub async fn user_info_by_form(
         (status = 400, description = "Service, token and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub async fn log_out(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
-    match app.oauth.leaving(&query).await {
-        Ok(_) => Ok(gone_to(&format!("/sign-out?{query}"))),
-        Err(problem) => told(&app, &mut parts, problem).await,
-    }
+pub async fn log_out(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    leave(&app, &query.unwrap_or_default()).await
+}
+
+/// What a service asks that wants somebody to be signed out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used: a form is read by its parameters")]
+pub struct LogOutForm {
+    /// An ID token of whoever is to be signed out.
+    id_token_hint: Option<String>,
+    /// The service.
+    #[schema(example = "qa_...")]
+    client_id: Option<String>,
+    /// One of its addresses, letter by letter; then token or service must be named.
+    post_logout_redirect_uri: Option<String>,
+    /// Comes back as it was sent.
+    state: Option<String>,
+}
+
+/// Asks the same by a form
+///
+/// As RP-Initiated Logout 1.0 section 2 has it. Open to everybody.
+#[utoipa::path(
+    post, path = "/oauth2/logout", tag = "oauth", operation_id = "signOutFromServiceByForm", security(()),
+    request_body(content = LogOutForm, content_type = "application/x-www-form-urlencoded", example = json!({
+        "client_id": "qa_...", "post_logout_redirect_uri": "https://shop.example.com/signed-out"
+    })),
+    responses(
+        (status = 303, description = "The browser goes on to the page that asks."),
+        (status = 400, description = "Service, token and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn log_out_by_form(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    leave(&app, &form_text(request).await?).await
+}
+
+async fn leave(app: &App, asked: &str) -> Result<Response, Problem> {
+    app.oauth.leaving(asked).await?;
+    // Written anew: a form may hold what no address does.
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(asked).unwrap_or_default();
+    let asked = serde_urlencoded::to_string(pairs).unwrap_or_default();
+    Ok(gone_to(&app.pages.path(&format!("/sign-out?{asked}"))))
 }
 
 /// The browser goes elsewhere. What is in the address is for that place alone, so it is neither kept nor told on.

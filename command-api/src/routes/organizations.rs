@@ -1,41 +1,34 @@
-//! Organisations: asked for, decided about by the platform, renamed and closed by their owners.
+//! Organisations: asked for, and renamed, closed and given policies by their owners. What the platform decides about them
+//! stands in `platform.rs`.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use domain::Decision;
-use domain::ids::TenantId;
 use domain::metadata::Label;
-use domain::organisation::tenant::{
-    ApproveTenant, ChangeTier, CloseTenant, ReactivateTenant, RejectTenant, RenameTenant, SuspendTenant,
-};
+use domain::organisation::tenant::{CloseTenant, RenameTenant};
 use domain::organisation::{ChangeStanding, Policy, SetPolicy, Slug, TenantStatus, policy};
-use domain::private::Private;
 use domain::words::{Language, Word};
-use event_store::vault::VaultChange;
+use event_store::vault::{Ruling, VaultChange};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Admitted, Allowed, permissions};
-use service_kit::body::{Json, Path};
+use service_kit::access::{Allowed, permissions};
+use service_kit::body::Json;
 use service_kit::email::EmailAddress;
-use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
+use service_kit::problem::{Problem, ProblemBody};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{Asked, at};
-use crate::answer::{Accepted, Across};
+use super::auth::{Asked, invalid_field};
+use crate::answer::{Accepted, at};
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::founding::Found;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::passwords::Password;
-use crate::schema::{LabelText, LanguageText, PolicyBody, ReasonText, WordText};
+use crate::schema::{LabelText, LanguageText, PolicyBody};
 
-const LOCATION: &str = "/v1/platform/organizations";
-const OWN: &str = "/v1/organization";
-/// Characters of a reason at most.
-pub(crate) const REASON_CHARS_MAX: usize = 500;
+const LOCATION: &str = "/v1/organization";
 
 /// Somebody wants an organisation.
 #[derive(Deserialize, ToSchema)]
@@ -76,15 +69,10 @@ pub struct OwnerBody {
 }
 
 /// All of them, with their descriptions.
-pub fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(ask))
         .routes(routes!(confirm))
-        .routes(routes!(approve))
-        .routes(routes!(reject))
-        .routes(routes!(suspend))
-        .routes(routes!(activate))
-        .routes(routes!(set_tier))
         .routes(routes!(rename))
         .routes(routes!(close))
         .routes(routes!(set_policy))
@@ -173,248 +161,6 @@ pub async fn confirm(
     Ok(at((StatusCode::CREATED, Json(answer)).into_response(), &position))
 }
 
-/// Why something was decided.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReasonBody {
-    /// In a word.
-    #[serde(default)]
-    #[schema(value_type = Option<WordText>, example = "unpaid")]
-    because: Option<Word>,
-    /// In words for the founder; kept sealed with their key.
-    #[serde(default)]
-    #[schema(value_type = Option<ReasonText>)]
-    reason: Option<String>,
-}
-
-/// What the platform does with an organisation: in its own log and in the organisation's, together or not at all.
-struct Decided<D> {
-    organization: TenantId,
-    route: &'static str,
-    body: ReasonBody,
-    command: D,
-    stands: (TenantStatus, Word),
-    vault: Vec<VaultChange>,
-}
-
-impl App {
-    async fn decide<D: Decision + 'static>(
-        &self,
-        by: &impl Admitted,
-        key: OptionalKey,
-        decided: Decided<D>,
-    ) -> Result<Response, Problem> {
-        let path = decided.organization.to_string();
-        let request = Fingerprinted {
-            route: decided.route,
-            path: &[&path],
-            if_match: IfMatch(None),
-            body: &decided.body,
-        };
-        let key = key.stands_for(&self.master, by.caller(), &request)?;
-        let (to, because) = decided.stands;
-        let across = Across {
-            here: Box::new(decided.command),
-            there: decided.organization,
-            then: Box::new(ChangeStanding { to, because }),
-            vault: decided.vault,
-        };
-        self.run_across(by, key, LOCATION, across).await
-    }
-
-    /// The reason in words, private to the founder.
-    async fn reason(&self, organization: TenantId, body: &ReasonBody) -> Result<Option<Private>, Problem> {
-        let Some(text) = &body.reason else { return Ok(None) };
-        if text.chars().count() > REASON_CHARS_MAX || text.chars().any(char::is_control) {
-            let (pointer, code) = ("/reason".to_owned(), code::INVALID_FIELD.code.to_owned());
-            let detail = "a reason has at most 500 characters, and none that controls".to_owned();
-            return Err(Problem::new(&code::INVALID_FIELD, "").at(FieldProblem { pointer, code, detail }));
-        }
-        Ok(self
-            .identity
-            .founder_of(organization)
-            .await?
-            .map(|founder| Private::new(founder.uuid(), text.clone())))
-    }
-}
-
-/// Approves an organisation
-///
-/// It may work from now on. Whoever asked for it cannot. Permission: `platform.approve-organisation`.
-#[utoipa::path(
-    post, path = "/v1/platform/organizations/{id}/approve", tag = "platform", operation_id = "approveOrganization",
-    params(("id" = Uuid, Path, description = "The organisation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    responses(
-        (status = 200, description = "It may work.", body = Accepted),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It does not wait for approval.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn approve(
-    State(app): State<App>,
-    allowed: Allowed<permissions::ApproveOrganisation>,
-    key: OptionalKey,
-    Path(organization): Path<TenantId>,
-) -> Result<Response, Problem> {
-    let caller = allowed.caller();
-    let is = app.identity.same_person_in(organization, caller).await?;
-    let decided = Decided {
-        organization,
-        route: "POST /v1/platform/organizations/{id}/approve",
-        body: ReasonBody::default(),
-        command: ApproveTenant { tenant_id: organization, by: caller.actor, is },
-        stands: (TenantStatus::Active, Word::of("approved")),
-        vault: vec![],
-    };
-    app.decide(&allowed, key, decided).await
-}
-
-/// Rejects an organisation
-///
-/// For good. Permission: `platform.approve-organisation`.
-#[utoipa::path(
-    post, path = "/v1/platform/organizations/{id}/reject", tag = "platform", operation_id = "rejectOrganization",
-    params(("id" = Uuid, Path, description = "The organisation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = ReasonBody, example = json!({ "reason": "nobody answered our letters" })),
-    responses(
-        (status = 200, description = "It will not work.", body = Accepted),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It does not wait for approval.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn reject(
-    State(app): State<App>,
-    allowed: Allowed<permissions::ApproveOrganisation>,
-    key: OptionalKey,
-    Path(organization): Path<TenantId>,
-    Json(body): Json<ReasonBody>,
-) -> Result<Response, Problem> {
-    let reason = app.reason(organization, &body).await?;
-    let by = allowed.caller().actor;
-    let decided = Decided {
-        organization,
-        route: "POST /v1/platform/organizations/{id}/reject",
-        body,
-        command: RejectTenant { tenant_id: organization, by, reason },
-        stands: (TenantStatus::Rejected, Word::of("rejected")),
-        vault: vec![VaultChange::CloseTenant { tenant: organization }],
-    };
-    app.decide(&allowed, key, decided).await
-}
-
-/// Suspends an organisation
-///
-/// Its people are out at once: no session, no refresh, no command, until it is activated again. Permission:
-/// `platform.suspend-organisation`, shortly after the session was proven anew.
-#[utoipa::path(
-    post, path = "/v1/platform/organizations/{id}/suspend", tag = "platform", operation_id = "suspendOrganization",
-    params(("id" = Uuid, Path, description = "The organisation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = ReasonBody, example = json!({ "because": "unpaid" })),
-    responses(
-        (status = 200, description = "It does not work.", body = Accepted),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is not active.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn suspend(
-    State(app): State<App>,
-    allowed: Allowed<permissions::SuspendOrganisation>,
-    key: OptionalKey,
-    Path(organization): Path<TenantId>,
-    Json(body): Json<ReasonBody>,
-) -> Result<Response, Problem> {
-    let reason = app.reason(organization, &body).await?;
-    let because = body.because.clone().unwrap_or(Word::of("suspended"));
-    let by = allowed.caller().actor;
-    let decided = Decided {
-        organization,
-        route: "POST /v1/platform/organizations/{id}/suspend",
-        body,
-        command: SuspendTenant { tenant_id: organization, by, because: because.clone(), reason },
-        stands: (TenantStatus::Suspended, because),
-        vault: vec![VaultChange::CloseTenant { tenant: organization }],
-    };
-    app.decide(&allowed, key, decided).await
-}
-
-/// Activates an organisation that was suspended
-///
-/// Its people sign in again: refresh tokens from before stay dead. Permission: `platform.suspend-organisation`, shortly after the
-/// session was proven anew.
-#[utoipa::path(
-    post, path = "/v1/platform/organizations/{id}/activate", tag = "platform", operation_id = "activateOrganization",
-    params(("id" = Uuid, Path, description = "The organisation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    responses(
-        (status = 200, description = "It works.", body = Accepted),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is not suspended.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn activate(
-    State(app): State<App>,
-    allowed: Allowed<permissions::SuspendOrganisation>,
-    key: OptionalKey,
-    Path(organization): Path<TenantId>,
-) -> Result<Response, Problem> {
-    let by = allowed.caller().actor;
-    let decided = Decided {
-        organization,
-        route: "POST /v1/platform/organizations/{id}/activate",
-        body: ReasonBody::default(),
-        command: ReactivateTenant { tenant_id: organization, by },
-        stands: (TenantStatus::Active, Word::of("reactivated")),
-        vault: vec![VaultChange::ReopenTenant { tenant: organization }],
-    };
-    app.decide(&allowed, key, decided).await
-}
-
-/// What an organisation has booked.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TierBody {
-    /// In a word.
-    #[schema(value_type = WordText, example = "standard")]
-    tier: Word,
-}
-
-/// Changes what an organisation has booked
-///
-/// Permission: `platform.set-tier`.
-#[utoipa::path(
-    patch, path = "/v1/platform/organizations/{id}/tier", tag = "platform", operation_id = "setTier",
-    params(("id" = Uuid, Path, description = "The organisation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
-    request_body(content = TierBody, example = json!({ "tier": "standard" })),
-    responses(
-        (status = 200, description = "It has booked this.", body = Accepted),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is no more.", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub async fn set_tier(
-    State(app): State<App>,
-    allowed: Allowed<permissions::SetTier>,
-    key: OptionalKey,
-    Path(organization): Path<TenantId>,
-    Json(body): Json<TierBody>,
-) -> Result<Response, Problem> {
-    let path = organization.to_string();
-    let request = Fingerprinted {
-        route: "PATCH /v1/platform/organizations/{id}/tier",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &body,
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let by = allowed.caller().actor;
-    let command = ChangeTier { tenant_id: organization, tier: body.tier, by };
-    app.run(&allowed, key, None, LOCATION, command).await
-}
-
 /// What an organisation is called from now on.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -442,22 +188,32 @@ pub async fn rename(
     key: OptionalKey,
     Json(body): Json<RenameBody>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "PATCH /v1/organization", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("PATCH /v1/organization", &body))?;
     let command = RenameTenant { tenant_id: allowed.caller().tenant, name: body.name };
-    app.run_on_platform(&allowed, key, OWN, command, None).await
+    app.run_on_platform(&allowed, key, LOCATION, command, None).await
+}
+
+/// What is to be closed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseBody {
+    /// The name of the organisation in addresses, once more, so that nobody closes one by mistake.
+    #[schema(value_type = String, pattern = "^[a-z0-9](-?[a-z0-9])*$", min_length = 3, max_length = 40, example = "acme")]
+    slug: Slug,
 }
 
 /// Closes the organisation
 ///
-/// For ever; its people are out at once, its history stays. Permission: `organisation.close-organisation`, shortly after the
-/// session was proven anew.
+/// For ever. Its people are out at once and can read nothing of it any more, its owners neither: export first what is needed.
+/// Its history stays, for its proofs and for the platform. Its owners are told by mail. Permission:
+/// `organisation.close-organisation`, shortly after the session was proven anew.
 #[utoipa::path(
     post, path = "/v1/organization/close", tag = "organizations", operation_id = "closeOrganization",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
+    request_body(content = CloseBody, example = json!({ "slug": "acme" })),
     responses(
         (status = 200, description = "It is closed.", body = Accepted),
+        (status = 400, description = "The slug is not this organisation's.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The platform itself cannot be closed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It was rejected.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -466,16 +222,21 @@ pub async fn close(
     State(app): State<App>,
     allowed: Allowed<permissions::CloseOrganisation>,
     key: OptionalKey,
+    Json(body): Json<CloseBody>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "POST /v1/organization/close", path: &[], if_match: IfMatch(None), body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/organization/close", &body))?;
     let caller = allowed.caller();
+    let called = app.identity.organisation_called(caller.tenant).await?;
+    // Those of before there were dossiers have no name that could be repeated; the command says so.
+    if called.is_some_and(|it| it.slug != body.slug.as_str()) {
+        return Err(invalid_field("/slug", "give the slug of the organisation that you close".to_owned()));
+    }
     let because = Word::of("asked");
     let command = CloseTenant { tenant_id: caller.tenant, by: caller.actor, because: because.clone() };
     let own = ChangeStanding { to: TenantStatus::Closed, because };
-    let vault = VaultChange::CloseTenant { tenant: caller.tenant };
-    app.run_on_platform(&allowed, key, OWN, command, Some((Box::new(own), vault))).await
+    let mut vault = vec![VaultChange::CloseTenant { tenant: caller.tenant }];
+    vault.extend(app.identity.tells_ruling(caller.tenant, Ruling::Closed, None).await?);
+    app.run_on_platform(&allowed, key, LOCATION, command, Some((Box::new(own), vault))).await
 }
 
 /// Changes the settings and policies of the organisation
@@ -486,7 +247,7 @@ pub async fn close(
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
            ("If-Match" = Option<String>, Header, description = "The version that it must have")),
     request_body(content = PolicyBody, description = "As `GET /v1/organization/policy` shows it.", example = json!({
-        "registration": "explicit",
+        "registration": "private",
         "password": { "length_min": 15, "score_min": 3, "composition": false },
         "sessions": { "access_s": 3600, "idle_s": 2592000, "absolute_s": 2592000, "grace_s": 0, "live_max": 100 },
         "second_factor": "optional",
@@ -508,8 +269,8 @@ pub async fn set_policy(
     if_match: IfMatch,
     Json(body): Json<Policy>,
 ) -> Result<Response, Problem> {
-    let request = Fingerprinted { route: "PUT /v1/organization/policy", path: &[], if_match, body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (policy::stream(allowed.caller().tenant), version));
-    app.run(&allowed, key, expected, OWN, SetPolicy { policy: body }).await
+    let request = Request::new("PUT /v1/organization/policy", &body).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(policy::stream(allowed.caller().tenant));
+    app.run(&allowed, key, expected, LOCATION, SetPolicy { policy: body }).await
 }

@@ -19,12 +19,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{BODY_BYTES_MAX, TokenAnswer, at, in_session, signed_in};
+use super::auth::{BODY_BYTES_MAX, TokenAnswer, in_session, signed_in};
 use super::factors::in_own_session;
+use crate::answer::at;
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::passkeys::{CHALLENGE, NewlyMade, Signed, party};
-use crate::schema::LabelText;
+use crate::schema::{Base64Text, LabelText};
 
 /// Every command about passkeys, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -154,8 +155,10 @@ pub struct PasskeySignInOptionsBody {
 #[serde(deny_unknown_fields)]
 pub struct PasskeyBody {
     /// `response.clientDataJSON`.
+    #[schema(value_type = Base64Text)]
     client_data: String,
     /// `response.attestationObject`.
+    #[schema(value_type = Base64Text)]
     attestation: String,
     /// What the person calls it.
     #[serde(default)]
@@ -171,12 +174,16 @@ pub struct PasskeySignInBody {
     #[schema(example = "acme")]
     tenant_slug: String,
     /// `id` of the credential.
+    #[schema(value_type = Base64Text)]
     id: String,
     /// `response.clientDataJSON`.
+    #[schema(value_type = Base64Text)]
     client_data: String,
     /// `response.authenticatorData`.
+    #[schema(value_type = Base64Text)]
     authenticator_data: String,
     /// `response.signature`.
+    #[schema(value_type = Base64Text)]
     signature: String,
 }
 
@@ -209,12 +216,15 @@ fn milliseconds() -> u64 {
 /// two. Permission: none but to be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/passkeys/options", tag = "auth", operation_id = "beginPasskey",
-    responses((status = 200, description = "The browser can go on.", body = CreationOptions))
+    responses(
+        (status = 200, description = "The browser can go on.", body = CreationOptions),
+        (status = 409, description = "The organisation lets nobody enrol one.", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub async fn passkey_options(State(app): State<App>, by: InPerson) -> Result<Json<CreationOptions>, Problem> {
     let who = in_own_session(by.caller())?;
     let host = party(&app.providers)?.id.to_owned();
-    let making = app.identity.begin_passkey(who).await?;
+    let making = app.identity.begin_passkey(who, &Origin::of(by.caller())).await?;
     let email = making.email.mailbox().to_owned();
     let parameters = |it: PasskeyAlgorithm| CredentialParameters { kind: "public-key", alg: it.code() };
     let known = |id| KnownCredential { kind: "public-key", id };
@@ -250,7 +260,7 @@ pub async fn passkey_options(State(app): State<App>, by: InPerson) -> Result<Jso
     responses(
         (status = 201, description = "It can be signed in with.", body = AddedPasskey),
         (status = 401, description = "It is not what the browser was asked for.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It was added before.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It was added before, or the organisation lets nobody enrol one.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "There are as many as there may be.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -9,7 +9,7 @@ use service_kit::problem::{Problem, ProblemBody};
 
 use crate::answer::Accepted;
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{OptionalKey, Request};
 use crate::schema::ClosePeriodBody;
 
 /// Closes a period
@@ -32,8 +32,6 @@ pub async fn close(
     key: OptionalKey,
     Json(body): Json<ClosePeriodRequest>,
 ) -> Result<Response, Problem> {
-    let route = "POST /v1/ledger/periods/close";
-    let request = Fingerprinted { route, path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/ledger/periods/close", &body))?;
     app.run(&allowed, key, None, "/v1/ledger/periods", ClosePeriod { through: body.through }).await
 }

@@ -3,16 +3,16 @@
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use domain::Refusal;
-use domain::federation::provider::{GITHUB, GOOGLE};
+use domain::federation::provider::{self, GITHUB, GOOGLE};
 use domain::federation::{
     ConfigureProvider, FederationError, Issuer, ProviderSettings, RemoveProvider, ReturnUri, SecretChange,
 };
-use domain::ids::{ProviderId, SecretId};
+use domain::ids::{ProviderId, SecretId, TenantId};
 use domain::metadata::Label;
 use domain::words::{DomainName, Scope, Word};
 use event_store::vault::{NewProviderSecret, VaultChange};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Admitted, Allowed, permissions};
+use service_kit::access::{Allowed, permissions};
 use service_kit::body::{Json, Path};
 use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
 use utoipa::ToSchema;
@@ -33,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(read, configure))
         .routes(routes!(reconfigure, remove))
+        .routes(routes!(check))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -52,7 +53,7 @@ pub struct ProviderBody {
     /// Who it says that it is, letter by letter; known of `google` and `github`. It never changes.
     #[schema(value_type = Option<String>, example = "https://login.example.com")]
     issuer: Option<Issuer>,
-    /// Who we are to it.
+    /// Who we are to it. It is not asked about before somebody signs in, and may be changed.
     #[schema(value_type = LabelText)]
     client_id: Label,
     /// Our secret at it. If it is left out, the one before stays good.
@@ -105,6 +106,30 @@ pub struct ProviderItem {
     /// Where people may be sent when they are through.
     return_uris: Vec<String>,
     /// Where it must be told to send people back to, if people can reach us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_uri: Option<String>,
+}
+
+/// A provider was set up.
+#[derive(Serialize, ToSchema)]
+pub struct ProviderMade {
+    /// Names it.
+    id: Uuid,
+    /// Its version.
+    #[schema(example = 1)]
+    version: i64,
+    /// Up to here the log holds what this answer says.
+    #[schema(example = "1-4711")]
+    position: String,
+    /// Where it must be told to send people back to, if people can reach us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "https://id.example.org/v1/auth/0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e/callback")]
+    callback_uri: Option<String>,
+}
+
+/// What is told of a provider that was just set up.
+#[derive(Serialize)]
+struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     callback_uri: Option<String>,
 }
@@ -209,8 +234,10 @@ pub async fn read(
 
 /// Sets a provider up
 ///
-/// People can sign in with it at once. Whoever sets it up can be anybody whom it is trusted to vouch for. Permission:
-/// `federation.manage-providers`.
+/// People can sign in with it at once, if it can be asked: see `checkProvider`. Where it gives `client_id` and secret only for an
+/// address to send people back to, set it up with any `client_id`, register the `callback_uri` of the answer there, and set it up
+/// anew with what it gives (`reconfigureProvider`): until then nobody can sign in with it. Whoever sets it up can be anybody whom it is trusted
+/// to vouch for. Permission: `federation.manage-providers`.
 #[utoipa::path(
     post, path = "/v1/providers", tag = "providers", operation_id = "configureProvider",
     request_body(content = ProviderBody, example = json!({
@@ -218,7 +245,7 @@ pub async fn read(
         "client_secret": "...", "trusted_domains": [], "return_uris": ["https://app.example.com/signed-in"]
     })),
     responses(
-        (status = 201, description = "It is set up.", body = Accepted),
+        (status = 201, description = "It is set up.", body = ProviderMade),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The name is reserved, or a list is too long.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -228,7 +255,10 @@ pub async fn configure(
     allowed: Allowed<permissions::ManageProviders>,
     Json(body): Json<ProviderBody>,
 ) -> Result<Response, Problem> {
-    set_up(&app, &allowed, ProviderId::new(Uuid::now_v7()), body, SecretChange::Set).await
+    let id = ProviderId::new(Uuid::now_v7());
+    let together = set_up(&app, allowed.caller().tenant, id, body, SecretChange::Set)?;
+    let shown = Shown { callback_uri: app.providers.callback(id).ok() };
+    app.run_showing(&allowed, None, provider::stream(id), PROVIDERS, together, shown).await
 }
 
 /// Sets a provider up anew
@@ -259,17 +289,18 @@ pub async fn reconfigure(
         return Err(Refusal::from(FederationError::ProviderNotFound { provider_id: provider }).into());
     }
     let secret = if body.client_secret.is_some() { SecretChange::Set } else { SecretChange::Keep };
-    set_up(&app, &allowed, provider, body, secret).await
+    let together = set_up(&app, allowed.caller().tenant, provider, body, secret)?;
+    app.run_together(&allowed, None, PROVIDERS, together).await
 }
 
-async fn set_up(
+/// What sets a provider up.
+fn set_up(
     app: &App,
-    by: &impl Admitted,
+    tenant: TenantId,
     provider_id: ProviderId,
     body: ProviderBody,
     secret: SecretChange,
-) -> Result<Response, Problem> {
-    let tenant = by.caller().tenant;
+) -> Result<Together<1>, Problem> {
     let (settings, text) = body.settings()?;
     let kept = match (settings.secret_id, text) {
         (Some(secret), Some(text)) => {
@@ -279,8 +310,52 @@ async fn set_up(
         _ => None,
     };
     let command = ConfigureProvider { provider_id, settings, secret };
-    let together = Together { commands: [Box::new(command)], vault: kept.into_iter().collect() };
-    app.run_together(by, None, PROVIDERS, together).await
+    Ok(Together { commands: [Box::new(command)], vault: kept.into_iter().collect() })
+}
+
+/// Whether a provider can be asked.
+#[derive(Serialize, ToSchema)]
+pub struct Checked {
+    /// Whether it answers, is who it is set up as, and publishes keys.
+    reachable: bool,
+    /// What keeps people from signing in with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^(address-not-allowed|unreachable|too-slow|busy|misconfigured|answer-not-understood)$",
+        example = "unreachable"
+    )]
+    reason: Option<&'static str>,
+    /// The same in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "the server cannot be reached")]
+    detail: Option<String>,
+}
+
+/// Looks whether a provider can be asked
+///
+/// Reads anew what it publishes of itself, and its keys; of `github`, which publishes neither, nothing is asked. Whether it knows us
+/// by id and secret only a sign-in shows. Nothing is changed. After a failure it is asked again after five seconds: until then it is
+/// `busy`. Permission: `federation.manage-providers`.
+#[utoipa::path(
+    post, path = "/v1/providers/{id}/check", tag = "providers", operation_id = "checkProvider",
+    params(("id" = Uuid, Path, description = "The provider")),
+    responses(
+        (status = 200, description = "It can be asked, or not.", body = Checked, example = json!({
+            "reachable": false, "reason": "misconfigured", "detail": "the provider says that it is another issuer"
+        })),
+        (status = 404, description = "There is no such provider.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn check(
+    State(app): State<App>,
+    allowed: Allowed<permissions::ManageProviders>,
+    Path(provider): Path<ProviderId>,
+) -> Result<Json<Checked>, Problem> {
+    let settings = app.identity.provider(allowed.caller().tenant, provider).await?;
+    let unknown = || Refusal::from(FederationError::ProviderNotFound { provider_id: provider });
+    let checked = app.providers.check(provider, &settings.ok_or_else(unknown)?).await;
+    let (reason, detail) = checked.err().unzip();
+    Ok(Json(Checked { reachable: reason.is_none(), reason, detail }))
 }
 
 /// Removes a provider

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use domain::ids::RoleId;
+use domain::ids::{RoleId, TenantId};
 use domain::metadata::Label;
 use domain::organisation::{DefineRole, DeleteRole, RedefineRole, role};
 use domain::words::Permission;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::answer::Accepted;
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::schema::{LabelText, PermissionText};
 use crate::standing::granter;
 
@@ -25,12 +25,18 @@ const LOCATION: &str = "/v1/roles";
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleBody {
-    /// Its name for people; unique in the organisation, whatever the case of its letters.
+    /// Its name for people; unique in the organisation, whatever the case of its letters, and none of a built-in role.
     #[schema(value_type = LabelText, example = "Bookkeeper")]
     name: Label,
     /// What it grants: names of permissions that the caller holds.
     #[schema(value_type = Vec<PermissionText>, min_items = 1, max_items = 200, example = json!(["ledger.read-journal"]))]
     permissions: Vec<Permission>,
+}
+
+impl RoleBody {
+    fn looks_right(&self, tenant: TenantId) -> Result<(), Problem> {
+        permissions::must_exist(tenant, "/permissions", self.permissions.iter().map(Permission::as_str))
+    }
 }
 
 /// Defines a role
@@ -43,7 +49,7 @@ pub struct RoleBody {
     responses(
         (status = 201, description = "The role can be given.", body = Accepted),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "There are too many roles, or too many permissions in this one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "There are too many roles, or too many permissions in this one, or one of them does not exist.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn define(
@@ -52,8 +58,8 @@ pub async fn define(
     key: OptionalKey,
     Json(body): Json<RoleBody>,
 ) -> Result<Response, Problem> {
-    let request = Fingerprinted { route: "POST /v1/roles", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/roles", &body))?;
+    body.looks_right(allowed.caller().tenant)?;
     let role_id = RoleId::new(Uuid::now_v7());
     let caller = allowed.caller();
     let (by, table) = (granter(caller), permissions::role_table(caller.tenant).clone());
@@ -76,7 +82,7 @@ pub async fn define(
         (status = 404, description = "There is no such role.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It has another version.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "There are too many permissions.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "There are too many permissions, or one of them does not exist.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn redefine(
@@ -87,10 +93,10 @@ pub async fn redefine(
     Path(role_id): Path<RoleId>,
     Json(body): Json<RoleBody>,
 ) -> Result<Response, Problem> {
-    let path = role_id.to_string();
-    let request = Fingerprinted { route: "PUT /v1/roles/{id}", path: &[&path], if_match, body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (role::stream(role_id), version));
+    let request = Request::new("PUT /v1/roles/{id}", &body).about(role_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    body.looks_right(allowed.caller().tenant)?;
+    let expected = if_match.of(role::stream(role_id));
     let caller = allowed.caller();
     let (by, table) = (granter(caller), permissions::role_table(caller.tenant).clone());
     let command = RedefineRole { role_id, name: body.name, permissions: body.permissions, by, table };
@@ -119,9 +125,8 @@ pub async fn delete(
     if_match: IfMatch,
     Path(role_id): Path<RoleId>,
 ) -> Result<Response, Problem> {
-    let path = role_id.to_string();
-    let request = Fingerprinted { route: "DELETE /v1/roles/{id}", path: &[&path], if_match, body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (role::stream(role_id), version));
+    let request = Request::new("DELETE /v1/roles/{id}", &()).about(role_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(role::stream(role_id));
     app.run(&allowed, key, expected, LOCATION, DeleteRole { role_id }).await
 }

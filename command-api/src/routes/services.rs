@@ -17,7 +17,7 @@ use domain::words::{Scope, Word};
 use event_store::vault::{Digest, NewClientSecret, VaultChange};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, permissions};
+use service_kit::access::{Allowed, Caller, permissions};
 use service_kit::bearer::{Bearer, ClientId, Kind};
 use service_kit::body::{Json, Path};
 use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
@@ -28,10 +28,10 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
+use crate::keys::{OptionalKey, Request};
 use crate::oauth::grants::may_be_lent;
 use crate::oauth::{OF_OPENID, grant};
-use crate::schema::{LabelText, ScopeText};
+use crate::schema::{GrantText, LabelText, RedirectText, ScopeText};
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/services";
@@ -62,13 +62,17 @@ pub struct ServiceBody {
     /// Whether it can keep a secret: a program on a server can, one on a telephone or in a browser cannot. It never changes.
     confidential: bool,
     /// Where people may be sent back to, letter by letter: by https, by http to the own machine, or of a private scheme with a dot.
+    /// For `http://127.0.0.1` and `http://[::1]` any port is taken, so that a program can use one that is free; `localhost` keeps
+    /// its port. Scripts on pages of these origins can read the answers of `/oauth2/token`, `/oauth2/revoke` and
+    /// `/oauth2/userinfo`.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
+    #[schema(value_type = Vec<RedirectText>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
     redirect_uris: Vec<RedirectUri>,
     /// How it comes by tokens: `authorization-code`, `client-credentials`, `device-code`, `refresh-token`. It never changes.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 4, example = json!(["authorization-code", "refresh-token"]))]
+    #[schema(value_type = Vec<GrantText>, min_items = 1, max_items = 4, example = json!(["authorization-code", "refresh-token"]))]
     grants: Vec<Word>,
-    /// What it may ask for: `openid`, `profile`, `email`; names of permissions that the caller holds, to read and to keep the
+    /// What it may ask for: `openid`, `profile`, `email`, `organization`, `offline_access`, which the grant `refresh-token` brings along; names of
+    /// permissions that the caller holds, to read and to keep the
     /// books; and names with a colon, which mean something to others. It never changes.
     #[serde(default)]
     #[schema(value_type = Vec<ScopeText>, max_items = 100, example = json!(["openid", "email", "ledger.read-accounts"]))]
@@ -85,7 +89,7 @@ pub struct ServiceChange {
     name: Option<Label>,
     /// All addresses to which people may be sent back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
+    #[schema(value_type = Option<Vec<RedirectText>>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
     redirect_uris: Option<Vec<RedirectUri>>,
 }
 
@@ -195,9 +199,7 @@ pub async fn register(
     key: OptionalKey,
     Json(body): Json<ServiceBody>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "POST /v1/services", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/services", &body))?;
     let lent = body.lent()?;
     let caller = allowed.caller();
     let (tenant, service_id) = (caller.tenant, ServiceId::new(Uuid::now_v7()));
@@ -239,18 +241,14 @@ pub async fn change(
     Path(service_id): Path<ServiceId>,
     Json(body): Json<ServiceChange>,
 ) -> Result<Response, Problem> {
-    let path = service_id.to_string();
-    let request = Fingerprinted {
-        route: "PATCH /v1/services/{id}",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &body,
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let request = Request::new("PATCH /v1/services/{id}", &body).about(service_id);
+    let key = app.key(&allowed, &key, &request)?;
     let rename = body.name.map(|name| Box::new(RenameService { service_id, name }) as Box<dyn Decision>);
     let send = body
         .redirect_uris
         .map(|redirect_uris| Box::new(ChangeRedirectUris { service_id, redirect_uris }) as Box<dyn Decision>);
+    // Where people are sent back to, there their codes go.
+    let send = send.map(|it| being(allowed.caller(), service_id, it));
     match (rename, send) {
         (Some(rename), Some(send)) => {
             let together = Together { commands: [rename, send], vault: vec![] };
@@ -282,16 +280,13 @@ pub async fn suspend(
     key: OptionalKey,
     Path(service_id): Path<ServiceId>,
 ) -> Result<Response, Problem> {
-    let path = service_id.to_string();
-    let route = "POST /v1/services/{id}/suspend";
-    let request = Fingerprinted { route, path: &[&path], if_match: IfMatch(None), body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    app.run(&allowed, key, None, LOCATION, SuspendService { service_id, because: Word::of(ASKED) }).await
+    let command = Box::new(SuspendService { service_id, because: Word::of(ASKED) });
+    stands(&app, &allowed, &key, "POST /v1/services/{id}/suspend", service_id, command).await
 }
 
 /// Resumes a service
 ///
-/// It may work again. Permission: `application.manage-services`.
+/// It may work again, and the caller must hold what it may do. Permission: `application.manage-services`.
 #[utoipa::path(
     post, path = "/v1/services/{id}/resume", tag = "services", operation_id = "resumeService",
     params(("id" = Uuid, Path, description = "The service"),
@@ -307,11 +302,29 @@ pub async fn resume(
     key: OptionalKey,
     Path(service_id): Path<ServiceId>,
 ) -> Result<Response, Problem> {
-    let path = service_id.to_string();
     let route = "POST /v1/services/{id}/resume";
-    let request = Fingerprinted { route, path: &[&path], if_match: IfMatch(None), body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    app.run(&allowed, key, None, LOCATION, ResumeService { service_id }).await
+    let command = Box::new(ResumeService { service_id });
+    let command = being(allowed.caller(), service_id, command);
+    stands(&app, &allowed, &key, route, service_id, command).await
+}
+
+/// A command after which somebody could be that service: for whoever holds all that it may do.
+fn being(caller: &Caller, service_id: ServiceId, command: Box<dyn Decision>) -> Box<dyn Decision> {
+    let table = permissions::role_table(caller.tenant).clone();
+    Box::new(Granting::being(granter(caller), table, service_id, command))
+}
+
+/// Lets a service work, or not.
+async fn stands(
+    app: &App,
+    allowed: &Allowed<permissions::ManageServices>,
+    key: &OptionalKey,
+    route: &'static str,
+    service_id: ServiceId,
+    command: Box<dyn Decision>,
+) -> Result<Response, Problem> {
+    let key = app.key(allowed, key, &Request::new(route, &()).about(service_id))?;
+    app.run_together(allowed, key, LOCATION, Together { commands: [command], vault: vec![] }).await
 }
 
 /// Removes a service
@@ -333,10 +346,8 @@ pub async fn remove(
     key: OptionalKey,
     Path(service_id): Path<ServiceId>,
 ) -> Result<Response, Problem> {
-    let path = service_id.to_string();
-    let route = "DELETE /v1/services/{id}";
-    let request = Fingerprinted { route, path: &[&path], if_match: IfMatch(None), body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let request = Request::new("DELETE /v1/services/{id}", &()).about(service_id);
+    let key = app.key(&allowed, &key, &request)?;
     let vault = vec![VaultChange::DropService { tenant: allowed.caller().tenant, service: service_id }];
     let together = Together { commands: [Box::new(RemoveService { service_id })], vault };
     app.run_together(&allowed, key, LOCATION, together).await
@@ -344,8 +355,8 @@ pub async fn remove(
 
 /// Gives a service a secret
 ///
-/// It is shown once, in this answer. Two are good at once at most: the one in use, and the one that takes its place.
-/// Permission: `application.manage-services`.
+/// It is shown once, in this answer. Two are good at once at most: the one in use, and the one that takes its place. Whoever has
+/// it can be the service, so the caller must hold what that may do. Permission: `application.manage-services`.
 #[utoipa::path(
     post, path = "/v1/services/{id}/secrets", tag = "services", operation_id = "addServiceSecret",
     params(("id" = Uuid, Path, description = "The service"),
@@ -367,10 +378,8 @@ pub async fn add_secret(
     Path(service_id): Path<ServiceId>,
     Json(body): Json<SecretBody>,
 ) -> Result<Response, Problem> {
-    let path = service_id.to_string();
-    let route = "POST /v1/services/{id}/secrets";
-    let request = Fingerprinted { route, path: &[&path], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let request = Request::new("POST /v1/services/{id}/secrets", &body).about(service_id);
+    let key = app.key(&allowed, &key, &request)?;
     let (tenant, secret_id) = (allowed.caller().tenant, SecretId::new(Uuid::now_v7()));
     if body.expires_at.is_some_and(|it| it <= Utc::now()) {
         return Err(field("/expires_at".to_owned(), "it would have expired already"));
@@ -384,9 +393,9 @@ pub async fn add_secret(
         hash: Digest(bearer.hash()),
         expires_at: body.expires_at,
     };
-    let command = AddSecret { service_id, secret_id, expires_at: body.expires_at };
-    let together =
-        Together { commands: [Box::new(command)], vault: vec![VaultChange::PutClientSecret(kept)] };
+    let command = Box::new(AddSecret { service_id, secret_id, expires_at: body.expires_at });
+    let command = being(allowed.caller(), service_id, command);
+    let together = Together { commands: [command], vault: vec![VaultChange::PutClientSecret(kept)] };
     let shown = Shown { secret_id: secret_id.uuid(), secret: bearer.text().expose_secret().to_owned() };
     // No stream has the name of the secret; the service's is looked for as ever.
     let minted = service::stream(ServiceId::new(secret_id.uuid()));
@@ -412,10 +421,8 @@ pub async fn remove_secret(
     key: OptionalKey,
     Path((service_id, secret_id)): Path<(ServiceId, SecretId)>,
 ) -> Result<Response, Problem> {
-    let (service, secret) = (service_id.to_string(), secret_id.to_string());
     let route = "DELETE /v1/services/{id}/secrets/{secret_id}";
-    let request = Fingerprinted { route, path: &[&service, &secret], if_match: IfMatch(None), body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new(route, &()).about(service_id).about(secret_id))?;
     let tenant = allowed.caller().tenant;
     let command = RemoveSecret { service_id, secret_id, because: Word::of(ASKED) };
     let vault = vec![VaultChange::DropClientSecret { tenant, service: service_id, secret: secret_id }];

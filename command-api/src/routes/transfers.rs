@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::Accepted;
 use crate::app::App;
-use crate::keys::{Fingerprinted, IfMatch, RequiredKey};
+use crate::keys::{IfMatch, Request, RequiredKey};
 use crate::schema::{PostHoldBody, ReverseBody, TransferBody};
 
 const LOCATION: &str = "/v1/ledger/transfers";
@@ -45,9 +45,7 @@ pub async fn post(
     key: RequiredKey,
     Json(body): Json<TransferRequest>,
 ) -> Result<Response, Problem> {
-    let request =
-        Fingerprinted { route: "POST /v1/ledger/transfers", path: &[], if_match: IfMatch(None), body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/ledger/transfers", &body))?;
     let minted = TransferId::new(Uuid::now_v7());
     let decision = body.into_decision(minted);
     app.run_new(&allowed, key, transfer::stream(minted), LOCATION, decision).await
@@ -78,11 +76,10 @@ pub async fn post_hold(
     Path(transfer_id): Path<TransferId>,
     Json(body): Json<PostHoldRequest>,
 ) -> Result<Response, Problem> {
-    let path = transfer_id.to_string();
     let request =
-        Fingerprinted { route: "POST /v1/ledger/transfers/{id}/post", path: &[&path], if_match, body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
+        Request::new("POST /v1/ledger/transfers/{id}/post", &body).about(transfer_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(transfer::stream(transfer_id));
     let decision = PostHold { transfer_id, amount: body.amount, effective_at: body.effective_at };
     app.run(&allowed, key, expected, LOCATION, decision).await
 }
@@ -109,11 +106,10 @@ pub async fn void_hold(
     if_match: IfMatch,
     Path(transfer_id): Path<TransferId>,
 ) -> Result<Response, Problem> {
-    let path = transfer_id.to_string();
     let request =
-        Fingerprinted { route: "POST /v1/ledger/transfers/{id}/void", path: &[&path], if_match, body: &() };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
+        Request::new("POST /v1/ledger/transfers/{id}/void", &()).about(transfer_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(transfer::stream(transfer_id));
     app.run(&allowed, key, expected, LOCATION, VoidHold { transfer_id }).await
 }
 
@@ -143,15 +139,10 @@ pub async fn reverse(
     Path(transfer_id): Path<TransferId>,
     Json(body): Json<ReverseRequest>,
 ) -> Result<Response, Problem> {
-    let path = transfer_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/ledger/transfers/{id}/reverse",
-        path: &[&path],
-        if_match,
-        body: &body,
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (transfer::stream(transfer_id), version));
+    let request =
+        Request::new("POST /v1/ledger/transfers/{id}/reverse", &body).about(transfer_id).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(transfer::stream(transfer_id));
     let reversal_id = body.id.unwrap_or_else(|| TransferId::new(Uuid::now_v7()));
     let (amount, effective_at) = (body.amount, body.effective_at);
     let decision = ReverseTransfer { transfer_id, reversal_id, amount, effective_at };

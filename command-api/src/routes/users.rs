@@ -28,8 +28,8 @@ use crate::answer::{Accepted, Together};
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::profile::{Making, Name, NewPerson, Profile};
-use crate::keys::{Fingerprinted, IfMatch, OptionalKey};
-use crate::schema::{LabelText, LanguageText};
+use crate::keys::{IfMatch, OptionalKey, Request};
+use crate::schema::{LabelText, LanguageText, RoleText};
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/users";
@@ -118,7 +118,7 @@ pub struct CreateBody {
     name: Option<NameBody>,
     /// What they will be: names of built-in roles, or identifiers of the organisation's own; at least one.
     #[serde(default = "least")]
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 20, default = json!(["user"]))]
+    #[schema(value_type = Vec<RoleText>, min_items = 1, max_items = 20, default = json!(["user"]))]
     roles: Vec<RoleRef>,
     /// The language in which they are written to, as a tag (RFC 5646); the organisation's if it is left out.
     #[serde(default)]
@@ -133,7 +133,8 @@ fn least() -> Vec<RoleRef> {
 /// Adds a person
 ///
 /// They are a member at once, and choose their password by a link that is mailed to them: nobody else knows it. Nobody grants
-/// what they do not hold themselves. Permission: `identity.create-user`.
+/// what they do not hold themselves. An open invitation of the address is taken back, and whoever registered with it and never
+/// showed that it is theirs is out. Permission: `identity.create-user`.
 #[utoipa::path(
     post, path = "/v1/users", tag = "users", operation_id = "createUser",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
@@ -154,17 +155,17 @@ pub async fn create(
     Json(body): Json<CreateBody>,
 ) -> Result<Response, Problem> {
     let CreateBody { email, name, roles, language } = body;
-    let request = Fingerprinted {
-        route: "POST /v1/users",
-        path: &[],
-        if_match: IfMatch(None),
-        body: &(email.mailbox(), &name, &roles, &language),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(
+        &allowed,
+        &key,
+        &Request::new("POST /v1/users", &(email.mailbox(), &name, &roles, &language)),
+    )?;
     let asked = NewPerson { email, name: name.map(Name::from), roles, language };
-    let Making { register, join, vault } = app.identity.making(allowed.caller(), asked).await?;
+    let Making { room, register, join, vault } =
+        app.identity.making(allowed.caller(), asked, key.as_ref()).await?;
     let commands: [Box<dyn Decision>; 2] = [Box::new(register), Box::new(join)];
-    app.run_together(&allowed, key, LOCATION, Together { commands, vault }).await
+    let vault = room.vault.into_iter().chain(vault).collect();
+    app.run_after(&allowed, key, LOCATION, room.commands, Together { commands, vault }).await
 }
 
 /// Changes what is known of a person
@@ -194,11 +195,11 @@ pub async fn update(
     Path(user): Path<UserId>,
     Json(body): Json<ProfileBody>,
 ) -> Result<Response, Problem> {
-    let path = user.to_string();
-    let request = Fingerprinted { route: "PATCH /v1/users/{id}", path: &[&path], if_match, body: &body };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
-    let expected = if_match.0.map(|version| (user::stream(user), version));
-    app.run(&allowed, key, expected, LOCATION, Profile::from(body).of(user)).await
+    let request = Request::new("PATCH /v1/users/{id}", &body).about(user).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(user::stream(user));
+    let change = outranking(&allowed, user, Profile::from(body).of(user));
+    app.run(&allowed, key, expected, LOCATION, change).await
 }
 
 /// Has a person asked by mail for a new password
@@ -209,7 +210,8 @@ pub async fn update(
     params(("id" = Uuid, Path, description = "The person")),
     responses(
         (status = 202, description = "The letter is on its way.", body = Nothing),
-        (status = 404, description = "There is no such person, or they may not act.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such person.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "They are not active, or were erased.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn reset_password(
@@ -220,6 +222,13 @@ pub async fn reset_password(
     let caller = allowed.caller();
     app.identity.ask_for_reset(caller.tenant, user, &Origin::of(caller)).await?;
     Ok((StatusCode::ACCEPTED, Json(Nothing {})))
+}
+
+/// What is done to somebody's account on the word of one who holds all that they hold.
+fn outranking(by: &impl Admitted, user: UserId, command: impl Decision + 'static) -> Outranking {
+    let caller = by.caller();
+    let table = permissions::role_table(caller.tenant).clone();
+    Outranking::new(granter(caller), table, user, Box::new(command))
 }
 
 /// Ends all sessions of a person, with the refresh tokens that keep them alive.
@@ -253,21 +262,11 @@ pub async fn deactivate(
     key: OptionalKey,
     Path(user_id): Path<UserId>,
 ) -> Result<Response, Problem> {
-    let path = user_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/users/{id}/deactivate",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/users/{id}/deactivate", &()).about(user_id))?;
     let (end, revoke) = ends(&allowed, user_id, DEACTIVATED);
     let deactivate = DeactivateUser { user_id, because: BY_ADMINISTRATOR };
     let leaving = Leaving::new(user_id, Box::new(deactivate));
-    let caller = allowed.caller();
-    let table = permissions::role_table(caller.tenant).clone();
-    let outranking = Outranking::new(granter(caller), table, user_id, Box::new(leaving));
-    let commands: [Box<dyn Decision>; 2] = [Box::new(outranking), Box::new(end)];
+    let commands: [Box<dyn Decision>; 2] = [Box::new(outranking(&allowed, user_id, leaving)), Box::new(end)];
     app.run_together(&allowed, key, LOCATION, Together { commands, vault: vec![revoke] }).await
 }
 
@@ -290,14 +289,7 @@ pub async fn reactivate(
     key: OptionalKey,
     Path(user_id): Path<UserId>,
 ) -> Result<Response, Problem> {
-    let path = user_id.to_string();
-    let request = Fingerprinted {
-        route: "POST /v1/users/{id}/reactivate",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("POST /v1/users/{id}/reactivate", &()).about(user_id))?;
     app.run(&allowed, key, None, LOCATION, ReactivateUser { user_id }).await
 }
 
@@ -320,15 +312,8 @@ pub async fn end_sessions(
     key: OptionalKey,
     Path(user_id): Path<UserId>,
 ) -> Result<Response, Problem> {
-    let path = user_id.to_string();
-    let request = Fingerprinted {
-        route: "DELETE /v1/users/{id}/sessions",
-        path: &[&path],
-        if_match: IfMatch(None),
-        body: &(),
-    };
-    let key = key.stands_for(&app.master, allowed.caller(), &request)?;
+    let key = app.key(&allowed, &key, &Request::new("DELETE /v1/users/{id}/sessions", &()).about(user_id))?;
     let (end, revoke) = ends(&allowed, user_id, BY_ADMINISTRATOR);
-    let commands: [Box<dyn Decision>; 1] = [Box::new(end)];
+    let commands: [Box<dyn Decision>; 1] = [Box::new(outranking(&allowed, user_id, end))];
     app.run_together(&allowed, key, LOCATION, Together { commands, vault: vec![revoke] }).await
 }

@@ -1,4 +1,12 @@
-//! What a person allowed a service: which scopes, until they allow nothing any more.
+//! What a person allowed a service: which scopes, until they allow nothing any more. What was let have on the strength of it
+//! stands and falls with it.
+//!
+//! Each time that it is taken back begins another generation. A session of the service is of the generation in which it
+//! began, and stands only while that lasts: so taking back ends all of them at once, however many there are, and nobody has
+//! to find them. What is allowed again later brings none of them back.
+//!
+//! A person who ends one session of a service by hand wants it out, and did not say for how long. The service could be back a
+//! moment later without a word, since what they allowed stands. So they are asked once more before its next session.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -6,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ApplicationEvent;
+use super::error::ApplicationError;
 use super::service::{self, SCOPES_MAX};
 use crate::aggregate::Aggregate;
 use crate::decision::{Decision, Verdict, View};
@@ -24,6 +33,25 @@ pub struct ConsentGranted {
     pub service_id: ServiceId,
     /// All that is allowed by now, in order.
     pub scopes: Vec<Scope>,
+    /// How often they had taken back before what they allowed.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub generation: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A person ended a session of a service by hand: what they allowed stands, but they are asked before the next one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentQuestioned {
+    /// Who.
+    pub user_id: UserId,
+    /// Whom.
+    pub service_id: ServiceId,
+    /// All that is allowed, in order.
+    pub scopes: Vec<Scope>,
+    /// How often they had taken back before what they allowed.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub generation: u32,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -37,6 +65,9 @@ pub struct ConsentRevoked {
     pub service_id: ServiceId,
     /// What was allowed.
     pub before: Vec<Scope>,
+    /// How often they have taken it back, this time included.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub generation: u32,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -46,6 +77,15 @@ pub struct ConsentRevoked {
 pub struct Consent {
     /// Which scopes, in order.
     pub scopes: Vec<Scope>,
+    /// How often they have taken it back.
+    pub generation: u32,
+    /// Whether they are asked all the same before the next session.
+    pub questioned: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_none_yet(generation: &u32) -> bool {
+    *generation == 0
 }
 
 /// The stream of what a person allows a service.
@@ -61,15 +101,36 @@ pub fn id(user: UserId, service: ServiceId) -> Uuid {
 }
 
 impl Consent {
-    /// Whether all of these are allowed already, so that nobody needs to be asked.
+    /// Whether all of these are allowed already, so that nobody needs to be asked. Nothing at all is never allowed already.
     #[must_use]
     pub fn covers(&self, scopes: &[Scope]) -> bool {
-        scopes.iter().all(|it| self.scopes.contains(it))
+        !self.questioned && !self.scopes.is_empty() && scopes.iter().all(|it| self.scopes.contains(it))
     }
 
-    fn of(view: &View<'_>, user: UserId, service: ServiceId) -> Self {
+    pub(crate) fn of(view: &View<'_>, user: UserId, service: ServiceId) -> Self {
         view.find::<Self>(id(user, service)).map(|seen| seen.state.clone()).unwrap_or_default()
     }
+
+    pub(crate) fn asked_again(
+        self,
+        user_id: UserId,
+        service_id: ServiceId,
+        at: DateTime<Utc>,
+    ) -> ApplicationEvent {
+        let Self { scopes, generation, .. } = self;
+        ApplicationEvent::ConsentQuestioned(ConsentQuestioned { user_id, service_id, scopes, generation, at })
+    }
+}
+
+/// Of which generation a session is that a service begins now for a person.
+pub(crate) fn generation(view: &View<'_>, user: UserId, service: ServiceId) -> u32 {
+    Consent::of(view, user, service).generation
+}
+
+/// Whether a session of a service stands that began in this generation, as far as what the person allows goes. It does not
+/// while that has not been loaded.
+pub(crate) fn upholds(view: &View<'_>, user: UserId, service: ServiceId, generation: u32) -> bool {
+    view.find::<Consent>(id(user, service)).is_some_and(|seen| seen.state.generation == generation)
 }
 
 /// Allows a service something. Already so, if it is allowed.
@@ -94,12 +155,12 @@ impl Decision for GrantConsent {
         let service = service::live(view, self.service_id)?;
         service.has_scopes(&self.scopes)?;
         let primary = stream(self.user_id, self.service_id);
-        let Consent { mut scopes } = Consent::of(view, self.user_id, self.service_id);
+        let Consent { mut scopes, generation, questioned } = Consent::of(view, self.user_id, self.service_id);
         let before = scopes.len();
         scopes.extend(self.scopes.iter().cloned());
         scopes.sort_unstable();
         scopes.dedup();
-        if scopes.len() == before {
+        if scopes.len() == before && !questioned {
             return Ok(Verdict::already(primary));
         }
         // What a service registers can change, so what was allowed over time can grow beyond what it registers now.
@@ -108,13 +169,57 @@ impl Decision for GrantConsent {
             user_id: self.user_id,
             service_id: self.service_id,
             scopes,
+            generation,
             at: view.now,
         });
         Ok(Verdict::done(primary, event))
     }
 }
 
-/// Allows a service nothing any more. Already so, if nothing is allowed.
+/// A command that lets a service have something of a person, such as a session: only while the person allows all of it.
+pub struct Consented {
+    /// Who.
+    pub user_id: UserId,
+    /// Whom.
+    pub service_id: ServiceId,
+    /// What.
+    pub scopes: Vec<Scope>,
+    /// The command.
+    pub inner: Box<dyn Decision>,
+}
+
+impl Decision for Consented {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        let mut needs = self.inner.needs(view);
+        needs.push(stream(self.user_id, self.service_id));
+        needs
+    }
+
+    fn subjects(&self) -> Vec<Uuid> {
+        self.inner.subjects()
+    }
+
+    fn overdue(&self, view: &View<'_>) -> Vec<Box<dyn Decision>> {
+        self.inner.overdue(view)
+    }
+
+    /// Refused with [`ApplicationError::ConsentNotFound`] before anything that the command refuses.
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if !Consent::of(view, self.user_id, self.service_id).covers(&self.scopes) {
+            return Err(ApplicationError::ConsentNotFound.into());
+        }
+        self.inner.decide(view)
+    }
+}
+
+/// Allows a service nothing any more, and with that ends every session that it has of the person. Already so, if nothing is
+/// allowed.
+///
+/// Refused with [`ApplicationError::ConsentNotFound`], if nothing ever was.
 #[derive(Debug, Clone)]
 pub struct RevokeConsent {
     /// Who.
@@ -130,14 +235,20 @@ impl Decision for RevokeConsent {
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let primary = stream(self.user_id, self.service_id);
-        let Consent { scopes } = Consent::of(view, self.user_id, self.service_id);
+        let Consent { scopes, generation, .. } = Consent::of(view, self.user_id, self.service_id);
         if scopes.is_empty() {
-            return Ok(Verdict::already(primary));
+            let known = view.find::<Consent>(primary.id).is_some_and(|seen| seen.version > 0);
+            return if known {
+                Ok(Verdict::already(primary))
+            } else {
+                Err(ApplicationError::ConsentNotFound.into())
+            };
         }
         let event = ApplicationEvent::ConsentRevoked(ConsentRevoked {
             user_id: self.user_id,
             service_id: self.service_id,
             before: scopes,
+            generation: generation.saturating_add(1),
             at: view.now,
         });
         Ok(Verdict::done(primary, event))
@@ -159,10 +270,13 @@ impl Aggregate for Consent {
         let Event::Application(newest) = newest else { return None };
         match newest {
             ApplicationEvent::ConsentGranted(it) if self::id(it.user_id, it.service_id) == id => {
-                Some(Self { scopes: it.scopes.clone() })
+                Some(Self { scopes: it.scopes.clone(), generation: it.generation, questioned: false })
+            }
+            ApplicationEvent::ConsentQuestioned(it) if self::id(it.user_id, it.service_id) == id => {
+                Some(Self { scopes: it.scopes.clone(), generation: it.generation, questioned: true })
             }
             ApplicationEvent::ConsentRevoked(it) if self::id(it.user_id, it.service_id) == id => {
-                Some(Self::default())
+                Some(Self { generation: it.generation, ..Self::default() })
             }
             _ => None,
         }

@@ -56,6 +56,9 @@ pub enum ApplicationError {
     /// There is none.
     #[error("there is no such secret")]
     SecretNotFound,
+    /// The person does not allow it.
+    #[error("the person does not allow the service this")]
+    ConsentNotFound,
     /// Somebody has decided.
     #[error("the request of the device was decided")]
     GrantDecided,
@@ -154,6 +157,12 @@ const SECRET_NOT_FOUND: CodeDoc = CodeDoc::new(
     "the service has no such secret",
     "see the service",
 );
+const CONSENT_NOT_FOUND: CodeDoc = CodeDoc::new(
+    ErrorKind::NotFound,
+    "application.consent-not-found",
+    "the person does not allow the service this",
+    "see which services the person let in",
+);
 const GRANT_DECIDED: CodeDoc = CodeDoc::new(
     ErrorKind::Conflict,
     "application.grant-decided",
@@ -214,6 +223,7 @@ pub const CODES: &[CodeDoc] = &[
     SCOPE_NOT_REGISTERED,
     SECRET_EXISTS,
     SECRET_NOT_FOUND,
+    CONSENT_NOT_FOUND,
     GRANT_DECIDED,
     GRANT_NOT_FOUND,
     GRANT_REDEEMED,
@@ -238,6 +248,7 @@ impl ApplicationError {
             Self::ScopeNotRegistered { .. } => SCOPE_NOT_REGISTERED,
             Self::SecretExists => SECRET_EXISTS,
             Self::SecretNotFound => SECRET_NOT_FOUND,
+            Self::ConsentNotFound => CONSENT_NOT_FOUND,
             Self::GrantDecided => GRANT_DECIDED,
             Self::GrantNotFound => GRANT_NOT_FOUND,
             Self::GrantRedeemed { .. } => GRANT_REDEEMED,

@@ -7,6 +7,7 @@ mod event;
 use std::borrow::Cow;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
@@ -46,8 +47,13 @@ pub const SECRETS_MAX: usize = 2;
 pub const AUTHORIZATION_CODE: &str = "authorization-code";
 /// The service signs in itself.
 pub const CLIENT_CREDENTIALS: &str = "client-credentials";
+/// The grant by which a service goes on when an access token is over.
+pub const REFRESH_TOKEN: &str = "refresh-token";
+/// The scope by which a service asks to act while the person is away (OpenID Connect Core 1.0 section 11).
+pub const OFFLINE_ACCESS: &str = "offline_access";
 
-/// An address that a service sends people back to: absolute, compared to the letter (RFC 9700 section 2.1).
+/// An address that a service sends people back to: absolute, and compared to the letter, but for the port of the own machine
+/// (RFC 9700 section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RedirectUri(String);
@@ -94,6 +100,38 @@ impl RedirectUri {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether people are meant to be sent to `uri`: to the letter, but for the port of a program on the own machine that is
+    /// registered by its address. Such a program takes the port that is free (RFC 8252 section 7.3, RFC 9700 section 2.1).
+    /// `localhost` is a name, which can lead elsewhere, so its port stays as it is (RFC 8252 section 8.3).
+    fn leads_to(&self, uri: &str) -> bool {
+        self.0 == uri || own_machine(&self.0).is_some_and(|it| own_machine(uri) == Some(it))
+    }
+
+    /// Whether a page of this origin, as browsers name it, can be where people are sent back to.
+    fn is_of(&self, origin: &str) -> bool {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return false };
+        let usual_port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return false,
+        };
+        let authority = rest.split(['/', '?']).next().unwrap_or_default().to_ascii_lowercase();
+        let authority = authority.strip_suffix(usual_port).unwrap_or(&authority);
+        let by_address =
+            own_machine(&self.0).is_some_and(|(host, _)| own_machine(origin) == Some((host, "")));
+        by_address || origin.split_once("://") == Some((scheme, authority))
+    }
+}
+
+/// The address of the own machine in `uri`, and what stands behind the port; nothing if it leads elsewhere.
+fn own_machine(uri: &str) -> Option<(&str, &str)> {
+    let rest = uri.strip_prefix("http://")?;
+    let (host, rest) =
+        ["127.0.0.1", "[::1]"].into_iter().find_map(|it| Some((it, rest.strip_prefix(it)?)))?;
+    let (port, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let is_number = |it: &str| it.bytes().all(|byte| byte.is_ascii_digit()) && it.parse::<u16>().is_ok();
+    (port.is_empty() || port.strip_prefix(':').is_some_and(is_number)).then_some((host, path))
 }
 
 impl fmt::Display for RedirectUri {
@@ -163,7 +201,24 @@ pub struct LiveService {
     /// How often it may ask, if that was set.
     pub limits: Option<ServiceLimits>,
     /// The secrets that were not removed; some may have expired.
-    pub secrets: Vec<SecretId>,
+    pub secrets: Vec<Secret>,
+}
+
+/// A secret of a service, of which nothing is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Secret {
+    /// Names it.
+    pub secret_id: SecretId,
+    /// Until when it is good, if not for ever.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Secret {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_over(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|it| it <= now)
+    }
 }
 
 /// The stream of a service.
@@ -172,22 +227,51 @@ pub const fn stream(id: ServiceId) -> StreamId {
     StreamId::new(Service::CATEGORY, id.uuid())
 }
 
+/// What a service may ask for, whether it may work now or not; nothing if there is none.
+pub(crate) fn scopes<'a>(view: &View<'a>, id: ServiceId) -> &'a [Scope] {
+    match view.find::<Service>(id.uuid()).map(|seen| seen.state) {
+        Some(Service::Active(service) | Service::Suspended(service)) => &service.scopes,
+        Some(Service::Absent | Service::Removed) | None => &[],
+    }
+}
+
 impl LiveService {
-    /// Whether it may ask for all of these.
+    /// Whether it may ask for all of these. To act while the person is away it may ask if it goes on when an access token is
+    /// over, whatever it is registered with.
     ///
     /// # Errors
     /// [`ApplicationError::ScopeNotRegistered`] with the first that it may not ask for.
     pub fn has_scopes(&self, scopes: &[Scope]) -> Result<(), ApplicationError> {
-        match scopes.iter().find(|it| !self.scopes.contains(it)) {
+        let may =
+            |it: &Scope| self.scopes.contains(it) || (it.as_str() == OFFLINE_ACCESS && self.refreshes());
+        match scopes.iter().find(|it| !may(it)) {
             Some(scope) => Err(ApplicationError::ScopeNotRegistered { scope: scope.clone() }),
             None => Ok(()),
         }
     }
 
-    /// Whether people may be sent back there: to the letter.
+    /// Whether it has this secret, good or over.
+    #[must_use]
+    pub fn has_secret(&self, id: SecretId) -> bool {
+        self.secrets.iter().any(|it| it.secret_id == id)
+    }
+
+    /// Whether it goes on when an access token is over.
+    #[must_use]
+    pub fn refreshes(&self) -> bool {
+        self.grants.iter().any(|it| it.as_str() == REFRESH_TOKEN)
+    }
+
+    /// Whether people may be sent back there: to the letter, but for the port of the own machine.
     #[must_use]
     pub fn sends_to(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|it| it.as_str() == uri)
+        self.redirect_uris.iter().any(|it| it.leads_to(uri))
+    }
+
+    /// Whether people may be sent back to pages of this origin, as browsers name it.
+    #[must_use]
+    pub fn has_pages_at(&self, origin: &str) -> bool {
+        self.redirect_uris.iter().any(|it| it.is_of(origin))
     }
 }
 
@@ -244,9 +328,11 @@ impl Aggregate for Service {
                 self.change(|service| service.redirect_uris.clone_from(&it.redirect_uris));
             }
             ApplicationEvent::ServiceLimited(it) => self.change(|service| service.limits = Some(it.limits)),
-            ApplicationEvent::SecretAdded(it) => self.change(|service| service.secrets.push(it.secret_id)),
+            ApplicationEvent::SecretAdded(it) => self.change(|service| {
+                service.secrets.push(Secret { secret_id: it.secret_id, expires_at: it.expires_at });
+            }),
             ApplicationEvent::SecretRemoved(it) => {
-                self.change(|service| service.secrets.retain(|known| *known != it.secret_id));
+                self.change(|service| service.secrets.retain(|known| known.secret_id != it.secret_id));
             }
             ApplicationEvent::ServiceSuspended(_) => {
                 if let Self::Active(service) = self {

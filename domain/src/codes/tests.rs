@@ -136,12 +136,17 @@ fn identity_errors() -> Vec<IdentityError> {
             Some(E::SessionNotFound) => E::SessionOver,
             Some(E::SessionOver) => E::TokenNotFound,
             Some(E::TokenNotFound) => E::FactorExists,
-            Some(E::FactorExists) => E::FactorNotFound,
+            Some(E::FactorExists) => E::FactorsOff,
+            Some(E::FactorsOff) => E::FactorNotFound,
             Some(E::FactorNotFound) => E::TooManyFactors { max: 1 },
             Some(E::TooManyFactors { .. }) => E::SecondFactorRequired,
             Some(E::SecondFactorRequired) => E::LinkedToAnother,
             Some(E::LinkedToAnother) => E::TooManyLinks { max: 1 },
-            Some(E::TooManyLinks { .. }) => return None,
+            Some(E::TooManyLinks { .. }) => E::NotLinked,
+            Some(E::NotLinked) => E::LinkCodeInvalid,
+            Some(E::LinkCodeInvalid) => E::SameOrganisation,
+            Some(E::SameOrganisation) => E::OwnProofRequired,
+            Some(E::OwnProofRequired) => return None,
         })
     })
 }
@@ -161,7 +166,8 @@ fn organisation_errors() -> Vec<OrganisationError> {
             Some(E::GrantsTooMuch { .. }) => E::Outranked,
             Some(E::Outranked) => E::OwnerExists,
             Some(E::OwnerExists) => E::AlreadyMember,
-            Some(E::AlreadyMember) => E::MemberNotFound { user_id },
+            Some(E::AlreadyMember) => E::AddressUnproven,
+            Some(E::AddressUnproven) => E::MemberNotFound { user_id },
             Some(E::MemberNotFound { .. }) => E::NotAMember,
             Some(E::NotAMember) => E::NotAnOwner,
             Some(E::NotAnOwner) => E::LastOwner,
@@ -209,7 +215,8 @@ fn federation_errors() -> Vec<FederationError> {
             Some(E::AlreadyLinked) => E::LinkNotFound,
             Some(E::LinkNotFound) => E::NotLinked,
             Some(E::NotLinked) => E::LinkNeedsSignIn,
-            Some(E::LinkNeedsSignIn) => return None,
+            Some(E::LinkNeedsSignIn) => E::AddressNotVouched,
+            Some(E::AddressNotVouched) => return None,
         })
     })
 }
@@ -230,7 +237,8 @@ fn application_errors() -> Vec<ApplicationError> {
             Some(E::ServiceSuspended) => E::ScopeNotRegistered { scope: crate::words::Scope::of("openid") },
             Some(E::ScopeNotRegistered { .. }) => E::SecretExists,
             Some(E::SecretExists) => E::SecretNotFound,
-            Some(E::SecretNotFound) => E::GrantDecided,
+            Some(E::SecretNotFound) => E::ConsentNotFound,
+            Some(E::ConsentNotFound) => E::GrantDecided,
             Some(E::GrantDecided) => E::GrantNotFound,
             Some(E::GrantNotFound) => {
                 E::GrantRedeemed { session_id: crate::ids::SessionId::new(Uuid::nil()) }

@@ -80,9 +80,12 @@ pub enum FederationError {
     /// The link was given up, or is another user's.
     #[error("the identity is not linked to this user, or not any more")]
     NotLinked,
-    /// What the provider says is not enough to let somebody in.
-    #[error("sign in or register in another way first, then link the provider")]
+    /// Who has the address has not shown that it is theirs, so it may be somebody else.
+    #[error("sign in in another way first, then link the provider")]
     LinkNeedsSignIn,
+    /// The provider names no address, has not verified it, or is not trusted for its domain.
+    #[error("the provider does not vouch for an address that the organisation takes its word for")]
+    AddressNotVouched,
 }
 
 const ISSUER_MALFORMED: CodeDoc = CodeDoc::new(
@@ -184,8 +187,15 @@ const NOT_LINKED: CodeDoc = CodeDoc::new(
 const LINK_NEEDS_SIGN_IN: CodeDoc = CodeDoc::new(
     ErrorKind::Forbidden,
     "federation.link-needs-sign-in",
-    "what the provider says of the person's address is not enough to sign them in or to register them",
-    "sign in or register in another way first, then link the provider",
+    "only somebody who is signed in can link this identity: whoever has its address here has not shown that it is theirs",
+    "sign in in another way first, then link the provider",
+);
+const ADDRESS_NOT_VOUCHED: CodeDoc = CodeDoc::new(
+    ErrorKind::Forbidden,
+    "federation.address-not-vouched",
+    "the provider names no address, has not verified it, or is not trusted for its domain",
+    "have the address verified at the provider; whoever runs the organisation can trust the provider for its domain; or sign in \
+     in another way, then link the provider",
 );
 
 /// Every code of [`FederationError`].
@@ -207,6 +217,7 @@ pub const CODES: &[CodeDoc] = &[
     LINK_NOT_FOUND,
     NOT_LINKED,
     LINK_NEEDS_SIGN_IN,
+    ADDRESS_NOT_VOUCHED,
 ];
 
 /// The codes that can stand in brackets at the head of a serde error, and their kinds.
@@ -235,6 +246,7 @@ impl FederationError {
             Self::LinkNotFound => LINK_NOT_FOUND,
             Self::NotLinked => NOT_LINKED,
             Self::LinkNeedsSignIn => LINK_NEEDS_SIGN_IN,
+            Self::AddressNotVouched => ADDRESS_NOT_VOUCHED,
         }
     }
 }

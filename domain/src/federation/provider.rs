@@ -44,6 +44,7 @@ const RESERVED: &[&str] = &[
     "login",
     "logout",
     "me",
+    "organizations",
     "passkey-sign-in",
     "passkeys",
     "password",

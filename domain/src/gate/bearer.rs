@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::GateError;
-use crate::application::{KeyOwner, LiveApiKey, LiveService, api_key, service};
+use crate::application::{KeyOwner, LiveApiKey, LiveService, api_key, consent, service};
 use crate::decision::View;
 use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
 use crate::ids::{ApiKeyId, ServiceId, SessionId, TokenId, UserId};
@@ -87,19 +87,25 @@ impl Bearer {
     /// The streams that say whether they stand and what they hold. Asked again while it grows, as a decision is.
     #[must_use]
     pub fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        let mut needs = vec![standing::stream(view.tenant), policy::stream(view.tenant)];
+        let mut needs = vec![standing::stream(view.tenant)];
         let person = |needs: &mut Vec<StreamId>, user| {
             needs.push(user::stream(user));
             needs.extend(Membership::needs(view, user));
         };
         match self {
             Self::Session { session, user } => {
+                // What the organisation asks of those who sign in.
+                needs.push(policy::stream(view.tenant));
                 needs.push(session::stream(*session));
                 person(&mut needs, *user);
             }
             Self::Delegated { session, user, .. } => {
+                needs.push(policy::stream(view.tenant));
                 needs.push(session::stream(*session));
-                needs.extend(service_of(view, *session).map(service::stream));
+                let service = service_of(view, *session);
+                needs.extend(
+                    service.into_iter().flat_map(|it| [service::stream(it), consent::stream(*user, it)]),
+                );
                 person(&mut needs, *user);
             }
             Self::Operator { token, .. } => needs.push(access_token::stream(*token)),
@@ -144,14 +150,17 @@ impl Bearer {
     pub(super) fn standee<'a>(&'a self, view: &View<'a>) -> Result<Standee<'a>, GateError> {
         let session_of = |session, user| {
             let standing = session::standing(view, session).map(|(session, _)| session);
-            standing.filter(|it| it.user_id == user)
+            // Whoever was out while the organisation was suspended signs in anew.
+            let counts =
+                |it: &&LiveSession| Standing::of(view).sessions_from.is_none_or(|from| it.began_at >= from);
+            standing.filter(|it| it.user_id == user).filter(counts)
         };
         let found = match self {
             Self::Session { session, user } => session_of(*session, *user)
                 .filter(|it| it.service_id.is_none())
                 .and_then(|it| Some(Standee::Person(it, member(view, *user)?))),
             Self::Delegated { session, user, granted } => session_of(*session, *user)
-                .filter(|it| it.service_id.is_some_and(|service| service::live(view, service).is_ok()))
+                .filter(|it| it.service_id.is_some_and(|service| lent(view, it, service)))
                 .and_then(|it| Some(Standee::Delegate(it, member(view, *user)?, granted))),
             Self::Operator { token, granted } => {
                 let known = view.find::<AccessToken>(token.uuid()).map(|seen| seen.state);
@@ -181,6 +190,11 @@ fn service_of(view: &View<'_>, session: SessionId) -> Option<ServiceId> {
         Some(Session::Live(session)) => session.service_id,
         _ => None,
     }
+}
+
+/// Whether a service may have a session still: it works, and the person has not taken back what they allowed it.
+fn lent(view: &View<'_>, session: &LiveSession, service: ServiceId) -> bool {
+    service::live(view, service).is_ok() && consent::upholds(view, session.user_id, service, session.consent)
 }
 
 fn member<'a>(view: &View<'a>, user: UserId) -> Option<&'a Membership> {

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::application::{
-    IssueApiKey, KeyOwner, RegisterService, RevokeApiKey, SuspendService as SuspendProgram,
+    AddSecret, GrantConsent, IssueApiKey, KeyOwner, RegisterService, RevokeApiKey, RevokeConsent,
+    SuspendService as SuspendProgram,
 };
 use crate::decision::Outcome;
 use crate::error::Refusal;
 use crate::identity::sample::*;
 use crate::identity::{DeactivateUser, EndSession, EndSessions, MintAccessToken, RevokeAccessToken};
-use crate::ids::{ActorId, ApiKeyId, ImpersonationId, RoleId, ServiceId, SessionId, TokenId};
+use crate::ids::{ActorId, ApiKeyId, ImpersonationId, RoleId, SecretId, ServiceId, SessionId, TokenId};
 use crate::organisation::sample::{CLERK, add, clerk, own, owner, table};
 use crate::organisation::standing;
 use crate::organisation::{
@@ -17,7 +18,7 @@ use crate::organisation::{
 use crate::sign_in::StartSession;
 use crate::spec::{Given, TENANT, World, given_nothing};
 use crate::stream::StreamId;
-use crate::words::Word;
+use crate::words::{Scope, Word};
 
 const SESSION: SessionId = SessionId::new(Uuid::from_u128(5));
 const TOKEN: TokenId = TokenId::new(Uuid::from_u128(6));
@@ -148,6 +149,27 @@ fn an_organisation_that_waits_is_let_through_where_it_may() {
             .when(gated(gate().while_pending()))
             .then_refused_for(not_active(status));
     }
+}
+
+#[test]
+fn a_session_of_before_a_suspension_is_over_when_the_organisation_is_active_again() {
+    let again = |given: Given| {
+        given.having(standing(TenantStatus::Suspended)).at(at(30)).having(standing(TenantStatus::Active))
+    };
+    again(ada()).when(gated(gate())).then_refused_for(GateError::SessionEnded);
+    // What else is said of the organisation brings none back.
+    again(ada())
+        .having(SetSeats { seats: Some(7) })
+        .when(gated(gate()))
+        .then_refused_for(GateError::SessionEnded);
+    let anew = SessionId::new(Uuid::from_u128(51));
+    let later = again(ada()).having(StartSession { session_id: anew, ..start() });
+    let gate = Gate::new(Bearer::Session { session: anew, user: ADA }, table());
+    later.when(gated(gate.clone())).then_succeeds();
+    // Approving one that waited ends nothing: its founder goes on.
+    let approved =
+        ada().having(standing(TenantStatus::Pending)).at(at(30)).having(standing(TenantStatus::Active));
+    approved.when(gated(self::gate())).then_succeeds();
 }
 
 #[test]
@@ -285,6 +307,7 @@ fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_wit
     given().when(gated(gate().asking(POST))).then_refused_for(missing(POST));
     given().when(gated(gate().asking(READ))).then_refused_for(GateError::SecondFactorMissing);
     given().when(gated(gate())).then_succeeds();
+    given().when(gated(gate().with_every_factor())).then_refused_for(GateError::SecondFactorMissing);
     let strengthen = crate::identity::StrengthenSession {
         session_id: SESSION,
         method: Word::of("totp"),
@@ -292,7 +315,9 @@ fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_wit
         auth_time: at(20),
         seen: None,
     };
-    given().having(strengthen).when(gated(gate().asking(READ))).then_succeeds();
+    let shown = || given().having(strengthen.clone());
+    shown().when(gated(gate().asking(READ))).then_succeeds();
+    shown().when(gated(gate().with_every_factor())).then_succeeds();
 }
 
 const KEY: ApiKeyId = ApiKeyId::new(Uuid::from_u128(7));
@@ -398,6 +423,37 @@ fn a_service_acts_for_a_person_within_what_they_allowed_and_never_in_their_accou
 }
 
 #[test]
+fn what_a_service_has_of_a_person_ends_when_they_take_back_what_they_allowed_and_does_not_come_back() {
+    let allow = || GrantConsent { user_id: ADA, service_id: TILL, scopes: vec![Scope::of(READ)] };
+    let revoke = || RevokeConsent { user_id: ADA, service_id: TILL };
+    let lent = |number| StartSession {
+        session_id: SessionId::new(Uuid::from_u128(number)),
+        service_id: Some(TILL),
+        ..start()
+    };
+    let reads = |number| {
+        let session = SessionId::new(Uuid::from_u128(number));
+        let granted = Granted::only([READ]);
+        gated(Gate::new(Bearer::Delegated { session, user: ADA, granted }, table()).asking(READ))
+    };
+    let two = || ada().having(till()).having(allow()).having(lent(55)).having(lent(56));
+    two().when(reads(55)).then_succeeds();
+    for number in [55, 56] {
+        two().having(revoke()).when(reads(number)).then_refused_for(GateError::SessionEnded);
+        let again = two().having(revoke()).having(allow());
+        again.when(reads(number)).then_refused_for(GateError::SessionEnded);
+    }
+    let again = || two().having(revoke()).having(allow()).having(lent(57));
+    again().when(reads(57)).then_succeeds();
+    again().having(revoke()).when(reads(57)).then_refused_for(GateError::SessionEnded);
+    // What they do in their own session, and what the service does for itself, is not touched.
+    let own = Gate::new(Bearer::Session { session: SESSION, user: ADA }, table()).asking(READ);
+    two().having(revoke()).when(gated(own)).then_succeeds();
+    let itself = Gate::new(Bearer::Service { service: TILL, granted: Granted::All }, table()).asking(READ);
+    two().having(revoke()).when(gated(itself)).then_succeeds();
+}
+
+#[test]
 fn a_program_is_nobodys_own_hand() {
     let given = || ada().having(key(KeyOwner::User(ADA), &[READ]));
     given().when(gated(with_key().own_hand())).then_refused_for(GateError::ActsForAnother);
@@ -425,4 +481,22 @@ fn nobody_gives_away_what_they_lack() {
     ada().when(giving(Granter::Member(ADA), &[READ, POST])).then_refused_for(refused);
     ada().when(giving(Granter::Member(ADA), &[READ])).then_succeeds();
     ada().when(giving(Granter::Platform, &[READ, POST])).then_succeeds();
+}
+
+#[test]
+fn nobody_makes_themselves_a_service_that_may_more_than_they() {
+    let being = |by| {
+        let add =
+            AddSecret { service_id: TILL, secret_id: SecretId::new(Uuid::from_u128(9)), expires_at: None };
+        Granting::being(by, table(), TILL, Box::new(add))
+    };
+    let with = |scopes: &[&'static str]| {
+        let scopes = scopes.iter().map(|it| Scope::of(it)).collect();
+        ada().having(RegisterService { scopes, ..till() })
+    };
+    let may_post = || with(&["reports:read", READ, POST]);
+    let refused = OrganisationError::GrantsTooMuch { permission: POST.to_owned() };
+    may_post().when(being(Granter::Member(ADA))).then_refused_for(refused);
+    may_post().when(being(Granter::Platform)).then_succeeds();
+    with(&["reports:read", READ]).when(being(Granter::Member(ADA))).then_succeeds();
 }

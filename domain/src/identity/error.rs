@@ -56,6 +56,9 @@ pub enum IdentityError {
     /// There is one.
     #[error("there is such a factor already")]
     FactorExists,
+    /// The organisation has none.
+    #[error("nobody in the organisation can enrol a factor")]
+    FactorsOff,
     /// There is none.
     #[error("there is no such factor")]
     FactorNotFound,
@@ -68,8 +71,8 @@ pub enum IdentityError {
     /// They have one, and did not show it.
     #[error("a second factor is asked for")]
     SecondFactorRequired,
-    /// They are somebody else already.
-    #[error("the user is taken for another person")]
+    /// One of the two is linked to somebody of the other's organisation already.
+    #[error("the user is linked to somebody of that organisation already")]
     LinkedToAnother,
     /// More than anybody has.
     #[error("a person has {max} users at most")]
@@ -77,6 +80,18 @@ pub enum IdentityError {
         /// How many there may be.
         max: usize,
     },
+    /// They are nobody there, or their link was taken away.
+    #[error("the person has no linked user there")]
+    NotLinked,
+    /// It was shown once already, is over, or is for somebody else.
+    #[error("the code is not good, or not any more")]
+    LinkCodeInvalid,
+    /// They are there already.
+    #[error("that is the organisation in which the person is signed in")]
+    SameOrganisation,
+    /// Nothing that the person showed to this product themselves lets them in elsewhere.
+    #[error("the person must have shown a proof of their own in this session")]
+    OwnProofRequired,
 }
 
 const USER_EXISTS: CodeDoc = CodeDoc::new(
@@ -165,6 +180,12 @@ const FACTOR_EXISTS: CodeDoc = CodeDoc::new(
     "the user has such a factor already",
     "remove that one first",
 );
+const FACTORS_OFF: CodeDoc = CodeDoc::new(
+    ErrorKind::Conflict,
+    "identity.factors-off",
+    "the policy of the organisation lets nobody enrol a factor",
+    "ask whoever runs the organisation; what is enrolled already stays good",
+);
 const FACTOR_NOT_FOUND: CodeDoc = CodeDoc::new(
     ErrorKind::NotFound,
     "identity.factor-not-found",
@@ -186,14 +207,38 @@ const SECOND_FACTOR_REQUIRED: CodeDoc = CodeDoc::new(
 const LINKED_TO_ANOTHER: CodeDoc = CodeDoc::new(
     ErrorKind::Conflict,
     "identity.linked-to-another",
-    "the user is taken for another person already",
-    "unlink them first",
+    "one of the two users is linked to somebody of the other's organisation already",
+    "take that link away first",
 );
 const TOO_MANY_LINKS: CodeDoc = CodeDoc::new(
     ErrorKind::Rejected,
     "identity.too-many-links",
     "the person has as many users as one may have",
     "unlink one first",
+);
+const NOT_LINKED: CodeDoc = CodeDoc::new(
+    ErrorKind::NotFound,
+    "identity.not-linked",
+    "the person has no linked user in that organisation, or the link was taken away",
+    "sign in there, and link the two",
+);
+const LINK_CODE_INVALID: CodeDoc = CodeDoc::new(
+    ErrorKind::NotFound,
+    "identity.link-code-invalid",
+    "a code that links two users is used, over, or for somebody else",
+    "ask for another one, naming the organisation and the address with which you are signed in where you show it",
+);
+const SAME_ORGANISATION: CodeDoc = CodeDoc::new(
+    ErrorKind::Rejected,
+    "identity.same-organisation",
+    "it was asked for the organisation in which the person is signed in",
+    "name another one",
+);
+const OWN_PROOF_REQUIRED: CodeDoc = CodeDoc::new(
+    ErrorKind::Forbidden,
+    "identity.own-proof-required",
+    "the caller is no person in a session of their own, or all that they showed in it is the word of a provider",
+    "sign in with a password or a passkey, or show one of them in this session",
 );
 
 /// Every code of [`IdentityError`].
@@ -213,11 +258,16 @@ pub const CODES: &[CodeDoc] = &[
     SESSION_OVER,
     TOKEN_NOT_FOUND,
     FACTOR_EXISTS,
+    FACTORS_OFF,
     FACTOR_NOT_FOUND,
     TOO_MANY_FACTORS,
     SECOND_FACTOR_REQUIRED,
     LINKED_TO_ANOTHER,
     TOO_MANY_LINKS,
+    NOT_LINKED,
+    LINK_CODE_INVALID,
+    SAME_ORGANISATION,
+    OWN_PROOF_REQUIRED,
 ];
 
 impl IdentityError {
@@ -238,11 +288,16 @@ impl IdentityError {
             Self::SessionOver => SESSION_OVER,
             Self::TokenNotFound => TOKEN_NOT_FOUND,
             Self::FactorExists => FACTOR_EXISTS,
+            Self::FactorsOff => FACTORS_OFF,
             Self::FactorNotFound => FACTOR_NOT_FOUND,
             Self::TooManyFactors { .. } => TOO_MANY_FACTORS,
             Self::SecondFactorRequired => SECOND_FACTOR_REQUIRED,
             Self::LinkedToAnother => LINKED_TO_ANOTHER,
             Self::TooManyLinks { .. } => TOO_MANY_LINKS,
+            Self::NotLinked => NOT_LINKED,
+            Self::LinkCodeInvalid => LINK_CODE_INVALID,
+            Self::SameOrganisation => SAME_ORGANISATION,
+            Self::OwnProofRequired => OWN_PROOF_REQUIRED,
         }
     }
 }

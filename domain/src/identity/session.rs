@@ -41,12 +41,29 @@ pub struct SessionStarted {
     pub expires_at: DateTime<Utc>,
     /// Which generation of the user's sessions it is of.
     pub generation: u32,
+    /// Of a session of a service: which generation of what the user allows that service it is of; 0 if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<u32>,
     /// What the person calls the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Private>,
     /// Staff of the platform act in it for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impersonation_id: Option<ImpersonationId>,
+    /// The user's half of the link by which they came from another organisation; the session stands while that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_by: Option<Uuid>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A person went on in another of their organisations, in a session there. This one goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OrganizationSwitched {
+    /// The session in which they asked for it.
+    pub session_id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -110,14 +127,20 @@ pub struct LiveSession {
     pub method: Word,
     /// What they have shown.
     pub amr: Vec<Word>,
+    /// When it began.
+    pub began_at: DateTime<Utc>,
     /// When they last showed who they are.
     pub auth_time: DateTime<Utc>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
     /// Which generation of the user's sessions it is of.
     pub generation: u32,
+    /// Which generation of what they allow that service it is of, if it is one of a service.
+    pub consent: u32,
     /// Staff of the platform act in it.
     pub impersonation_id: Option<ImpersonationId>,
+    /// The link by which the user came from another organisation.
+    pub came_by: Option<Uuid>,
 }
 
 /// The stream of a session.
@@ -138,14 +161,16 @@ impl Session {
     }
 }
 
-/// The session and its user, if it stands: it has not ended in any way, and the user is active.
+/// The session and its user, if it stands: it has not ended in any way, the user is active, and the link by which they came,
+/// if it was one, has not been taken away.
 pub(crate) fn standing<'a>(
     view: &View<'a>,
     id: SessionId,
 ) -> Option<(&'a LiveSession, &'a user::Registered)> {
     let Session::Live(session) = view.find::<Session>(id.uuid())?.state else { return None };
     let user = user::active(view, session.user_id).ok()?;
-    let stands = session.expires_at > view.now && user.counts(id, session.generation);
+    let is_linked = session.came_by.is_none_or(|it| user.links.contains(&it));
+    let stands = is_linked && session.expires_at > view.now && user.counts(id, session.generation);
     stands.then_some((session, user))
 }
 
@@ -251,10 +276,13 @@ impl Aggregate for Session {
                     service_id: event.service_id,
                     method: event.method.clone(),
                     amr: event.amr.clone(),
+                    began_at: event.at,
                     auth_time: event.auth_time,
                     expires_at: event.expires_at,
                     generation: event.generation,
+                    consent: event.consent.unwrap_or_default(),
                     impersonation_id: event.impersonation_id,
+                    came_by: event.came_by,
                 });
             }
             IdentityEvent::SessionStrengthened(event) => {

@@ -23,7 +23,8 @@ pub use event::{
     IdentitiesUnlinked, LinkedUser, PasswordChanged, PersonErased, SessionsEnded, UserAddressChanged,
     UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed,
 };
-pub use link::{LinkIdentities, UnlinkIdentities};
+pub(crate) use link::linked;
+pub use link::{ElsewhereHash, Half, LINKED_SCOPE, LinkIdentities, USERS_MAX, UnlinkIdentities};
 pub use state::{EmailPending, Registered, User};
 
 use super::IdentityEvent;

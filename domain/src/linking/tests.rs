@@ -25,7 +25,8 @@ fn expected(it: &Situation) -> Result<Ruling, FederationError> {
     match (proven, it.holder) {
         (true, None) => Ok(Ruling::Register),
         (true, Some(Holder { user_id, is_verified: true })) => Ok(Ruling::LinkByAddress(user_id)),
-        _ => Err(FederationError::LinkNeedsSignIn),
+        (true, Some(Holder { is_verified: false, .. })) => Err(FederationError::LinkNeedsSignIn),
+        (false, _) => Err(FederationError::AddressNotVouched),
     }
 }
 

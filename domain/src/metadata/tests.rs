@@ -38,6 +38,16 @@ fn labels_are_refused_by_code() {
 }
 
 #[test]
+fn what_others_keep_loses_the_characters_that_are_not_taken() {
+    let left = |text: &str| Label::salvage(text).map(|it| it.to_string());
+    assert_eq!(left("Uni\u{202e}code\n\0").as_deref(), Some("Unicode"));
+    assert_eq!(left(" Zoë 現金 ").as_deref(), Some("Zoë 現金"));
+    for nothing in ["", " \u{200f} ", "\0", &"x".repeat(201)] {
+        assert_eq!(left(nothing), None, "{nothing:?}");
+    }
+}
+
+#[test]
 fn metadata_is_bounded() {
     let pairs = |count: usize| (0..count).map(|at| (format!("k{at}"), "v".to_owned())).collect();
     assert!(Metadata::parse(pairs(20)).is_ok());

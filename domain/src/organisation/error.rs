@@ -1,10 +1,14 @@
-//! How this context says no, and the reference of it. Making a tenant has refusals of its own in `tenant.rs`.
+//! How this context says no: each refusal, its code and its figures. What the codes mean to a client stands in `error/codes.rs`;
+//! making a tenant has refusals of its own in `tenant.rs`.
+
+mod codes;
 
 use std::collections::BTreeMap;
 
 use crate::error::{CodeDoc, DomainError, ErrorKind};
 use crate::ids::{RoleId, UserId};
 use crate::words::Word;
+pub use codes::CODES;
 
 /// Each command names those that it gives, in the order in which it looks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +62,9 @@ pub enum OrganisationError {
     /// They are one.
     #[error("the user is a member already")]
     AlreadyMember,
+    /// They chose a password, and have not shown that their address is theirs.
+    #[error("the address of the user is not proven")]
+    AddressUnproven,
     /// They are none.
     #[error("the user {user_id} is not a member")]
     MemberNotFound {
@@ -150,254 +157,40 @@ pub enum OrganisationError {
     InvitationForAnother,
 }
 
-const NOT_ACTIVE: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.not-active",
-    "the organisation may not work now",
-    "see `status` in `details`; an owner can ask the platform",
-);
-const WRONG_STATE: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.wrong-state",
-    "the organisation stands in a way in which this cannot be done",
-    "see `status` in `details`",
-);
-const POLICY_OUT_OF_RANGE: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.policy-out-of-range",
-    "a figure of the policy is out of its bounds",
-    "keep `field` between `min` and `max` of `details`",
-);
-const ROLE_COUNT: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.role-count",
-    "a member would have no role, or too many",
-    "name 1 to 20 roles",
-);
-const ROLE_UNKNOWN: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.role-unknown",
-    "there is no such role, or not any more",
-    "take a built-in role, or one of the list of roles",
-);
-const GRANTS_TOO_MUCH: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.grants-too-much",
-    "nobody grants a permission that they lack",
-    "ask somebody who has the `permission` of `details`",
-);
-const OUTRANKED: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.outranked",
-    "nobody takes away a permission that they lack",
-    "ask somebody who may do at least what the member may",
-);
-const OWNER_EXISTS: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.owner-exists",
-    "the platform has its first owner, who comes once and never again",
-    "ask an owner of the platform for an invitation",
-);
-const ALREADY_MEMBER: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.already-member",
-    "the user is a member already",
-    "assign other roles instead",
-);
-const MEMBER_NOT_FOUND: CodeDoc = CodeDoc::new(
-    ErrorKind::NotFound,
-    "organisation.member-not-found",
-    "there is no such member",
-    "check the identifier against the list of members",
-);
-const NOT_A_MEMBER: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.not-a-member",
-    "who signs in is not a member of the organisation, or not any more",
-    "ask an owner of the organisation for an invitation",
-);
-const NOT_AN_OWNER: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.not-an-owner",
-    "only an owner hands ownership over",
-    "ask an owner",
-);
-const LAST_OWNER: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.last-owner",
-    "nobody would be left who may do everything",
-    "make another member owner first",
-);
-const TOO_MANY_OWNERS: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.too-many-owners",
-    "there are as many owners as there may be",
-    "make the member an administrator instead",
-);
-const SEATS_USED_UP: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.seats-used-up",
-    "members and open invitations take all seats",
-    "remove a member or revoke an invitation, or ask the platform for more seats",
-);
-const PERMISSION_COUNT: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.permission-count",
-    "a role would grant nothing, or too much to look through",
-    "name 1 to 200 permissions",
-);
-const ROLE_EXISTS: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.role-exists",
-    "the role's identifier is in use",
-    "take a fresh identifier for each role",
-);
-const ROLE_NAME_TAKEN: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.role-name-taken",
-    "another role has the name",
-    "choose another name; upper and lower case are the same",
-);
-const ROLE_NOT_FOUND: CodeDoc = CodeDoc::new(
-    ErrorKind::NotFound,
-    "organisation.role-not-found",
-    "there is no such role",
-    "check the identifier against the list of roles",
-);
-const TOO_MANY_ROLES: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.too-many-roles",
-    "the organisation has as many roles as it may have",
-    "delete one that nobody needs",
-);
-const ROLE_IN_USE: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.role-in-use",
-    "members have the role, or open invitations name it",
-    "assign them other roles first",
-);
-const TENANT_NOT_FOUND: CodeDoc = CodeDoc::new(
-    ErrorKind::NotFound,
-    "organisation.not-found",
-    "there is no such organisation",
-    "check the identifier or the slug",
-);
-const SLUG_RESERVED: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.slug-reserved",
-    "the slug is kept for the platform",
-    "choose another slug",
-);
-const APPROVER_IS_REQUESTER: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.approver-is-requester",
-    "whoever asked for the organisation does not decide about it",
-    "let somebody else of the platform decide",
-);
-const INVITATION_SPAN: CodeDoc = CodeDoc::new(
-    ErrorKind::Rejected,
-    "organisation.invitation-span",
-    "an invitation would last too long, or be over at once",
-    "ask for an end within 30 days",
-);
-const INVITATION_EXISTS: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.invitation-exists",
-    "the invitation's identifier is in use",
-    "take a fresh identifier for each invitation",
-);
-const ALREADY_INVITED: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.already-invited",
-    "an invitation of this address is open",
-    "send that one again, or revoke it first",
-);
-const INVITATION_INVALID: CodeDoc = CodeDoc::new(
-    ErrorKind::NotFound,
-    "organisation.invitation-invalid",
-    "there is no such invitation, or its link is not good any more",
-    "ask who invited for another one",
-);
-const INVITATION_OVER: CodeDoc = CodeDoc::new(
-    ErrorKind::Conflict,
-    "organisation.invitation-over",
-    "the invitation was answered, taken back, or its time was over",
-    "invite anew",
-);
-const INVITATION_FOR_ANOTHER: CodeDoc = CodeDoc::new(
-    ErrorKind::Forbidden,
-    "organisation.invitation-for-another",
-    "the invitation is for another address than the verified one of who accepts",
-    "sign in with the account of the address that was invited; the invitation stays open",
-);
-
-/// Every code of [`OrganisationError`].
-pub const CODES: &[CodeDoc] = &[
-    NOT_ACTIVE,
-    WRONG_STATE,
-    POLICY_OUT_OF_RANGE,
-    ROLE_COUNT,
-    ROLE_UNKNOWN,
-    GRANTS_TOO_MUCH,
-    OUTRANKED,
-    OWNER_EXISTS,
-    ALREADY_MEMBER,
-    MEMBER_NOT_FOUND,
-    NOT_A_MEMBER,
-    NOT_AN_OWNER,
-    LAST_OWNER,
-    TOO_MANY_OWNERS,
-    SEATS_USED_UP,
-    PERMISSION_COUNT,
-    ROLE_EXISTS,
-    ROLE_NAME_TAKEN,
-    ROLE_NOT_FOUND,
-    TOO_MANY_ROLES,
-    ROLE_IN_USE,
-    TENANT_NOT_FOUND,
-    SLUG_RESERVED,
-    APPROVER_IS_REQUESTER,
-    INVITATION_SPAN,
-    INVITATION_EXISTS,
-    ALREADY_INVITED,
-    INVITATION_INVALID,
-    INVITATION_OVER,
-    INVITATION_FOR_ANOTHER,
-];
-
 impl OrganisationError {
     const fn doc(&self) -> CodeDoc {
         match self {
-            Self::NotActive { .. } => NOT_ACTIVE,
-            Self::WrongState { .. } => WRONG_STATE,
-            Self::PolicyOutOfRange { .. } => POLICY_OUT_OF_RANGE,
-            Self::RoleCount { .. } => ROLE_COUNT,
-            Self::RoleUnknown { .. } => ROLE_UNKNOWN,
-            Self::GrantsTooMuch { .. } => GRANTS_TOO_MUCH,
-            Self::Outranked => OUTRANKED,
-            Self::OwnerExists => OWNER_EXISTS,
-            Self::AlreadyMember => ALREADY_MEMBER,
-            Self::MemberNotFound { .. } => MEMBER_NOT_FOUND,
-            Self::NotAMember => NOT_A_MEMBER,
-            Self::NotAnOwner => NOT_AN_OWNER,
-            Self::LastOwner => LAST_OWNER,
-            Self::TooManyOwners { .. } => TOO_MANY_OWNERS,
-            Self::SeatsUsedUp { .. } => SEATS_USED_UP,
-            Self::PermissionCount { .. } => PERMISSION_COUNT,
-            Self::RoleExists => ROLE_EXISTS,
-            Self::RoleNameTaken { .. } => ROLE_NAME_TAKEN,
-            Self::RoleNotFound { .. } => ROLE_NOT_FOUND,
-            Self::TooManyRoles { .. } => TOO_MANY_ROLES,
-            Self::RoleInUse { .. } => ROLE_IN_USE,
-            Self::TenantNotFound => TENANT_NOT_FOUND,
-            Self::SlugReserved => SLUG_RESERVED,
-            Self::ApproverIsRequester => APPROVER_IS_REQUESTER,
-            Self::InvitationSpan { .. } => INVITATION_SPAN,
-            Self::InvitationExists => INVITATION_EXISTS,
-            Self::AlreadyInvited => ALREADY_INVITED,
-            Self::InvitationInvalid => INVITATION_INVALID,
-            Self::InvitationOver => INVITATION_OVER,
-            Self::InvitationForAnother => INVITATION_FOR_ANOTHER,
+            Self::NotActive { .. } => codes::NOT_ACTIVE,
+            Self::WrongState { .. } => codes::WRONG_STATE,
+            Self::PolicyOutOfRange { .. } => codes::POLICY_OUT_OF_RANGE,
+            Self::RoleCount { .. } => codes::ROLE_COUNT,
+            Self::RoleUnknown { .. } => codes::ROLE_UNKNOWN,
+            Self::GrantsTooMuch { .. } => codes::GRANTS_TOO_MUCH,
+            Self::Outranked => codes::OUTRANKED,
+            Self::OwnerExists => codes::OWNER_EXISTS,
+            Self::AlreadyMember => codes::ALREADY_MEMBER,
+            Self::AddressUnproven => codes::ADDRESS_UNPROVEN,
+            Self::MemberNotFound { .. } => codes::MEMBER_NOT_FOUND,
+            Self::NotAMember => codes::NOT_A_MEMBER,
+            Self::NotAnOwner => codes::NOT_AN_OWNER,
+            Self::LastOwner => codes::LAST_OWNER,
+            Self::TooManyOwners { .. } => codes::TOO_MANY_OWNERS,
+            Self::SeatsUsedUp { .. } => codes::SEATS_USED_UP,
+            Self::PermissionCount { .. } => codes::PERMISSION_COUNT,
+            Self::RoleExists => codes::ROLE_EXISTS,
+            Self::RoleNameTaken { .. } => codes::ROLE_NAME_TAKEN,
+            Self::RoleNotFound { .. } => codes::ROLE_NOT_FOUND,
+            Self::TooManyRoles { .. } => codes::TOO_MANY_ROLES,
+            Self::RoleInUse { .. } => codes::ROLE_IN_USE,
+            Self::TenantNotFound => codes::TENANT_NOT_FOUND,
+            Self::SlugReserved => codes::SLUG_RESERVED,
+            Self::ApproverIsRequester => codes::APPROVER_IS_REQUESTER,
+            Self::InvitationSpan { .. } => codes::INVITATION_SPAN,
+            Self::InvitationExists => codes::INVITATION_EXISTS,
+            Self::AlreadyInvited => codes::ALREADY_INVITED,
+            Self::InvitationInvalid => codes::INVITATION_INVALID,
+            Self::InvitationOver => codes::INVITATION_OVER,
+            Self::InvitationForAnother => codes::INVITATION_FOR_ANOTHER,
         }
     }
 }
@@ -446,6 +239,7 @@ impl DomainError for OrganisationError {
             | Self::InvitationForAnother
             | Self::OwnerExists
             | Self::AlreadyMember
+            | Self::AddressUnproven
             | Self::NotAMember
             | Self::NotAnOwner
             | Self::LastOwner

@@ -18,6 +18,7 @@ use crate::ids::TenantId;
 use crate::stream::{Category, StreamId};
 use crate::words::{DomainName, Language, Word};
 
+const YEAR_S: u32 = 365 * 24 * 3_600;
 /// The most providers, and the most domains, that a policy names.
 pub const NAMES_MAX: u32 = 50;
 
@@ -37,7 +38,7 @@ pub enum Registration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecondFactor {
-    /// Nobody can enrol one.
+    /// Nobody can enrol one. Who has one already is still asked for it.
     Off,
     /// Of those who have enrolled one.
     Optional,
@@ -110,7 +111,8 @@ impl Default for Policy {
     fn default() -> Self {
         const MONTH_S: u32 = 30 * 24 * 3_600;
         Self {
-            registration: Registration::Explicit,
+            // Whoever has an account is nobody's business but theirs.
+            registration: Registration::Private,
             password: PasswordPolicy { length_min: 15, score_min: 3, composition: false },
             sessions: SessionPolicy {
                 access_s: 3_600,
@@ -141,29 +143,46 @@ impl Policy {
         TimeDelta::seconds(self.sessions.absolute_s.into())
     }
 
+    /// What each figure is at least and at most, by its place; of a list, how many names it has.
+    pub const BOUNDS: &[(&'static str, u32, u32)] = &[
+        ("password.length_min", 8, 64),
+        ("password.score_min", 0, 4),
+        ("sessions.access_s", 300, 3_600),
+        ("sessions.idle_s", 300, YEAR_S),
+        ("sessions.absolute_s", 300, YEAR_S),
+        ("sessions.grace_s", 0, 10),
+        ("sessions.live_max", 1, 100),
+        ("lockout.failures", 3, 10),
+        ("lockout.window_s", 600, 86_400),
+        ("lockout.lock_s", 60, 86_400),
+        ("providers", 0, NAMES_MAX),
+        ("domains", 0, NAMES_MAX),
+    ];
+
     /// Whether every figure is within its bounds.
     ///
     /// # Errors
     /// [`OrganisationError::PolicyOutOfRange`] with the first that is not.
     pub fn check(&self) -> Result<(), OrganisationError> {
-        const YEAR_S: u32 = 365 * 24 * 3_600;
         let (sessions, lockout) = (&self.sessions, &self.lockout);
+        // In the order of the bounds.
         let figures = [
-            ("password.length_min", self.password.length_min.into(), 8, 64),
-            ("password.score_min", self.password.score_min.into(), 0, 4),
-            ("sessions.access_s", sessions.access_s, 300, 3_600),
-            ("sessions.idle_s", sessions.idle_s, 300, YEAR_S),
-            ("sessions.absolute_s", sessions.absolute_s, 300, YEAR_S),
-            ("sessions.grace_s", sessions.grace_s, 0, 10),
-            ("sessions.live_max", sessions.live_max.into(), 1, 100),
-            ("lockout.failures", lockout.failures.into(), 3, 10),
-            ("lockout.window_s", lockout.window_s, 600, 86_400),
-            ("lockout.lock_s", lockout.lock_s, 60, 86_400),
-            ("providers", length(self.providers.as_deref().unwrap_or_default()), 0, NAMES_MAX),
-            ("domains", length(&self.domains), 0, NAMES_MAX),
+            self.password.length_min.into(),
+            self.password.score_min.into(),
+            sessions.access_s,
+            sessions.idle_s,
+            sessions.absolute_s,
+            sessions.grace_s,
+            sessions.live_max.into(),
+            lockout.failures.into(),
+            lockout.window_s,
+            lockout.lock_s,
+            length(self.providers.as_deref().unwrap_or_default()),
+            length(&self.domains),
         ];
-        match figures.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((field, _, min, max)) => Err(OrganisationError::PolicyOutOfRange { field, min, max }),
+        let mut judged = Self::BOUNDS.iter().zip(figures);
+        match judged.find(|((_, min, max), value)| !(min..=max).contains(&value)) {
+            Some((&(field, min, max), _)) => Err(OrganisationError::PolicyOutOfRange { field, min, max }),
             None => Ok(()),
         }
     }

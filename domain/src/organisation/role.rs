@@ -22,6 +22,9 @@ use crate::words::Permission;
 /// The scope in which names of roles are unique within an organisation, in lower case.
 pub const ROLE_NAME_SCOPE: &str = "organisation.role-name";
 
+/// The built-in roles: an organisation's own have other names, so that nobody takes one for the other.
+const BUILT_IN: [&str; 4] = ["owner", "admin", "manager", "user"];
+
 /// The most permissions of a role.
 pub const PERMISSIONS_MAX: usize = 200;
 
@@ -120,6 +123,14 @@ fn take(name: &Label) -> Claim {
     Claim::Take { scope: ROLE_NAME_SCOPE.to_owned(), value: name_value(name), taken }
 }
 
+/// Whether the name is free of what every organisation has.
+fn own_name(name: &Label) -> Result<(), OrganisationError> {
+    if BUILT_IN.contains(&name_value(name).as_str()) {
+        return Err(OrganisationError::RoleNameTaken { name: name.to_string() });
+    }
+    Ok(())
+}
+
 fn release(name: &Label) -> Claim {
     Claim::Release { scope: ROLE_NAME_SCOPE.to_owned(), value: name_value(name) }
 }
@@ -174,6 +185,7 @@ impl Decision for DefineRole {
         if known.is_some_and(|role| *role != Role::Absent) {
             return Err(OrganisationError::RoleExists.into());
         }
+        own_name(&self.name)?;
         let before = Roster::of(view);
         if before.roles.len() >= ROLES_MAX {
             return Err(OrganisationError::TooManyRoles { max: ROLES_MAX }.into());
@@ -232,6 +244,9 @@ impl Decision for RedefineRole {
             at: view.now,
         });
         let renamed = name_value(name) != name_value(&self.name);
+        if renamed {
+            own_name(&self.name)?;
+        }
         let claims = renamed.then(|| [release(name), take(&self.name)]).into_iter().flatten();
         Ok(Verdict::done(stream(self.role_id), event).with_claims(claims))
     }

@@ -81,6 +81,9 @@ pub struct StandingChanged {
     /// How many members and open invitations it may have, if the platform has set a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seats: Option<u32>,
+    /// Sessions that began before this moment are over, if it has been suspended: when it was last activated again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_from: Option<DateTime<Utc>>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -92,6 +95,8 @@ pub struct Standing {
     pub status: TenantStatus,
     /// How many members and open invitations it may have, if the platform has set a number.
     pub seats: Option<u32>,
+    /// Sessions that began before this moment are over.
+    pub sessions_from: Option<DateTime<Utc>>,
 }
 
 /// The stream of an organisation's standing, in its own log.
@@ -118,7 +123,32 @@ pub(crate) fn active(view: &View<'_>) -> Result<(), OrganisationError> {
     }
 }
 
-/// Says how the organisation in whose log it is stands from now on. Already so, if it stands that way.
+/// Changes nothing, and demands that the organisation in whose log it is may work at that moment: part of a unit of which
+/// nothing else asks that.
+///
+/// Refused with [`OrganisationError::NotActive`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WhileActive {
+    /// Whether one that waits for its approval will do.
+    pub or_pending: bool,
+}
+
+impl Decision for WhileActive {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(view.tenant)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let waits = Standing::of(view).status == TenantStatus::Pending;
+        if !(waits && self.or_pending) {
+            active(view)?;
+        }
+        Ok(Verdict::already(stream(view.tenant)))
+    }
+}
+
+/// Says how the organisation in whose log it is stands from now on. Already so, if it stands that way. When one that was
+/// suspended is active again, no session of before is: whoever was out stays out until they sign in.
 ///
 /// Refused with [`OrganisationError::WrongState`] if nothing comes after how it stands.
 #[derive(Debug, Clone)]
@@ -145,7 +175,10 @@ impl Decision for ChangeStanding {
         if before.status.is_final() {
             return Err(OrganisationError::WrongState { status: before.status.word() }.into());
         }
-        Ok(Verdict::done(primary, changed(view, self.to, &self.because, before.seats)))
+        let comes_back = before.status == TenantStatus::Suspended && self.to == TenantStatus::Active;
+        let sessions_from = if comes_back { Some(view.now) } else { before.sessions_from };
+        let after = Standing { status: self.to, sessions_from, ..before };
+        Ok(Verdict::done(primary, changed(view, after, &self.because)))
     }
 }
 
@@ -172,17 +205,19 @@ impl Decision for SetSeats {
         if before.status.is_final() {
             return Err(OrganisationError::WrongState { status: before.status.word() }.into());
         }
-        let event = changed(view, before.status, &Word::of("seats"), self.seats);
+        let after = Standing { seats: self.seats, ..before };
+        let event = changed(view, after, &Word::of("seats"));
         Ok(Verdict::done(stream(view.tenant), event))
     }
 }
 
-fn changed(view: &View<'_>, to: TenantStatus, because: &Word, seats: Option<u32>) -> OrganisationEvent {
+fn changed(view: &View<'_>, after: Standing, because: &Word) -> OrganisationEvent {
     OrganisationEvent::StandingChanged(StandingChanged {
         tenant_id: view.tenant,
-        status: to.word(),
+        status: after.status.word(),
         because: because.clone(),
-        seats,
+        seats: after.seats,
+        sessions_from: after.sessions_from,
         at: view.now,
     })
 }
@@ -200,7 +235,11 @@ impl Aggregate for Standing {
 
     fn restore(id: Uuid, newest: &Event) -> Option<Self> {
         let Event::Organisation(OrganisationEvent::StandingChanged(it)) = newest else { return None };
-        (it.tenant_id.uuid() == id).then(|| Self { status: TenantStatus::of(&it.status), seats: it.seats })
+        (it.tenant_id.uuid() == id).then(|| Self {
+            status: TenantStatus::of(&it.status),
+            seats: it.seats,
+            sessions_from: it.sessions_from,
+        })
     }
 }
 

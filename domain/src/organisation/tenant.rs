@@ -4,6 +4,7 @@
 
 mod decide;
 mod event;
+mod reserved;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,13 +16,14 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
 pub use decide::{
-    ApproveTenant, ChangeTier, CloseTenant, ReactivateTenant, RejectTenant, RenameTenant, RequestTenant,
-    SLUGS_RESERVED, SuspendTenant,
+    ApproveTenant, ChangeTier, CloseTenant, ExistingTenant, ReactivateTenant, RejectTenant, RenameTenant,
+    RequestTenant, SuspendTenant,
 };
 pub use event::{
     TenantApproved, TenantClosed, TenantReactivated, TenantRejected, TenantRenamed, TenantRequested,
     TenantSuspended, TenantTierChanged,
 };
+pub use reserved::SLUGS_RESERVED;
 
 use super::OrganisationEvent;
 use crate::aggregate::Aggregate;

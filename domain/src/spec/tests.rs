@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gate::{Bearer, Gate, Gated};
+use crate::identity::User;
 use crate::identity::sample::*;
 use crate::ids::SessionId;
 use crate::metadata::Label;

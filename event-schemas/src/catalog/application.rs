@@ -1,10 +1,10 @@
 //! Programs of an organisation, and what they may.
 
 use domain::application::{
-    ApiKey, ApiKeyIssued, ApiKeyRevoked, ApplicationEvent, Consent, ConsentGranted, ConsentRevoked,
-    DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, Inventory, RedirectUrisChanged,
-    SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceRegistered, ServiceRemoved, ServiceRenamed,
-    ServiceResumed, ServiceSuspended,
+    ApiKey, ApiKeyIssued, ApiKeyRevoked, ApplicationEvent, Consent, ConsentGranted, ConsentQuestioned,
+    ConsentRevoked, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, Inventory,
+    RedirectUrisChanged, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceRegistered,
+    ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -46,6 +46,10 @@ pub(super) const EVENTS: &[EventType] = &[
     event::<Consent, ApplicationEvent, ConsentGranted>(
         "application.consent-granted",
         "A person allowed a service something.",
+    ),
+    event::<Consent, ApplicationEvent, ConsentQuestioned>(
+        "application.consent-questioned",
+        "A person ended a session of a service by hand, and is asked before the next one.",
     ),
     event::<Consent, ApplicationEvent, ConsentRevoked>(
         "application.consent-revoked",

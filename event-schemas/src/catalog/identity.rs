@@ -3,10 +3,10 @@
 use domain::identity::{
     AccessToken, AccessTokenMinted, AccessTokenRevoked, EmailChangeExpired, EmailChangeRequested,
     EmailChanged, EmailVerified, FactorRemoved, Factors, IdentitiesLinked, IdentitiesUnlinked, IdentityEvent,
-    PasskeyAdded, PasskeyRegressed, PasswordChanged, PersonErased, RecoveryCodeUsed, RecoveryCodesIssued,
-    Session, SessionEnded, SessionStarted, SessionStrengthened, SessionsEnded, SignInDay, SignInFailed,
-    SignInLocked, SignInUnlocked, TotpEnrolled, User, UserAddressChanged, UserDeactivated,
-    UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed,
+    OrganizationSwitched, PasskeyAdded, PasskeyRegressed, PasswordChanged, PersonErased, RecoveryCodeUsed,
+    RecoveryCodesIssued, Session, SessionEnded, SessionStarted, SessionStrengthened, SessionsEnded,
+    SignInDay, SignInFailed, SignInLocked, SignInUnlocked, TotpEnrolled, User, UserAddressChanged,
+    UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -110,13 +110,17 @@ pub(super) const EVENTS: &[EventType] = &[
         "identity.passkey-regressed",
         "A passkey counted backwards: there may be a copy of it.",
     ),
+    event::<Session, IdentityEvent, OrganizationSwitched>(
+        "identity.organization-switched",
+        "A person went on in another of their organisations, in a session there.",
+    ),
     event::<User, IdentityEvent, IdentitiesLinked>(
         "identity.identities-linked",
-        "Users of several organisations are shown to be one person.",
+        "A user and one of another organisation are shown to be one person.",
     ),
     event::<User, IdentityEvent, IdentitiesUnlinked>(
         "identity.identities-unlinked",
-        "A user is not taken for that person any more.",
+        "A user and one of another organisation are not taken for one person any more.",
     ),
 ];
 

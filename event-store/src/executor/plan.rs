@@ -1,147 +1,31 @@
-//! Judging a batch: every command in order, in memory, on the state that those before it left.
+//! Judging a batch: every command in order, in memory, on the state that those before it left. The batch is a
+//! [`Draft`] (`plan/draft.rs`); what units say is added to it by `plan/write.rs`.
 
-use std::collections::{HashMap, HashSet};
+mod draft;
+mod write;
+
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 use domain::decision::ROUNDS_MAX;
 use domain::identity::IdentityError;
 use domain::ids::TenantId;
-use domain::private::Private;
-use domain::{Claim, ErrorKind, Event, Outcome, Refusal, StreamId, Verdict, View};
-use event_schemas::envelope::Meta;
+use domain::{Claim, ErrorKind, Event, Refusal, StreamId, Verdict, View};
 use sabotage::Guard;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use super::append::{Append, Basis, Guards};
-use super::load::{self, Unreadable};
-use super::states::{Entry, Layers, Overlay, StateCache, empty, fold};
+use super::load;
+use super::states::{Layers, Overlay, StateCache, empty, fold};
 use super::{Failure, SubmitError};
-use crate::idempotency::{IdempotencyKey, StoredAnswer};
-use crate::keyring::{KeyCache, Known, ORIGIN_PATH, Place};
+use crate::keyring::{KeyCache, Known};
 use crate::stream_ref::StreamRef;
-use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Placed, Receipt, Unit, VERSION_MISMATCH};
+use crate::unit::{Cause, Done, Linkage, NOT_APPLIED, Placed, Unit, VERSION_MISMATCH};
+pub(crate) use draft::{Draft, Planned, Trust};
 
 /// How often what has fallen due is looked for before one command. Each time a bounded number is recorded; what is left
 /// keeps its funds until the process manager comes to it.
 const OVERDUE_ROUNDS_MAX: usize = 16;
-
-/// What became of a unit in the plan.
-#[derive(Debug, Clone)]
-pub(crate) enum Planned {
-    /// Judged: its results hold once the batch has landed; up to the event with this ordinal.
-    Judged { results: Vec<Result<Done, Refusal>>, last_event: i32 },
-    /// The same key earlier in the batch: its answer is given again.
-    SameAs { unit: usize },
-    /// Not judged.
-    Failed(SubmitError),
-    /// Fixed already, whatever the batch does.
-    Settled(Result<Receipt, SubmitError>),
-}
-
-/// How far states in memory are believed that another process may have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
-    /// As they are: the append compares their versions.
-    Known,
-    /// They are looked at once more first, so that the append seldom finds another version.
-    Looked,
-    /// Not at all, nor is anything else taken for granted: the head is held, and nothing can change any more.
-    Nothing,
-}
-
-/// A batch as far as it has been judged. Everything in it is speculative until [`Draft::commit`].
-pub(crate) struct Draft {
-    /// The time at which units are judged; later for those that joined later.
-    now: DateTime<Utc>,
-    /// The oldest time that a judgement rests on: what others recorded after it may have to be known first.
-    decided_at: DateTime<Utc>,
-    /// The history that it belongs to.
-    epoch: i32,
-    /// Where the log stood when the states were brought up to date. If it was begun while the batch before was on its
-    /// way: where it stood before that.
-    exact_at: i64,
-    /// Whether states that are not exact there are brought up to date first.
-    trust: Trust,
-    pub(crate) overlay: Overlay,
-    /// The streams that were read, each with its version and where that was known, before this batch.
-    read: HashMap<StreamRef, (i64, i64)>,
-    unreadable: Unreadable,
-    answered: HashMap<(TenantId, [u8; 32]), (usize, [u8; 32])>,
-    valid_until: Option<DateTime<Utc>>,
-    pub(crate) append: Append,
-    pub(crate) units: Vec<Planned>,
-}
-
-impl Draft {
-    pub(crate) fn new(now: DateTime<Utc>, epoch: i32, exact_at: i64, trust: Trust) -> Self {
-        Self {
-            now,
-            decided_at: now,
-            epoch,
-            exact_at,
-            trust,
-            overlay: Overlay::default(),
-            read: HashMap::new(),
-            unreadable: Unreadable::new(),
-            answered: HashMap::new(),
-            valid_until: None,
-            append: Append::default(),
-            units: Vec::new(),
-        }
-    }
-
-    /// The time of what is judged from here on. It never falls.
-    pub(crate) fn judge_at(&mut self, now: DateTime<Utc>) {
-        self.now = self.now.max(now);
-        if self.units.is_empty() && self.append.events() == 0 {
-            self.decided_at = self.now;
-        }
-    }
-
-    /// The time at which units are judged.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
-        self.now
-    }
-
-    /// The batch on top of which this one was judged has landed: everything up to it was known.
-    pub(crate) fn knows_up_to(&mut self, recorded_at: DateTime<Utc>) {
-        self.decided_at = self.decided_at.max(recorded_at);
-        self.now = self.now.max(recorded_at);
-    }
-
-    /// On what the append rests.
-    pub(crate) fn basis(&self, cache: &StateCache) -> (Basis, Guards) {
-        let mut guards = Guards::default();
-        for (stream, (version, _)) in &self.read {
-            guards.push(stream, *version);
-        }
-        let exact = self.read.iter().map(|(stream, (version, exact_at))| match cache.find(stream) {
-            Some(entry) if entry.version == *version => entry.exact_at.max(*exact_at),
-            _ => *exact_at,
-        });
-        let read_to = if self.trust == Trust::Nothing { self.exact_at } else { cache.read_to(exact) };
-        let Self { epoch, decided_at, valid_until, .. } = *self;
-        (Basis { read_to, epoch, decided_at, valid_until }, guards)
-    }
-
-    /// The batch has landed: what was speculative is so.
-    pub(crate) fn commit(self, cache: &mut StateCache, base: i64) -> Vec<Planned> {
-        let last = base + i64::from(self.append.events());
-        let untouched = self.read.into_keys().filter(|it| !self.overlay.contains_key(it));
-        for stream in untouched {
-            if let Some(entry) = cache.find(&stream).cloned() {
-                cache.insert(stream, Entry { exact_at: last, ..entry });
-            }
-        }
-        for (stream, entry) in self.overlay {
-            cache.insert(stream, Entry { exact_at: last, ..entry });
-        }
-        cache.wrote(base, last);
-        self.units
-    }
-}
 
 /// Where a judgement finds states that are not in memory.
 pub(crate) enum Lookup<'c> {
@@ -452,103 +336,6 @@ impl<'a> Plan<'a> {
         let version = self.layers(tenant, &staged.overlay).entry(verdict.primary)?.version;
         Some(Done { stream: verdict.primary, version, outcome: verdict.outcome })
     }
-
-    /// Adds what the unit says to the batch: all of it, or `None` if an event cannot be written, which is a defect of
-    /// the build.
-    fn write(&mut self, unit: &Unit, staged: Staged) -> Option<()> {
-        let mut written = Vec::with_capacity(staged.events.len());
-        for (tenant, mut event, links) in staged.events {
-            let (own, _) = links.first()?;
-            let place = Place { tenant, stream: *own, event_id: Uuid::now_v7(), path: ORIGIN_PATH };
-            self.seal(&mut event, &place)?;
-            let encoded = event_schemas::encode(&event)
-                .inspect_err(|error| tracing::error!(%error, "an event cannot be encoded"))
-                .ok()?;
-            written.push((tenant, place.event_id, encoded, self.meta(unit, &place)?, links));
-        }
-        if !written.is_empty() {
-            self.draft.append.change_vault(&unit.vault);
-        }
-        for (tenant, event_id, encoded, meta, links) in written {
-            self.draft.append.event(tenant, event_id, encoded, meta, &links);
-        }
-        for (tenant, claim, stream) in staged.claims {
-            self.draft.append.claim(tenant, claim, stream);
-        }
-        self.draft.overlay.extend(staged.overlay);
-        self.draft.valid_until = earlier(self.draft.valid_until, staged.valid_until);
-        Some(())
-    }
-
-    /// Seals what an event says in private. `None` if it cannot be: its subject is not among those that its command
-    /// named, or the text is not in the clear.
-    fn seal(&self, event: &mut Event, place: &Place<'_>) -> Option<()> {
-        for (path, private) in event.privates() {
-            let key = match self.keys.find(place.tenant, private.subject()) {
-                Some(Known::Key(key)) => key,
-                Some(Known::Erased) | None => {
-                    tracing::error!(path, "a private field has no key");
-                    return None;
-                }
-            };
-            let sealed = key.seal(&Place { path, ..*place }, private.reveal()?.as_bytes()).ok()?;
-            *private = Private::Sealed(sealed);
-        }
-        Some(())
-    }
-
-    /// Who, from where and why. What an erased person does is said without a place.
-    fn meta(&self, unit: &Unit, place: &Place<'_>) -> Option<String> {
-        let cause = &unit.cause;
-        let origin = match (&cause.origin, self.keys.find(place.tenant, cause.actor.uuid())) {
-            (None, _) | (Some(_), Some(Known::Erased)) => None,
-            (Some(origin), Some(Known::Key(key))) => {
-                let sealed = key.seal(place, &serde_json::to_vec(origin).ok()?).ok()?;
-                Some(serde_json::to_value(Private::Sealed(sealed)).ok()?)
-            }
-            (Some(_), None) => return None,
-        };
-        let meta = Meta {
-            actor: cause.actor,
-            token: cause.token,
-            session: cause.session,
-            on_behalf_of: cause.on_behalf_of,
-            correlation: cause.correlation,
-            causation: cause.causation,
-            trace: cause.trace.clone(),
-            span: cause.span.clone(),
-            origin,
-        };
-        serde_json::to_string(&meta).ok()
-    }
-
-    /// Fixes a unit's results and remembers them under its key, if they are an answer that a retry must get again.
-    fn settle(&mut self, unit: &Unit, results: Vec<Result<Done, Refusal>>) -> Planned {
-        if let Some(key) = &unit.key
-            && (is_final(&results) || results.iter().any(Result::is_ok))
-            && let Ok(body) = serde_json::to_string(&StoredAnswer::new(&results))
-        {
-            self.draft.append.answer(unit.tenant, key, body);
-            self.remember(unit.tenant, key);
-        }
-        Planned::Judged { results, last_event: self.draft.append.events() }
-    }
-
-    fn remember(&mut self, tenant: TenantId, key: &IdempotencyKey) {
-        self.draft.answered.insert((tenant, key.scope), (self.draft.units.len(), key.fingerprint));
-    }
-}
-
-/// Whether a repeated request must get these results again: what was carried out, and what a rule refused. What made
-/// no sense or was not found is judged anew.
-fn is_final(results: &[Result<Done, Refusal>]) -> bool {
-    results.iter().all(|result| match result {
-        Ok(_) => true,
-        Err(refusal) => {
-            matches!(refusal.kind, ErrorKind::Conflict | ErrorKind::Rejected)
-                && refusal.code != VERSION_MISMATCH
-        }
-    })
 }
 
 /// The results of a unit of which one command was refused: that refusal, and for all others that they were not applied.
@@ -569,17 +356,10 @@ fn not_applied(results: Vec<Result<Done, Refusal>>, commands: usize) -> Vec<Resu
         .collect()
 }
 
+/// The earlier of two moments, of which there may be none.
 fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-impl Done {
-    /// Whether the stream began with it.
-    #[must_use]
-    pub fn is_created(&self) -> bool {
-        self.outcome == Outcome::Created
     }
 }

@@ -63,6 +63,8 @@ pub enum IndexOf {
     TypedDevice,
     /// The browser that a form was made for.
     Form,
+    /// Another organisation of a person: the user here, and that organisation.
+    Elsewhere,
 }
 
 impl IndexOf {
@@ -76,6 +78,7 @@ impl IndexOf {
             Self::Rates => b"rates\0",
             Self::TypedDevice => b"typed-device\0",
             Self::Form => b"form\0",
+            Self::Elsewhere => b"elsewhere\0",
         }
     }
 }

@@ -20,6 +20,7 @@ use super::link::{MailTokenKind, NewMailToken};
 use super::mail::QueuedMail;
 use super::oauth::NewClientSecret;
 use super::passkeys::NewPasskey;
+use super::person_links::NewPersonLink;
 use super::signing_keys::NewSigningKey;
 
 /// A change of the vault, carried out in the transaction of the events that say so, in the order in which they stand.
@@ -49,6 +50,17 @@ pub enum VaultChange {
         tenant: TenantId,
         /// The session.
         session: Uuid,
+        /// Why, in a word.
+        because: &'static str,
+    },
+    /// Revokes the families that a service has of one person, as many as there are at that moment of the log.
+    RevokeLent {
+        /// The person's tenant.
+        tenant: TenantId,
+        /// The person.
+        user: UserId,
+        /// The service.
+        service: ServiceId,
         /// Why, in a word.
         because: &'static str,
     },
@@ -178,6 +190,15 @@ pub enum VaultChange {
         /// The link.
         link: LinkId,
     },
+    /// Keeps where the other half of a link is.
+    PutPersonLink(NewPersonLink),
+    /// Forgets it.
+    DropPersonLink {
+        /// The tenant of the half.
+        tenant: TenantId,
+        /// The half.
+        link: Uuid,
+    },
     /// Keeps by what a key is known again.
     PutApiKey(NewApiKey),
     /// Forgets it.
@@ -290,6 +311,7 @@ impl VaultChange {
             Self::PutPassword { .. } => "PutPassword",
             Self::OpenFamily(_) => "OpenFamily",
             Self::RevokeSession { .. } => "RevokeSession",
+            Self::RevokeLent { .. } => "RevokeLent",
             Self::RevokeUser { .. } => "RevokeUser",
             Self::RevokeTenant { .. } => "RevokeTenant",
             Self::CloseTenant { .. } => "CloseTenant",
@@ -311,6 +333,8 @@ impl VaultChange {
             Self::DropProvider { .. } => "DropProvider",
             Self::PutIdentity(_) => "PutIdentity",
             Self::DropIdentity { .. } => "DropIdentity",
+            Self::PutPersonLink(_) => "PutPersonLink",
+            Self::DropPersonLink { .. } => "DropPersonLink",
             Self::PutApiKey(_) => "PutApiKey",
             Self::DropApiKey { .. } => "DropApiKey",
             Self::PutClientSecret(_) => "PutClientSecret",

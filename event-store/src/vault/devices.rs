@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use domain::ids::{GrantId, ServiceId, SessionId, TenantId, UserId};
 use uuid::Uuid;
 
+use super::oauth::RequestVaultError;
 use super::{Digest, Shown, Vault, interval};
+use crate::keyring::{Cell, KeyError, MasterKey};
 
 /// A device that asks.
 #[derive(Debug, Clone)]
@@ -24,8 +26,27 @@ pub struct AskingDevice {
     pub user_code: String,
     /// For what: names parted by spaces.
     pub scope: String,
-    /// The address of the network from which it asked, for the person to see.
-    pub asked_from: String,
+    /// The address of the network from which it asked, sealed by [`AskingDevice::sealed`].
+    pub asked_from: Vec<u8>,
+}
+
+const fn address_cell(tenant: TenantId, grant: Uuid) -> Cell<'static> {
+    Cell { table: "device_grants", tenant, row: grant, column: "asked_from" }
+}
+
+impl AskingDevice {
+    /// Seals the address from which a device asks, for the person to see who decides about it.
+    ///
+    /// # Errors
+    /// If the library refuses.
+    pub fn sealed(
+        tenant: TenantId,
+        grant: GrantId,
+        address: &str,
+        master: &MasterKey,
+    ) -> Result<Vec<u8>, KeyError> {
+        master.seal_cell(&address_cell(tenant, grant.uuid()), address.as_bytes())
+    }
 }
 
 /// A device about which somebody is to decide.
@@ -37,8 +58,8 @@ pub struct WaitingDevice {
     pub service: ServiceId,
     /// For what: names parted by spaces.
     pub scope: String,
-    /// From where it asked.
-    pub asked_from: String,
+    /// From where it asked; nothing of one that asked before addresses were sealed.
+    pub asked_from: Option<String>,
     /// When.
     pub asked_at: DateTime<Utc>,
 }
@@ -73,19 +94,22 @@ struct WaitingRow {
     grant: Uuid,
     service: Uuid,
     scope: String,
-    asked_from: String,
+    asked_from: Option<Vec<u8>>,
     asked_at: DateTime<Utc>,
 }
 
-impl From<WaitingRow> for WaitingDevice {
-    fn from(row: WaitingRow) -> Self {
-        Self {
-            grant: GrantId::new(row.grant),
-            service: ServiceId::new(row.service),
-            scope: row.scope,
-            asked_from: row.asked_from,
-            asked_at: row.asked_at,
-        }
+impl WaitingRow {
+    fn opened(self, tenant: TenantId, master: &MasterKey) -> Result<WaitingDevice, RequestVaultError> {
+        let open = |sealed: Vec<u8>| master.open_cell(&address_cell(tenant, self.grant), &sealed);
+        let address = self.asked_from.map(open).transpose()?;
+        let text = address.map(|it| String::from_utf8(it).map_err(|_| KeyError::Unopenable));
+        Ok(WaitingDevice {
+            grant: GrantId::new(self.grant),
+            service: ServiceId::new(self.service),
+            scope: self.scope,
+            asked_from: text.transpose()?,
+            asked_at: self.asked_at,
+        })
     }
 }
 
@@ -104,6 +128,7 @@ impl Vault {
         let texts =
             |of: fn(&AskingDevice) -> &String| devices.iter().map(|it| of(it).clone()).collect::<Vec<_>>();
         let hashes: Vec<Vec<u8>> = devices.iter().map(|it| it.hash.0.to_vec()).collect();
+        let addresses: Vec<Vec<u8>> = devices.iter().map(|it| it.asked_from.clone()).collect();
         let taken = sqlx::query_scalar!(
             r#"select vault.ask_devices($1, $2, $3, $4, $5, $6, $7, $8, $9) as "grant!""#,
             &all(|it| it.tenant.uuid()),
@@ -112,7 +137,7 @@ impl Vault {
             &hashes,
             &texts(|it| &it.user_code),
             &texts(|it| &it.scope),
-            &texts(|it| &it.asked_from),
+            &addresses,
             interval(lasts),
             every_s,
         )
@@ -153,11 +178,16 @@ impl Vault {
     /// The device whose code somebody typed, while nobody has decided.
     ///
     /// # Errors
-    /// If the database cannot be used.
-    pub async fn device_of_code(&self, tenant: TenantId, code: &str) -> sqlx::Result<Option<WaitingDevice>> {
+    /// [`RequestVaultError`].
+    pub async fn device_of_code(
+        &self,
+        tenant: TenantId,
+        code: &str,
+        master: &MasterKey,
+    ) -> Result<Option<WaitingDevice>, RequestVaultError> {
         let row = sqlx::query_as!(
             WaitingRow,
-            r#"select grant_id as "grant!", service_id as "service!", scope as "scope!", asked_from as "asked_from!",
+            r#"select grant_id as "grant!", service_id as "service!", scope as "scope!", asked_from,
                       asked_at as "asked_at!"
                from vault.device_of_code($1, $2)"#,
             tenant.uuid(),
@@ -165,21 +195,22 @@ impl Vault {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(WaitingDevice::from))
+        row.map(|it| it.opened(tenant, master)).transpose()
     }
 
     /// The same device again, when they decide.
     ///
     /// # Errors
-    /// If the database cannot be used.
+    /// [`RequestVaultError`].
     pub async fn device_to_decide(
         &self,
         tenant: TenantId,
         grant: GrantId,
-    ) -> sqlx::Result<Option<WaitingDevice>> {
+        master: &MasterKey,
+    ) -> Result<Option<WaitingDevice>, RequestVaultError> {
         let row = sqlx::query_as!(
             WaitingRow,
-            r#"select grant_id as "grant!", service_id as "service!", scope as "scope!", asked_from as "asked_from!",
+            r#"select grant_id as "grant!", service_id as "service!", scope as "scope!", asked_from,
                       asked_at as "asked_at!"
                from vault.device_to_decide($1, $2)"#,
             tenant.uuid(),
@@ -187,6 +218,6 @@ impl Vault {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(WaitingDevice::from))
+        row.map(|it| it.opened(tenant, master)).transpose()
     }
 }

@@ -98,6 +98,8 @@ pub struct Begun<'a> {
     pub provider: ProviderId,
     /// Who is signed in and wants the link.
     pub user: Option<UserId>,
+    /// Who began it, or from where.
+    pub whose: Digest,
     /// What is kept meanwhile.
     pub content: &'a [u8],
 }
@@ -206,7 +208,8 @@ impl Vault {
         Ok(rows.into_iter().map(|it| row((it.link, it.provider, it.identity, it.since))).collect())
     }
 
-    /// Remembers a sign-in that begins. False if too many of the tenant's are under way.
+    /// Remembers a sign-in that begins. Says how many others of the tenant's went for it, which is none but where too many are
+    /// under way.
     ///
     /// # Errors
     /// [`FederationVaultError`].
@@ -215,21 +218,23 @@ impl Vault {
         begun: &Begun<'_>,
         lasts: Duration,
         master: &MasterKey,
-    ) -> Result<bool, FederationVaultError> {
+    ) -> Result<u64, FederationVaultError> {
         let sealed = master.seal_cell(&state_cell(begun.tenant, begun.state), begun.content)?;
-        Ok(sqlx::query_scalar!(
-            r#"select vault.begin_oauth($1, $2, $3, $4, $5, $6, $7, $8) as "done!""#,
+        let gone = sqlx::query_scalar!(
+            r#"select vault.begin_oauth($1, $2, $3, $4, $5, $6, $7, $8, $9) as "gone!""#,
             begun.tenant.uuid(),
             begun.state,
             &begun.hash.0[..],
             &begun.browser.0[..],
+            &begun.whose.0[..],
             begun.provider.uuid(),
             begun.user.map(UserId::uuid),
             sealed,
             interval(lasts),
         )
         .fetch_one(&self.pool)
-        .await?)
+        .await?;
+        Ok(u64::try_from(gone).unwrap_or_default())
     }
 
     /// Takes a sign-in that was begun in this browser, once.

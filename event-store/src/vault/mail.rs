@@ -156,6 +156,8 @@ pub enum FactorChange {
     CodesRenewed,
     /// A recovery code was used to sign in.
     CodeUsed,
+    /// Somebody who is signed in as a user of another organisation can come from there.
+    Linked,
 }
 
 /// How far a change of address has come.
@@ -413,6 +415,7 @@ mod tests {
             Mail::NewSignIn { at, device: None, address: None },
             Mail::Locked { at, until: at },
             Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
+            Mail::FactorsChanged { change: FactorChange::Linked, at },
             Mail::RefreshReused { at },
             Mail::Impersonated { at, until: at, reason: token(), ticket: token() },
             Mail::OrganisationDecided { organisation: token(), decision: Ruling::Approved, reason: None },

@@ -113,28 +113,32 @@ impl Vault {
         Ok(service.map(ServiceId::new))
     }
 
-    /// Remembers what a service asks. False if too much of the tenant's waits.
+    /// Remembers what a service asks. `whose` is from where it was asked. Says how many others of the tenant's went for it, which is
+    /// none but where too many wait.
     ///
     /// # Errors
     /// [`RequestVaultError`].
     pub async fn put_authorization_request(
         &self,
         shown: &Shown,
+        whose: Digest,
         content: &[u8],
         lasts: Duration,
         master: &MasterKey,
-    ) -> Result<bool, RequestVaultError> {
+    ) -> Result<u64, RequestVaultError> {
         let sealed = master.seal_cell(&request_cell(shown.tenant, shown.id), content)?;
-        Ok(sqlx::query_scalar!(
-            r#"select vault.put_authorization_request($1, $2, $3, $4, $5) as "done!""#,
+        let gone = sqlx::query_scalar!(
+            r#"select vault.put_authorization_request($1, $2, $3, $4, $5, $6) as "gone!""#,
             shown.tenant.uuid(),
             shown.id,
             &shown.hash.0[..],
+            &whose.0[..],
             sealed,
             interval(lasts),
         )
         .fetch_one(&self.pool)
-        .await?)
+        .await?;
+        Ok(u64::try_from(gone).unwrap_or_default())
     }
 
     /// What a service asked, while it waits.

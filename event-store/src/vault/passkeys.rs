@@ -75,8 +75,8 @@ pub struct Passkey {
 }
 
 impl Vault {
-    /// Remembers what is to be signed, by its hash: by a person who adds a passkey, or by nobody yet who signs in. False if too
-    /// much of the tenant's waits.
+    /// Remembers what is to be signed, by its hash: by a person who adds a passkey, or by nobody yet who signs in. `whose` is who
+    /// asked, or from where. Says how many others of the tenant's went for it, which is none but where too many wait.
     ///
     /// # Errors
     /// If the database cannot be used.
@@ -84,18 +84,21 @@ impl Vault {
         &self,
         tenant: TenantId,
         challenge: Digest,
+        whose: Digest,
         user: Option<UserId>,
         lasts: Duration,
-    ) -> sqlx::Result<bool> {
-        sqlx::query_scalar!(
-            r#"select vault.put_challenge($1, $2, $3, $4) as "done!""#,
+    ) -> sqlx::Result<u64> {
+        let gone = sqlx::query_scalar!(
+            r#"select vault.put_challenge($1, $2, $3, $4, $5) as "gone!""#,
             tenant.uuid(),
             &challenge.0[..],
+            &whose.0[..],
             user.map(UserId::uuid),
             interval(lasts),
         )
         .fetch_one(&self.pool)
-        .await
+        .await?;
+        Ok(u64::try_from(gone).unwrap_or_default())
     }
 
     /// Takes what was to be signed, once. False if there is no such thing for this person, or for signing in.

@@ -4,7 +4,8 @@ use askama::Template;
 use event_store::vault::Letter;
 use service_kit::config::PublicUrl;
 
-use super::words::{self, Words};
+use super::called::Called;
+use super::words::{self, Here, Words};
 
 /// A letter as its reader sees it.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,13 +40,19 @@ struct Html<'a> {
     footer: &'a str,
 }
 
-/// Writes a letter out. Its links begin with `public_url` and with nothing else.
+/// Writes a letter out. Its links begin with `public_url` and with nothing else. `about` is the organisation in whose outbox
+/// it lies, if that has a name.
 ///
 /// # Errors
 /// None that is known: it is the library's, for values that cannot be formatted.
-pub fn render(letter: &Letter, public_url: &PublicUrl) -> Result<Page, askama::Error> {
-    let words = words::of(&letter.mail, letter.language, public_url);
-    let footer = &words::footer(letter.language, public_url);
+pub fn render(
+    letter: &Letter,
+    public_url: &PublicUrl,
+    about: Option<&Called>,
+) -> Result<Page, askama::Error> {
+    let here = Here::new(public_url, about);
+    let words = words::of(&letter.mail, letter.language, &here);
+    let footer = &words::footer(letter.language, &here);
     let text = Text { words: &words, footer }.render()?;
     let html = Html { language: letter.language.tag(), words: &words, footer }.render()?;
     Ok(Page { subject: words.subject, text, html })
@@ -85,6 +92,7 @@ mod tests {
             Mail::FactorsChanged { change: FactorChange::RemovedByAdministrator, at },
             Mail::FactorsChanged { change: FactorChange::CodesRenewed, at },
             Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
+            Mail::FactorsChanged { change: FactorChange::Linked, at },
             Mail::Erased { at, receipt: Uuid::from_u128(7) },
         ];
         for purpose in [Purpose::Account, Purpose::Change, Purpose::Organisation] {
@@ -102,13 +110,17 @@ mod tests {
         all
     }
 
+    fn shop(name: &str) -> Called {
+        Called { name: name.to_owned(), slug: "demo-shop".to_owned() }
+    }
+
     fn pages(typed: &str) -> Vec<(Letter, Page)> {
         let url = "https://id.example.org".parse().unwrap();
         let mut pages = Vec::new();
         for language in Language::ALL {
             for mail in all(typed) {
                 let letter = Letter { to: "ada@example.org".to_owned(), language, mail };
-                let page = render(&letter, &url).unwrap();
+                let page = render(&letter, &url, Some(&shop(typed))).unwrap();
                 pages.push((letter, page));
             }
         }
@@ -163,17 +175,46 @@ mod tests {
         let until = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let mail = Mail::Reset { token: "qm_abc".to_owned(), until };
         let letter = Letter { to: "ada@example.org".to_owned(), language: Language::En, mail };
-        let page = render(&letter, &"https://id.example.org".parse().unwrap()).unwrap();
+        let page =
+            render(&letter, &"https://id.example.org".parse().unwrap(), Some(&shop("Demo shop"))).unwrap();
         assert_eq!(page.subject, "Choose a new password");
         assert_eq!(
             page.text,
-            "A new password was asked for, for your account at id.example.org.\n\n\
+            "A new password was asked for, for your account at Demo shop (id.example.org).\n\n\
              Choose it until 15 January 2027, 08:00 UTC. You will be signed out everywhere.\n\n\
              Choose a new password:\nhttps://id.example.org/reset#qm_abc\n\n\
              The link works once, and only for you: do not pass it on.\n\n\
              If you did not expect this letter, do nothing: without the link nothing happens.\n\n\
-             -- \nThis letter was written by id.example.org itself. Nobody reads an answer to it."
+             -- \nThis letter was written by id.example.org itself. Nobody reads an answer to it.\n\
+             It is about Demo shop, whose short name for signing in is demo-shop."
         );
         assert!(page.html.contains("<html lang=\"en\">"));
+    }
+
+    #[test]
+    fn a_letter_of_no_organisation_names_none() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let url = "https://id.example.org".parse().unwrap();
+        for language in Language::ALL {
+            let letter =
+                Letter { to: "ada@example.org".to_owned(), language, mail: Mail::PasswordChanged { at } };
+            let page = render(&letter, &url, None).unwrap();
+            assert!(!page.text.contains('('), "{}", page.text);
+            assert!(page.text.contains("https://id.example.org/forgot\n"), "{}", page.text);
+        }
+    }
+
+    #[test]
+    fn every_letter_of_an_organisation_says_of_which_and_by_what_name_one_signs_in() {
+        for (letter, page) in pages("Demo shop") {
+            for shown in [&page.text, &page.html] {
+                assert!(shown.contains("Demo shop") && shown.contains("demo-shop"), "{letter:?}: {shown}");
+            }
+            // Whoever is sent to a page that asks for the short name finds it there.
+            let asks = ["/sign-in", "/forgot"].into_iter().find(|it| page.text.contains(&format!("org{it}")));
+            if let Some(path) = asks {
+                assert!(page.text.contains(&format!("{path}?organization=demo-shop\n")), "{letter:?}");
+            }
+        }
     }
 }

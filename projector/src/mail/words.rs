@@ -4,9 +4,13 @@
 mod de;
 mod en;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use event_store::vault::{Language, Mail, Purpose};
 use service_kit::config::PublicUrl;
+
+use super::called::Called;
 
 /// What a letter says, without its form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +39,71 @@ impl Words {
     }
 }
 
+/// Where the account is that a letter speaks of. The one place that says so, for all letters.
+pub(super) struct Here<'a> {
+    url: &'a PublicUrl,
+    organisation: Option<Named<'a>>,
+}
+
+/// An organisation, as a letter may name it.
+struct Named<'a> {
+    name: String,
+    slug: &'a str,
+}
+
+impl<'a> Here<'a> {
+    pub(super) fn new(url: &'a PublicUrl, about: Option<&'a Called>) -> Self {
+        let organisation = about.map(|it| Named { name: said(&it.name), slug: &it.slug });
+        Self { url, organisation }
+    }
+
+    /// Us, by the host.
+    fn host(&self) -> &str {
+        self.url.host()
+    }
+
+    /// Where somebody has an account: the organisation, and us in brackets.
+    fn place(&self) -> Cow<'_, str> {
+        match &self.organisation {
+            Some(it) => format!("{} ({})", it.name, self.host()).into(),
+            None => self.host().into(),
+        }
+    }
+
+    /// A page of ours, with the secret of a link.
+    fn link(&self, path: &str, secret: &str) -> String {
+        self.url.link(path, Some(secret))
+    }
+
+    /// A page of ours that asks for the short name of the organisation: filled in.
+    fn asking(&self, path: &str) -> String {
+        match &self.organisation {
+            Some(it) => self.url.link(&format!("{path}?organization={}", it.slug), None),
+            None => self.url.link(path, None),
+        }
+    }
+}
+
 /// What a letter says in a language.
-pub(super) fn of(mail: &Mail, language: Language, public_url: &PublicUrl) -> Words {
+pub(super) fn of(mail: &Mail, language: Language, here: &Here<'_>) -> Words {
     match language {
-        Language::En => en::words(mail, public_url),
-        Language::De => de::words(mail, public_url),
+        Language::En => en::words(mail, here),
+        Language::De => de::words(mail, here),
     }
 }
 
 /// What stands under every letter.
-pub(super) fn footer(language: Language, public_url: &PublicUrl) -> String {
-    match language {
-        Language::En => en::footer(public_url.host()),
-        Language::De => de::footer(public_url.host()),
-    }
+pub(super) fn footer(language: Language, here: &Here<'_>) -> String {
+    let written = match language {
+        Language::En => en::written_by(here.host()),
+        Language::De => de::written_by(here.host()),
+    };
+    let Some(Named { name, slug }) = &here.organisation else { return written };
+    let about = match language {
+        Language::En => en::about(name, slug),
+        Language::De => de::about(name, slug),
+    };
+    format!("{written}\n{about}")
 }
 
 /// Where the link of a verification leads.

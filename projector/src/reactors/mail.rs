@@ -28,7 +28,7 @@ pub(super) use figures::MailFigures;
 use outbox::{Failed, Waiting};
 
 use crate::backoff;
-use crate::mail::{MailOptions, Refusal, SEND_TIME_MAX, render};
+use crate::mail::{MailOptions, Refusal, SEND_TIME_MAX, called, render};
 use crate::run::Fault;
 use crate::shared::Shared;
 
@@ -144,7 +144,12 @@ impl Mailer {
         // A newer build may have written it, or the key is not the one that sealed it: both can be mended.
         let letter = Letter::open(it.tenant, it.mail, &it.sealed, &self.master)
             .map_err(|_| Refusal::Passing("the letter cannot be opened by this build and key".to_owned()))?;
-        let page = render(&letter, &options.public_url)
+        let unknown =
+            |error: &dyn std::fmt::Display| Refusal::Passing(format!("of whom the letter speaks: {error}"));
+        let mut conn = self.pool.acquire().await.map_err(|error| unknown(&error))?;
+        let about = called(&mut conn, it.tenant).await.map_err(|error| unknown(&error))?;
+        drop(conn);
+        let page = render(&letter, &options.public_url, about.as_ref())
             .map_err(|_| Refusal::Final("the letter cannot be written".to_owned()))?;
         options.transport.send(it.mail, it.queued_at, &letter.to, page).await
     }

@@ -1,18 +1,15 @@
-//! Sessions whose refresh token came back, and what of the vault is over. The vault revokes a family at once; this ends its
-//! session in the log if the process that saw it did not live to do so. Nothing here is urgent: it makes good what is rare.
+//! Sessions whose refresh token came back. The vault revokes a family at once; this ends its session in the log if the process
+//! that saw it did not live to do so. Nothing here is urgent: it makes good what is rare.
 //!
-//! Any number of processes do this side by side: a session that has ended already is no error, and swept rows are skipped by
-//! whoever comes second.
+//! Any number of processes do this side by side: a session that has ended already is no error.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::identity::EndSession;
 use domain::ids::{ActorId, SessionId, UserId};
 use domain::words::Word;
 use event_store::vault::{TokenSession, Vault, VaultChange};
 use event_store::{Cause, Executor, SubmitError, Unit};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::run::Fault;
@@ -22,8 +19,6 @@ pub(super) const NAME: &str = "reactor.sessions";
 
 const BECAUSE: &str = "refresh-reused";
 const BATCH_MAX: u16 = 100;
-const SWEPT_MAX: u16 = 1_000;
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What it works with.
 pub(super) struct Sessions {
@@ -32,21 +27,14 @@ pub(super) struct Sessions {
     pub(super) executor: Executor,
 }
 
-/// Does both until the process ends.
+/// Ends them until the process ends.
 ///
 /// # Errors
 /// A fault of the database; beginning again may mend it.
 pub(super) async fn run(sessions: Arc<Sessions>, shared: Arc<Shared>) -> Result<(), Fault> {
-    let mut swept_at: Option<Instant> = None;
     while !shared.shutdown.is_cancelled() {
         for session in sessions.vault.untold_sessions(BATCH_MAX).await? {
             sessions.end(session).await?;
-        }
-        if swept_at.is_none_or(|it| it.elapsed() >= SWEEP_EVERY) {
-            // What one sweep leaves over, the next one takes: rows are over for weeks before they are missed.
-            let gone = sessions.vault.sweep(SWEPT_MAX).await?;
-            tracing::debug!(manager = NAME, gone, "the vault was swept");
-            swept_at = Some(Instant::now());
         }
         tokio::select! {
             () = shared.shutdown.cancelled() => {}

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::sessions::{SessionFilter, SessionRow};
 use read_models::users::UserRow;
-use read_models::{Page, Sessions, Users};
+use read_models::{Consents, Page, Sessions, Users};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Authenticated, Caller, permissions};
+use service_kit::access::{Caller, Own, Recognised, permissions};
 use service_kit::body::Query;
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
@@ -38,25 +38,30 @@ pub(crate) struct Me {
     /// What the caller may do now.
     #[schema(example = json!(["ledger.read-accounts"]))]
     permissions: BTreeSet<String>,
-    /// The person; `null` if it is none, such as for tokens of operators.
+    /// The person; `null` if it is none, such as for tokens of operators, and for whoever acts for another. These find the
+    /// person at `/v1/users/{user_id}`, if they may.
     user: Option<UserRow>,
 }
 
 /// Show who I am
+///
+/// Also to programs, to services that a person lets act for them, and to staff in somebody's place: they are told for whom
+/// they act and what they may do, and nothing of the person.
 #[utoipa::path(get, operation_id = "getMe", path = "/v1/auth/me", tag = "identity", responses(
     (status = 200, description = "The caller.", body = Me),
 ))]
 pub(crate) async fn me(
     State(app): State<App>,
-    who: Authenticated,
+    who: Recognised,
     conditions: Conditions,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Response, Problem> {
     let caller = who.caller();
+    let in_person = caller.check_in_person().is_ok();
     let touches = [Touch::one::<Users>(caller.actor.uuid()), Touch::all::<Sessions>()];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
-    let mut user: Vec<UserRow> =
-        Users::find(&mut reading.tx, caller.actor.uuid()).await?.into_iter().collect();
+    let user = if in_person { Users::find(&mut reading.tx, caller.actor.uuid()).await? } else { None };
+    let mut user: Vec<UserRow> = user.into_iter().collect();
     privacy::open(&app.master, &mut reading.tx, &mut user).await?;
     let me = Me {
         tenant_id: caller.tenant.uuid(),
@@ -99,7 +104,7 @@ pub(crate) struct SessionsQuery {
 ))]
 pub(crate) async fn sessions(
     State(app): State<App>,
-    who: Authenticated,
+    who: Own<permissions::ReadSessions>,
     conditions: Conditions,
     Query(query): Query<SessionsQuery>,
 ) -> Result<Response, Problem> {
@@ -116,7 +121,7 @@ pub(super) async fn sessions_of(
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
     let filter = SessionFilter { user_id, live: query.live.unwrap_or(false) };
-    let touches = [Touch::all::<Sessions>(), Touch::one::<Users>(user_id)];
+    let touches = [Touch::all::<Sessions>(), Touch::one::<Users>(user_id), Touch::all::<Consents>()];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
     let mut page =
         Sessions::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;

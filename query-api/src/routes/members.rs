@@ -8,7 +8,7 @@ use read_models::roles::RoleRow;
 use read_models::{Members, Page, Roles, Users};
 use serde::{Deserialize, Serialize};
 use service_kit::access::permissions::{self, PermissionDoc, ReadMembers, ReadRoles};
-use service_kit::access::{Allowed, Audited, Authenticated};
+use service_kit::access::{Allowed, Audited, Recognised};
 use service_kit::body::{Path, Query};
 use service_kit::problem::{Problem, ProblemBody};
 use utoipa::{IntoParams, ToSchema};
@@ -152,7 +152,7 @@ impl From<&PermissionDoc> for PermissionRow {
     responses((status = 200, description = "The permissions.", body = Vec<PermissionRow>)))]
 pub(crate) async fn permissions(
     State(app): State<App>,
-    who: Authenticated,
+    who: Recognised,
     conditions: Conditions,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Response, Problem> {

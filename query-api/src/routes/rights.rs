@@ -12,7 +12,7 @@ use read_models::page::{decode, encode};
 use read_models::{CursorInvalid, Moment, Page};
 use serde::{Deserialize, Serialize};
 use service_kit::access::permissions::{self, ReadMembers, ReadUsers};
-use service_kit::access::{Allowed, Authenticated};
+use service_kit::access::{Allowed, Own};
 use service_kit::body::{Path, Query};
 use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::{IntoParams, ToSchema};
@@ -49,7 +49,7 @@ pub(crate) struct RightsAnswer {
     /// The person: `absent` (not registered then), `active`, `inactive` or `erased`. Only who is active can use a permission.
     #[schema(example = "active")]
     status: &'static str,
-    /// The organisation: `pending`, `active`, `suspended`, `rejected` or `closed`. Only in one that is active all
+    /// The organisation: `absent` (nobody had asked for it then), `pending`, `active`, `suspended`, `rejected` or `closed`. Only in one that is active all
     /// permissions can be used.
     #[schema(example = "active")]
     organization_status: String,
@@ -78,7 +78,7 @@ impl RightsAnswer {
                 User::Inactive(_) => "inactive",
                 User::Erased => "erased",
             },
-            organization_status: organisation.word().to_string(),
+            organization_status: organisation.map_or_else(|| "absent".to_owned(), |it| it.word().to_string()),
             roles: roles.iter().map(ToString::to_string).collect(),
             everything,
             permissions,
@@ -113,7 +113,7 @@ pub(crate) async fn of_user(
 /// Show what I may do, now or at any moment of the past
 ///
 /// What the roles of the person grant for whom the caller acts. Of operators and services, who have no roles: what they may do
-/// now, and nothing for the past.
+/// now, and nothing for the past. What a key or a token allows by itself, `/v1/auth/me` says without a permission.
 #[utoipa::path(get, operation_id = "getMyPermissions", path = "/v1/auth/permissions", tag = "organisation",
     params(RightsQuery),
     responses(
@@ -122,7 +122,7 @@ pub(crate) async fn of_user(
     ))]
 pub(crate) async fn own(
     State(app): State<App>,
-    who: Authenticated,
+    who: Own<ReadUsers>,
     conditions: Conditions,
     Query(query): Query<RightsQuery>,
 ) -> Result<Response, Problem> {
@@ -130,7 +130,7 @@ pub(crate) async fn own(
     let (user, when) = (UserId::new(caller.actor.uuid()), when(query.as_of));
     let mut at = RightsAt::open(&app, caller.tenant, &conditions, when).await?;
     let rights = at.of(user).await?.unwrap_or_else(|| Rights {
-        organisation: caller.standing.status,
+        organisation: Some(caller.standing.status),
         permissions: if when == When::Now { held(caller) } else { BTreeSet::new() },
         ..Rights::default()
     });

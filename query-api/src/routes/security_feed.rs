@@ -8,7 +8,7 @@ use read_models::progress::Touch;
 use read_models::security_feed::{SecurityFilter, SecurityRow};
 use read_models::{Moment, Page, SecurityFeed};
 use serde::Deserialize;
-use service_kit::access::{Allowed, Authenticated, Caller, permissions::ReadSignIns};
+use service_kit::access::{Allowed, Caller, Own, permissions::ReadSignIns};
 use service_kit::body::Query;
 use service_kit::problem::Problem;
 use utoipa::IntoParams;
@@ -99,7 +99,7 @@ pub(crate) async fn list(
 ))]
 pub(crate) async fn own(
     State(app): State<App>,
-    who: Authenticated,
+    who: Own<ReadSignIns>,
     conditions: Conditions,
     Query(query): Query<OwnFeedQuery>,
 ) -> Result<Response, Problem> {

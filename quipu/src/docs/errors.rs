@@ -14,7 +14,7 @@ Every refusal is `application/problem+json` (RFC 9457):
 ```json
 {
   \"type\": \"/problems/ledger.insufficient-funds\",
-  \"title\": \"insufficient funds\",
+  \"title\": \"the account has less available than is required\",
   \"status\": 422,
   \"code\": \"ledger.insufficient-funds\",
   \"detail\": \"account 0190a5c4-7c1e-7000-8000-0000000000a3 has 8.50 available, not 40.00 EUR\",

@@ -5,7 +5,7 @@ use anyhow::bail;
 use chrono::Utc;
 use domain::application::RevokeApiKey;
 use domain::federation::{IdentityHash, UnlinkIdentity};
-use domain::identity::{EmailHash, EndSessions, ErasePerson, RemoveAllFactors, UnlinkIdentities};
+use domain::identity::{EmailHash, EndSessions, ErasePerson, Half, RemoveAllFactors, UnlinkIdentities};
 use domain::ids::{ActorId, UserId};
 use domain::leaving::Leaving;
 use domain::organisation::{Granter, RemoveMember, RevokeInvitation};
@@ -21,7 +21,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::desk::Desk;
-use super::found::{Found, Registered, Standing};
+use super::found::{Elsewhere, Found, Registered, Standing};
 use crate::console;
 
 /// Why it is done, as events say it.
@@ -116,7 +116,7 @@ fn unit(
     let mut commands: Vec<Box<dyn Decision>> = Vec::new();
     let mut vault = Vec::new();
     if let (Some(user_id), Standing::Registered(registered)) = (found.user, &found.standing) {
-        commands.extend(of_person(erasure, found, user_id, registered, force));
+        commands.extend(of_person(desk, erasure, found, user_id, registered, force));
         if registered.member && leaves {
             let (by, table) = (Granter::Platform, role_table(tenant).clone());
             commands.push(Box::new(RemoveMember { user_id, because: ERASED, by, table }));
@@ -142,11 +142,27 @@ fn unit(
     if letter {
         vault.push(last_letter(desk, erasure, found)?);
     }
-    Ok(Unit::of(tenant, Cause::system(erasure.receipt), commands).with_vault(vault))
+    let unit = Unit::of(tenant, Cause::system(erasure.receipt), commands).with_vault(vault);
+    let is_here = matches!(found.standing, Standing::Registered(_));
+    Ok(if is_here { left_elsewhere(desk, found, unit) } else { unit })
+}
+
+/// The same person's users in other organisations lose their halves of the links, and stay. Of each organisation it is told in
+/// its own log, under a name that no other log has.
+fn left_elsewhere(desk: &Desk, found: &Found, unit: Unit) -> Unit {
+    found.elsewhere.iter().filter(|it| it.other_stands).fold(unit, |unit, it| {
+        let link = &it.link;
+        let elsewhere = desk.master.elsewhere(link.other_tenant, link.other_user, found.tenant);
+        let halves = vec![Half { link: link.other_link, elsewhere }];
+        unit.and(link.other_tenant, UnlinkIdentities { user_id: link.other_user, halves })
+            .told_in(link.other_tenant, Cause::system(Uuid::now_v7()))
+            .with_vault([VaultChange::DropPersonLink { tenant: link.other_tenant, link: link.other_link }])
+    })
 }
 
 /// What becomes of somebody with an account.
 fn of_person(
+    desk: &Desk,
     erasure: &Erasure,
     found: &Found,
     user_id: UserId,
@@ -159,7 +175,11 @@ fn of_person(
     if registered.active {
         commands.push(Box::new(RemoveAllFactors { user_id, because: ERASED }));
     }
-    commands.push(Box::new(UnlinkIdentities { user_id }));
+    let half = |it: &Elsewhere| {
+        let elsewhere = desk.master.elsewhere(found.tenant, user_id, it.link.other_tenant);
+        Half { link: it.link.link, elsewhere }
+    };
+    commands.push(Box::new(UnlinkIdentities { user_id, halves: found.elsewhere.iter().map(half).collect() }));
     for link in &found.links {
         let identity = IdentityHash::new(link.identity.0);
         commands.push(Box::new(UnlinkIdentity { link_id: link.link, of: user_id, identity }));

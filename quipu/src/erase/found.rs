@@ -15,7 +15,7 @@ use event_store::access::{self, Question};
 use event_store::erasure_journal::Erasure;
 use event_store::keyring::{IndexOf, Place, SubjectKey};
 use event_store::log::{self, PAGE_MAX};
-use event_store::vault::{Digest, LinkRow, Vault};
+use event_store::vault::{Digest, LinkRow, PersonLink, Vault};
 use event_store::{MasterKey, Recorded, epoch};
 use service_kit::email::EmailAddress;
 use uuid::Uuid;
@@ -73,6 +73,15 @@ pub struct Invited {
     pub open: Option<EmailHash>,
 }
 
+/// A user of another organisation who is the same person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The link to them.
+    pub link: PersonLink,
+    /// Whether they are there still.
+    pub other_stands: bool,
+}
+
 /// What is kept of somebody.
 pub struct Found {
     /// In which organisation.
@@ -87,6 +96,8 @@ pub struct Found {
     pub addresses: Vec<EmailHash>,
     /// Who they are to other providers.
     pub links: Vec<LinkRow>,
+    /// Who they are in other organisations.
+    pub elsewhere: Vec<Elsewhere>,
     /// Their API keys that are good.
     pub api_keys: BTreeSet<ApiKeyId>,
     /// Invitations that were sent to them.
@@ -109,6 +120,7 @@ impl Found {
             refusal: None,
             addresses: Vec::new(),
             links: Vec::new(),
+            elsewhere: Vec::new(),
             api_keys: BTreeSet::new(),
             invitations,
             known,
@@ -154,6 +166,7 @@ pub async fn person(desk: &Desk, tenant: TenantId, user: UserId) -> anyhow::Resu
     let addresses = claims(desk, tenant, EMAIL, Held::By(user.uuid())).await?;
     let addresses: Vec<EmailHash> = addresses.into_iter().map(|(hash, _)| hash).collect();
     let links = Vault::new(desk.platform.clone()).links_of(tenant, user).await?;
+    let elsewhere = elsewhere(desk, tenant, user).await?;
     let mut scan = Scan::of(tenant, Some(user));
     scan.read(desk).await?;
     let invitations = scan.invitations(desk, &addresses).await?;
@@ -165,12 +178,25 @@ pub async fn person(desk: &Desk, tenant: TenantId, user: UserId) -> anyhow::Resu
         refusal,
         addresses,
         links,
+        elsewhere,
         api_keys,
         invitations,
         known,
         address,
         wrapped,
     })
+}
+
+/// Who somebody is in other organisations, whether they are there still or not.
+async fn elsewhere(desk: &Desk, tenant: TenantId, user: UserId) -> anyhow::Result<Vec<Elsewhere>> {
+    let mut all = Vec::new();
+    for link in Vault::new(desk.platform.clone()).person_links(tenant, user).await? {
+        let mut conn = desk.platform.acquire().await?;
+        let seen =
+            access::look(&mut conn, &Asked { tenant: link.other_tenant, user: link.other_user }).await?;
+        all.push(Elsewhere { link, other_stands: matches!(seen.0, Standing::Registered(_)) });
+    }
+    Ok(all)
 }
 
 /// Everything that is kept of somebody who was only invited, and has no account.
@@ -253,7 +279,7 @@ impl Question for Asked {
                 pending_version: it.email_pending.as_ref().map(|it| it.version),
                 member,
                 language: it.language.as_str().to_owned(),
-                linked: it.linked.len(),
+                linked: it.links.len(),
             }),
         };
         let leaving = self.leaving(state.and_then(User::registered));

@@ -84,6 +84,7 @@ fn of_person(event: &IdentityEvent) -> Option<Told> {
         IdentityEvent::PersonErased(it) => Told::user(it.user_id),
         IdentityEvent::SessionStarted(it) => Told::user(it.user_id).by(&it.method),
         IdentityEvent::SessionStrengthened(it) => Told::user(it.user_id).by(&it.method),
+        IdentityEvent::OrganizationSwitched(it) => Told::user(it.user_id),
         IdentityEvent::SessionEnded(it) => Told::user(it.user_id).because(&it.because),
         IdentityEvent::SignInFailed(it) => Told::maybe(it.user_id).by(&it.method).because(&it.because),
         IdentityEvent::SignInLocked(it) => Told::maybe(it.user_id).by(&it.method),
@@ -148,6 +149,7 @@ fn of_program(event: &ApplicationEvent) -> Told {
         | ApplicationEvent::SecretAdded(_)
         | ApplicationEvent::ApiKeyRevoked(_) => Told::organisation(),
         ApplicationEvent::ConsentGranted(it) => Told::user(it.user_id),
+        ApplicationEvent::ConsentQuestioned(it) => Told::user(it.user_id),
         ApplicationEvent::ConsentRevoked(it) => Told::user(it.user_id),
         ApplicationEvent::DeviceGrantApproved(it) => Told::user(it.user_id),
         ApplicationEvent::DeviceGrantDenied(it) => Told::user(it.user_id),

@@ -10,8 +10,7 @@ use rust_decimal::Decimal;
 use sqlx::types::Json;
 
 use super::{TransferLeg, TransferRow};
-use crate::accounts::Key;
-use crate::read_model::{Item, ProjectionError};
+use crate::read_model::{Item, Key, ProjectionError};
 
 /// Folds items into rows; `rows` holds those that existed before. A reversal comes twice: once for the transfer that
 /// moves back, once for the one that is moved back.

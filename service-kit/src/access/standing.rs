@@ -4,16 +4,18 @@
 //! see [`domain::gate`].
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use domain::application::KeyOwner;
 use domain::gate::{Admission, Bearer, GateError};
 use domain::ids::{ApiKeyId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::Granted;
-use domain::{StreamId, View};
+use domain::{Question, StreamId, View};
 use futures_util::future::BoxFuture;
 use sabotage::Guard;
 
 use crate::bearer;
+use crate::metrics::Metrics;
 use crate::permissions::{ALL, role_table};
 use crate::problem::Problem;
 use crate::token::{Claims, Role};
@@ -39,6 +41,30 @@ pub trait Access: Send + Sync + 'static {
     /// Waits until somebody's standing may have changed since `seen`, and says since what to wait next. 0 is since the
     /// beginning.
     fn moved(&self, seen: u64) -> BoxFuture<'_, u64>;
+}
+
+/// Whether a process that looked at the log so long ago may say who may act, as it tells its health.
+///
+/// # Errors
+/// If it is longer than it may be.
+pub fn readiness(age: Duration, age_max: Duration) -> Result<(), String> {
+    if age <= age_max { Ok(()) } else { Err(format!("last looked at {} ms ago", age.as_millis())) }
+}
+
+/// Adds what a process tells its monitoring of how it knows who may act: how long ago it looked at the log, and of how many
+/// callers it keeps the standing.
+pub fn register(
+    metrics: &Metrics,
+    age: impl Fn() -> Duration + Send + Sync + 'static,
+    kept: impl Fn() -> usize + Send + Sync + 'static,
+) {
+    let help = "How long ago the log was looked at for who may act";
+    metrics.gauge("quipu_access_tail_age_milliseconds", help, move || {
+        i64::try_from(age().as_millis()).unwrap_or(i64::MAX)
+    });
+    metrics.gauge("quipu_standings_cached", "Callers whose standing is kept", move || {
+        i64::try_from(kept()).unwrap_or(i64::MAX)
+    });
 }
 
 /// Somebody whose standing can be asked for.
@@ -123,20 +149,6 @@ impl Who {
         self.tenant
     }
 
-    /// The streams that say how they stand.
-    #[must_use]
-    pub fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        self.bearer().needs(view)
-    }
-
-    /// How they stand.
-    ///
-    /// # Errors
-    /// If they do not.
-    pub fn look(&self, view: &View<'_>) -> Result<Admission, GateError> {
-        self.bearer().look(view, role_table(self.tenant))
-    }
-
     pub(super) fn bearer(&self) -> Bearer {
         match self.subject {
             Subject::Session { session, user } => Bearer::Session { session, user },
@@ -147,6 +159,23 @@ impl Who {
             }
             Subject::Service { service, ref scope } => Bearer::Service { service, granted: named(scope) },
         }
+    }
+}
+
+/// How somebody stands, or why they do not.
+impl Question for Who {
+    type Answer = Result<Arc<Admission>, GateError>;
+
+    fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        self.bearer().needs(view)
+    }
+
+    fn answer(&self, view: &View<'_>) -> Self::Answer {
+        self.bearer().look(view, role_table(self.tenant)).map(Arc::new)
     }
 }
 

@@ -56,10 +56,13 @@ fn session(shown: TimeDelta) -> LiveSession {
         service_id: None,
         method: Word::of("password"),
         amr: vec![],
+        began_at: now - shown,
         auth_time: now - shown,
         expires_at: now + TimeDelta::hours(1),
         generation: 0,
+        consent: 0,
         impersonation_id: None,
+        came_by: None,
     }
 }
 
@@ -220,4 +223,45 @@ fn permissions_of_the_platform_are_nobodys_elsewhere() {
     };
     assert_eq!(check(TenantId::new(Uuid::from_u128(1))).as_deref(), Some("auth.permission-missing"));
     assert_eq!(check(TenantId::PLATFORM), None);
+}
+
+/// What whoever shows these claims is told of what is about themselves, if the same of everybody asks for `ReadMembers`.
+async fn told_of_oneself(claims: &Claims, change: fn(&mut Admission)) -> (u16, String) {
+    let keys = keys();
+    let token = keys.signer.mint(claims).unwrap();
+    let own = |it: Own<permissions::ReadMembers>| async move { it.caller().actor.to_string() };
+    let router = Router::new().route("/", get(own));
+    let router = verified_by(router, Arc::new(keys.verifier), Arc::new(Believing(change)));
+    let request = Request::builder().uri("/").header("authorization", format!("Bearer {token}"));
+    let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    (status, json["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn what_is_about_oneself_is_ones_own_in_person_and_by_permission_else() {
+    let (person, nothing) = (claims(Role::Member), |_: &mut Admission| {});
+    let lent = Claims { client_id: Some("till".to_owned()), ..claims(Role::Owner) };
+    let staff = |it: &mut Admission| {
+        let acting = Some(ImpersonationId::new(Uuid::from_u128(5)));
+        it.session = Some(LiveSession { impersonation_id: acting, ..session(TimeDelta::minutes(1)) });
+    };
+    let staff_who_may = |it: &mut Admission| {
+        let acting = Some(ImpersonationId::new(Uuid::from_u128(5)));
+        it.session = Some(LiveSession { impersonation_id: acting, ..session(TimeDelta::minutes(1)) });
+        it.granted = Granted::only(["organisation.read-members"]);
+    };
+    let may = |it: &mut Admission| it.granted = Granted::only(["organisation.read-members"]);
+    let missing = (403, "auth.permission-missing".to_owned());
+    let shown = (200, String::new());
+    assert_eq!(told_of_oneself(&person, nothing).await, shown, "a person, whatever they hold");
+    assert_eq!(told_of_oneself(&operator(Role::Member), nothing).await, shown, "an operator");
+    assert_eq!(told_of_oneself(&person, staff).await, missing, "staff in their place");
+    assert_eq!(told_of_oneself(&person, staff_who_may).await, shown);
+    assert_eq!(told_of_oneself(&lent, nothing).await, missing, "a service for them");
+    assert_eq!(told_of_oneself(&lent, may).await, shown);
+    let waits = |it: &mut Admission| it.status = TenantStatus::Pending;
+    assert_eq!(told_of_oneself(&person, waits).await, shown, "the own account");
 }

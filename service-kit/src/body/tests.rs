@@ -111,6 +111,14 @@ fn nul_is_refused_in_values_and_names() {
     assert_eq!(code, "request.nul-character");
 }
 
+#[test]
+fn texts_that_are_too_long_are_refused_at_any_depth() {
+    let with = |text: &str| format!(r#"{{"legs":[{{"amount":"1","metadata":{{"a":"{text}"}}}}]}}"#);
+    let letters = "\u{1f600}".repeat(TEXT_CHARS_MAX);
+    assert!(parse::<Transfer>(with(&letters).as_bytes(), CODES).is_ok(), "characters are counted, not bytes");
+    expect(&with(&format!("{letters}x")), "request.invalid-field", 400, "/legs/0/metadata/a");
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -181,11 +189,4 @@ async fn queries_and_paths() {
         let (found, body) = answer(path, None, "").await;
         assert_eq!((found, &body["code"]), (status, &json!(code)), "{path}");
     }
-}
-
-#[test]
-fn a_query_must_decode_to_utf8() {
-    assert!(is_utf8("name=caf%C3%A9&x=1%"));
-    assert!(!is_utf8("name=%FF%FE"));
-    assert!(!is_utf8("name=%C3"));
 }

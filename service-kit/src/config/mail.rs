@@ -15,21 +15,24 @@ use crate::nats::unescaped;
 /// Where mail goes. Without a server letters wait in the outbox, where `quipu mail` shows them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct MailConfig {
-    /// smtps://user:password@host (TLS from the first byte, port 465) or smtp://user:password@host (STARTTLS is demanded,
-    /// port 587). On this machine alone, `?tls=off` is taken too.
+    /// URL of the server that takes letters: smtps://user:password@host (TLS from the first byte, port 465 if none is named) or
+    /// smtp://user:password@host (STARTTLS is demanded, port 587 if none is named). On this machine alone, `?tls=off` is
+    /// taken too. Without it no letter is sent: they wait, at most for 24 hours, and `quipu mail` shows them.
     #[arg(long, env = "QUIPU_SMTP_URL", value_parser = secret, hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
-    /// File that holds the URL, in its place.
+    /// File that holds the URL of the server, in place of the URL itself.
     #[arg(long, env = "QUIPU_SMTP_URL_FILE")]
     pub smtp_url_file: Option<PathBuf>,
-    /// File of the certificates (PEM) of the authorities that the server's own is checked against, instead of those that
+    /// File of the certificates (PEM) of the authorities against which the server's own is checked. Without it, those that
     /// browsers trust.
     #[arg(long, env = "QUIPU_SMTP_CA_FILE")]
     pub smtp_ca_file: Option<PathBuf>,
-    /// Who letters are from, such as `Example <no-reply@example.org>`.
+    /// Who letters are from: a mailbox that may send through the server, such as `Example <no-reply@example.org>`. There must
+    /// be one where there is a server.
     #[arg(long, env = "QUIPU_MAIL_FROM")]
     pub mail_from: Option<String>,
-    /// What links to us begin with, such as https://id.example.org. Nothing that a request says is ever used for it.
+    /// What links to us begin with, such as https://id.example.org: scheme, host and port. Nothing that a request says is ever
+    /// used for it. Without it nobody signs in with other providers, with passkeys or to services.
     #[arg(long, env = "QUIPU_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
 }

@@ -4,45 +4,61 @@ use clap::Args;
 
 use crate::rate::Rate;
 
-/// How often what can be abused may be done. Each is how many in how long, such as `30/1m`; `0` is no limit. Those that are
-/// shared hold for all processes together.
+/// How often what can be abused may be done. Each is how many in how long, such as `30/1m`; `0` is no limit.
 #[derive(Debug, Clone, Args)]
 pub struct RateConfig {
-    /// Sign-ins of one client address (of IPv6, of one /64). Shared.
+    /// How often one client address (of IPv6, one /64) may sign in, register, or begin to, in so long: a number from 1 to
+    /// 1000000, a slash and a time up to 24h. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_SIGN_IN", default_value = "30/1m")]
     pub rate_sign_in: Rate,
-    /// Sign-ins at one organisation. Shared.
+    /// How often one organisation is signed in to with a password on devices that are not known, by everybody together, in
+    /// so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_SIGN_IN_TENANT", default_value = "600/1m")]
     pub rate_sign_in_tenant: Rate,
-    /// Registrations and letters asked for (another password, the verification once more, an organisation) by one client
-    /// address. Shared.
+    /// How often one person may sign in with a password on devices where they did before, in so long. This is counted in
+    /// place of the limit of their organisation, so that no stranger can use it up. 0 is no limit. All processes count
+    /// together.
+    #[arg(long, env = "QUIPU_RATE_SIGN_IN_KNOWN", default_value = "30/1m")]
+    pub rate_sign_in_known: Rate,
+    /// How often services may send somebody to sign in from one client address (of IPv6, one /64), in so long. 0 is no
+    /// limit. Each process counts by itself.
+    #[arg(long, env = "QUIPU_RATE_AUTHORIZE", default_value = "120/1m")]
+    pub rate_authorize: Rate,
+    /// How often one client address (of IPv6, one /64) may register or ask for a letter (another password, the verification
+    /// once more, an organisation), in so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_RECOVER", default_value = "10/1h")]
     pub rate_recover: Rate,
-    /// The same for one mail address of one organisation, whoever asks. Shared.
+    /// The same for one mail address within one organisation, whoever asks. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_RECOVER_PERSON", default_value = "3/1h")]
     pub rate_recover_person: Rate,
-    /// Links of letters and codes of one use that one client address shows. Shared.
+    /// How often one client address (of IPv6, one /64) may show links of letters and codes of one use, in so long. 0 is no
+    /// limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_LINKS", default_value = "30/1m")]
     pub rate_links: Rate,
-    /// Secrets of one client of an organisation that turned out wrong. Shared.
+    /// How often wrong secrets of one service may be shown in so long, before further ones are not looked at. 0 is no
+    /// limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_TOKEN_FAILURES", default_value = "20/1m")]
     pub rate_token_failures: Rate,
-    /// Codes of devices that one person types. Shared.
+    /// How often codes of devices may be typed in one session, in so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_USER_CODES", default_value = "5/10m")]
     pub rate_user_codes: Rate,
-    /// Invitations that one organisation sends. Shared.
+    /// How many invitations one organisation may send in so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_INVITATIONS", default_value = "200/24h")]
     pub rate_invitations: Rate,
-    /// Invitations that one member sends. Shared.
+    /// How many invitations one member may send in so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_INVITATIONS_MEMBER", default_value = "30/1h")]
     pub rate_invitations_member: Rate,
-    /// Tokens that one session is given in exchange for its refresh token, of each process.
+    /// How often one session may exchange its refresh token in so long. 0 is no limit. Each process counts by itself.
     #[arg(long, env = "QUIPU_RATE_REFRESH", default_value = "30/1m")]
     pub rate_refresh: Rate,
-    /// Device codes that one client is given, of each process.
+    /// How many device codes one service is given in so long. 0 is no limit. Each process counts by itself.
     #[arg(long, env = "QUIPU_RATE_DEVICE_CODES", default_value = "50/1s")]
     pub rate_device_codes: Rate,
-    /// Device codes that all clients are given together, of each process.
+    /// How many device codes one client address (of IPv6, one /64) may ask for in so long. 0 is no limit. Each process
+    /// counts by itself.
+    #[arg(long, env = "QUIPU_RATE_DEVICE_CODES_ADDRESS", default_value = "60/1m")]
+    pub rate_device_codes_address: Rate,
+    /// How many device codes all services together are given in so long. 0 is no limit. Each process counts by itself.
     #[arg(long, env = "QUIPU_RATE_DEVICE_CODES_ALL", default_value = "2000/1s")]
     pub rate_device_codes_all: Rate,
 }
@@ -52,6 +68,8 @@ impl RateConfig {
     pub const OFF: Self = Self {
         rate_sign_in: Rate::OFF,
         rate_sign_in_tenant: Rate::OFF,
+        rate_sign_in_known: Rate::OFF,
+        rate_authorize: Rate::OFF,
         rate_recover: Rate::OFF,
         rate_recover_person: Rate::OFF,
         rate_links: Rate::OFF,
@@ -61,6 +79,7 @@ impl RateConfig {
         rate_invitations_member: Rate::OFF,
         rate_refresh: Rate::OFF,
         rate_device_codes: Rate::OFF,
+        rate_device_codes_address: Rate::OFF,
         rate_device_codes_all: Rate::OFF,
     };
 }
@@ -72,6 +91,8 @@ impl Default for RateConfig {
         Self {
             rate_sign_in: Rate::new(30, MINUTE),
             rate_sign_in_tenant: Rate::new(600, MINUTE),
+            rate_sign_in_known: Rate::new(30, MINUTE),
+            rate_authorize: Rate::new(120, MINUTE),
             rate_recover: Rate::new(10, HOUR),
             rate_recover_person: Rate::new(3, HOUR),
             rate_links: Rate::new(30, MINUTE),
@@ -81,6 +102,7 @@ impl Default for RateConfig {
             rate_invitations_member: Rate::new(30, HOUR),
             rate_refresh: Rate::new(30, MINUTE),
             rate_device_codes: Rate::new(50, 1),
+            rate_device_codes_address: Rate::new(60, MINUTE),
             rate_device_codes_all: Rate::new(2_000, 1),
         }
     }

@@ -20,15 +20,15 @@ pub struct TokenConfig {
     /// `aud` of our tokens.
     #[arg(long, env = "QUIPU_TOKEN_AUDIENCE", default_value = "quipu-api")]
     pub audience: String,
-    /// How tokens are signed. With hs256 nobody else can verify them: there are no public keys.
+    /// How access tokens are signed. With hs256 nobody else can verify them. ID tokens are signed with keys all the same.
     #[arg(long = "token-mode", env = "QUIPU_TOKEN_MODE", default_value = "eddsa")]
     pub mode: TokenMode,
-    /// File of the secret that signs and verifies tokens with hs256: at least 32 bytes, the same in every process.
+    /// File of the secret that signs and verifies access tokens with hs256: at least 32 bytes, the same in every process.
     #[arg(long = "token-secret-file", env = "QUIPU_TOKEN_SECRET_FILE")]
     pub secret_file: Option<PathBuf>,
 }
 
-/// How tokens are signed.
+/// How access tokens are signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenMode {
     /// Ed25519: key pairs, whose public halves everybody may have.

@@ -122,10 +122,12 @@ impl fmt::Debug for Issued {
     }
 }
 
-/// Signs access tokens with the key that is the newest at the moment.
+/// Signs tokens with the key that is the newest at the moment; access tokens with the shared secret, where there is one.
 pub struct Signer {
     config: TokenConfig,
-    /// The operator's own key, where this process has it; or the shared secret.
+    /// The secret of access tokens, if they are signed with one.
+    shared: Option<SigningKey>,
+    /// The operator's own key, where this process has it.
     own: Option<SigningKey>,
     current: RwLock<Option<SigningKey>>,
 }
@@ -137,17 +139,16 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads the operator's key, or the shared secret if that is what signs; refuses a file that others may read, and a
-    /// key that `jwks.json` does not hold.
+    /// Reads the operator's key, and the shared secret if that is what signs access tokens: then there need be no key.
+    /// Refuses a file that others may read, and a key that `jwks.json` does not hold.
     ///
     /// # Errors
     /// With the file or setting that is wrong, and how to mend it.
     pub fn load(keys: &KeyConfig, config: &TokenConfig) -> Result<Self, ConfigError> {
-        let own = match config.algorithm_of(&config.audience) {
-            Some(Algorithm::HS256) => SigningKey::shared(&config.shared_secret()?),
-            _ => of_operator(keys)?,
-        };
-        Ok(Self::new(config, Some(own)))
+        let shared = shares_a_secret(config).then(|| config.shared_secret()).transpose()?;
+        let needed = shared.is_none() || keys.signing_pem().exists();
+        let own = needed.then(|| of_operator(keys)).transpose()?;
+        Ok(Self::new(config, shared.as_ref().map(SigningKey::shared), own))
     }
 
     /// As [`Signer::load`], for a service: it can do without the operator's key, and then signs as soon as there is a key
@@ -156,38 +157,35 @@ impl Signer {
     /// # Errors
     /// As [`Signer::load`], if a key is there.
     pub fn of_service(keys: &KeyConfig, config: &TokenConfig) -> Result<Self, ConfigError> {
-        let shared = config.algorithm_of(&config.audience) == Some(Algorithm::HS256);
-        if shared || keys.signing_pem().exists() {
+        if shares_a_secret(config) || keys.signing_pem().exists() {
             return Self::load(keys, config);
         }
-        Ok(Self::new(config, None))
+        Ok(Self::new(config, None, None))
     }
 
-    fn new(config: &TokenConfig, own: Option<SigningKey>) -> Self {
-        Self { config: config.clone(), current: RwLock::new(own.clone()), own }
+    fn new(config: &TokenConfig, shared: Option<SigningKey>, own: Option<SigningKey>) -> Self {
+        Self { config: config.clone(), shared, current: RwLock::new(own.clone()), own }
     }
 
-    /// Signs with `key` from now on; without one, with the operator's, unless that is among the `removed`. Has no meaning
-    /// where a shared secret signs.
+    /// Signs with `key` from now on; without one, with the operator's, unless that is among the `removed`.
     pub(super) fn use_key(&self, key: Option<SigningKey>, removed: &[String]) {
-        let next = match self.config.algorithm_of(&self.config.audience) {
-            Some(Algorithm::HS256) => self.own.clone(),
-            _ => [key, self.own.clone()]
-                .into_iter()
-                .flatten()
-                .find(|it| !removed.iter().any(|kid| kid == it.kid())),
-        };
+        let mut keys = [key, self.own.clone()].into_iter().flatten();
+        let next = keys.find(|it| !removed.iter().any(|kid| kid == it.kid()));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// The `kid` of the next token, if one can be made.
+    /// The `kid` of the next access token, if one can be made.
     #[must_use]
     pub fn kid(&self) -> Option<String> {
-        self.current().map(|it| it.kid().to_owned())
+        self.of_access().map(|it| it.kid().to_owned())
     }
 
     fn current(&self) -> Option<SigningKey> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn of_access(&self) -> Option<SigningKey> {
+        self.shared.clone().or_else(|| self.current())
     }
 
     /// Makes a token that lives for `life`, but no longer than [`ACCESS_LIFE_MAX`].
@@ -214,12 +212,13 @@ impl Signer {
     }
 
     /// Signs what an ID token says (OpenID Connect Core, section 2). Its `typ` is none of an access token, which
-    /// our own verifier asks for; so neither is ever taken for the other.
+    /// our own verifier asks for; so neither is ever taken for the other. It is for a service, which must be able to verify it:
+    /// so a key signs it also where access tokens are signed with a shared secret.
     ///
     /// # Errors
-    /// [`SignError::NoKey`], also where a shared secret signs: nobody else could verify it.
+    /// [`SignError::NoKey`].
     pub fn sign_id_token(&self, claims: &impl serde::Serialize) -> Result<String, SignError> {
-        let key = self.current().filter(|it| it.header.alg == Algorithm::EdDSA).ok_or(SignError::NoKey)?;
+        let key = self.current().ok_or(SignError::NoKey)?;
         let header = Header { typ: Some(ID_TOKEN_TYPE.to_owned()), ..key.header.clone() };
         Ok(jsonwebtoken::encode(&header, claims, &key.key)?)
     }
@@ -229,9 +228,14 @@ impl Signer {
     /// # Errors
     /// [`SignError`].
     pub fn mint(&self, claims: &Claims) -> Result<String, SignError> {
-        let key = self.current().ok_or(SignError::NoKey)?;
+        let key = self.of_access().ok_or(SignError::NoKey)?;
         Ok(jsonwebtoken::encode(&key.header, claims, &key.key)?)
     }
+}
+
+/// Whether access tokens are signed with a secret that all processes have.
+pub(super) fn shares_a_secret(config: &TokenConfig) -> bool {
+    config.algorithm_of(&config.audience) == Some(Algorithm::HS256)
 }
 
 /// Reads `signing.pem`.

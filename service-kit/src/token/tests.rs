@@ -358,7 +358,7 @@ fn shared(dir: &tempfile::TempDir, secret: &str) -> TokenConfig {
 }
 
 #[test]
-fn with_a_shared_secret_nothing_else_is_believed_and_no_key_is_published() {
+fn with_a_shared_secret_nothing_else_is_believed_and_keys_are_for_id_tokens() {
     let (keys, dir) = (keys(), tempfile::tempdir().unwrap());
     let config = shared(&dir, "0123456789abcdef0123456789abcdef\n");
     let nowhere = KeyConfig::at(dir.path());
@@ -368,16 +368,26 @@ fn with_a_shared_secret_nothing_else_is_believed_and_no_key_is_published() {
     assert!(verifier.verify(&token).is_ok());
     assert!(keys.verifier.verify(&token).is_err(), "where keys sign, no secret does");
     assert!(verifier.verify(&keys.signer.mint(&claims(Role::Owner)).unwrap()).is_err());
-    assert_eq!(verifier.public_keys(), PublicKeys::default());
+    assert_eq!(verifier.public_keys(), PublicKeys::default(), "a secret is not published");
+    let id = json!({ "iss": "https://id.example", "aud": "till", "sub": Uuid::from_u128(7) });
+    assert!(matches!(signer.sign_id_token(&id), Err(SignError::NoKey)), "not with the secret");
 
-    // Neither the keys of the vault nor a removal of everything change that.
-    verifier.believe(&keys.public, &[SHARED_KID.to_owned()]).unwrap();
-    signer.use_key(
-        Some(SigningKey::from_pkcs8(NewKey::generate().unwrap().pkcs8.expose_secret()).unwrap()),
-        &[],
-    );
+    // Neither the keys of the vault nor a removal of everything change what is believed of access tokens.
+    let key = NewKey::generate().unwrap();
+    let both = PublicKeys::of([&key.public]).joined(&keys.public, &[]);
+    verifier.believe(&both, &[SHARED_KID.to_owned()]).unwrap();
+    signer.use_key(Some(SigningKey::from_pkcs8(key.pkcs8.expose_secret()).unwrap()), &[]);
     assert!(verifier.verify(&signer.mint(&claims(Role::Owner)).unwrap()).is_ok());
     assert!(verifier.verify(&keys.signer.mint(&claims(Role::Owner)).unwrap()).is_err());
+    assert!(!verifier.believes(&key.kid) && verifier.believes(SHARED_KID));
+
+    // With them services verify ID tokens, which are no access tokens.
+    assert!(verifier.public_keys().kids().any(|it| it == key.kid));
+    let signed = signer.sign_id_token(&id).unwrap();
+    let hint = verifier.verify_id_token(&signed, "https://id.example").unwrap();
+    assert_eq!((hint.aud.as_str(), hint.sub), ("till", Uuid::from_u128(7)));
+    assert!(verifier.verify(&signed).is_err());
+    assert!(verifier.verify_id_token(&token, "https://id.example").is_none());
 
     let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": SHARED_KID});
     let good = serde_json::to_value(claims(Role::Owner)).unwrap();

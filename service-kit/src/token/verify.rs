@@ -17,10 +17,14 @@ use serde::Deserialize;
 
 use super::keys::PublicKeys;
 use super::reload::Keys;
+use super::sign::shares_a_secret;
 use super::{
     ACCESS_TYPE, Claims, ID_TOKEN_TYPE, LEEWAY_SECONDS, REMEMBERED_MAX, SHARED_KID, TOKEN_BYTES_MAX,
 };
 use crate::config::{ConfigError, KeyConfig, TokenConfig};
+
+/// ID tokens are signed with keys alone, so that services can verify them.
+const ID_TOKEN_ALGORITHM: &str = "EdDSA";
 
 /// The header of our tokens, whole: anything else in it (`jwk`, `jku`, `x5u`, `crit`) is refused.
 #[derive(Deserialize)]
@@ -84,11 +88,13 @@ struct Believed {
     table: HashMap<String, DecodingKey>,
 }
 
-/// Verifies access tokens against our own keys only.
+/// Verifies access tokens against our own keys only, or the shared secret only.
 pub struct Verifier {
     config: TokenConfig,
     algorithm: &'static str,
     validation: Validation,
+    /// What access tokens are signed with, if it is a shared secret. Then keys are for ID tokens alone.
+    shared: Option<HashMap<String, DecodingKey>>,
     /// The keys of the operator's file.
     own: PublicKeys,
     believed: RwLock<Arc<Believed>>,
@@ -126,19 +132,15 @@ impl Verifier {
     /// # Errors
     /// If a key or the shared secret cannot be used.
     pub fn new(keys: &PublicKeys, config: &TokenConfig) -> Result<Self, ConfigError> {
-        let (algorithm, name) = match config.algorithm_of(&config.audience) {
-            Some(Algorithm::HS256) => (Algorithm::HS256, "HS256"),
-            _ => (Algorithm::EdDSA, "EdDSA"),
-        };
-        let (own, table) = if algorithm == Algorithm::HS256 {
-            // The public keys are for others to verify with; with a shared secret there are none, and no other algorithm is
-            // believed beside it.
+        let (algorithm, name, shared) = if shares_a_secret(config) {
+            // No other algorithm is believed beside it.
             let secret = DecodingKey::from_secret(config.shared_secret()?.expose_secret());
-            (PublicKeys::default(), HashMap::from([(SHARED_KID.to_owned(), secret)]))
+            (Algorithm::HS256, "HS256", Some(HashMap::from([(SHARED_KID.to_owned(), secret)])))
         } else {
-            let table = keys.table();
-            (keys.clone(), table.map_err(|it| ConfigError::new("QUIPU_KEY_DIR", it, "mend jwks.json"))?)
+            (Algorithm::EdDSA, "EdDSA", None)
         };
+        let table = keys.table().map_err(|it| ConfigError::new("QUIPU_KEY_DIR", it, "mend jwks.json"))?;
+        let own = keys.clone();
         let mut validation = Validation::new(algorithm);
         // The library demands none of these by itself.
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
@@ -151,6 +153,7 @@ impl Verifier {
             config: config.clone(),
             algorithm: name,
             validation,
+            shared,
             believed: RwLock::new(Arc::new(Believed { public: own.clone(), table })),
             own,
             remembered: RwLock::default(),
@@ -158,26 +161,22 @@ impl Verifier {
         })
     }
 
-    /// Reads the keys of the directory, or the shared secret.
+    /// Reads the keys of the directory, and the shared secret if there is one: then there need be no keys.
     ///
     /// # Errors
     /// As [`Verifier::new`].
     pub fn load(keys: &KeyConfig, config: &TokenConfig) -> Result<Self, ConfigError> {
-        match config.algorithm_of(&config.audience) {
-            Some(Algorithm::HS256) => Self::new(&PublicKeys::default(), config),
-            _ => Self::new(&PublicKeys::load(keys)?, config),
-        }
+        let none_needed = shares_a_secret(config) && !keys.jwks_json().exists();
+        let public = if none_needed { PublicKeys::default() } else { PublicKeys::load(keys)? };
+        Self::new(&public, config)
     }
 
     /// Believes the operator's keys and `more` from now on, but for those that are `removed`: their tokens are refused at
-    /// once. Has no meaning where a shared secret signs.
+    /// once. A shared secret is believed whatever becomes of keys.
     ///
     /// # Errors
     /// If a key cannot be used; then nothing changes.
     pub(super) fn believe(&self, more: &PublicKeys, removed: &[String]) -> Result<(), &'static str> {
-        if self.shares_a_secret() {
-            return Ok(());
-        }
         let public = self.own.joined(more, removed);
         let table = public.table()?;
         *self.believed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Believed { public, table });
@@ -190,20 +189,22 @@ impl Verifier {
         let _first = self.keys.set(keys);
     }
 
-    pub(super) fn shares_a_secret(&self) -> bool {
-        self.validation.algorithms.contains(&Algorithm::HS256)
+    /// What access tokens are believed by.
+    fn of_access<'a>(&'a self, believed: &'a Believed) -> &'a HashMap<String, DecodingKey> {
+        self.shared.as_ref().unwrap_or(&believed.table)
     }
 
-    /// The public keys that are believed at the moment, for others to verify with. None where a shared secret signs.
+    /// The public keys that are believed at the moment, for others to verify with: ID tokens, and access tokens where no
+    /// shared secret signs these.
     #[must_use]
     pub fn public_keys(&self) -> PublicKeys {
         self.believed().public.clone()
     }
 
-    /// Whether tokens of this key are believed at the moment.
+    /// Whether access tokens of this key are believed at the moment.
     #[must_use]
     pub fn believes(&self, kid: &str) -> bool {
-        self.believed().table.contains_key(kid)
+        self.of_access(&self.believed()).contains_key(kid)
     }
 
     fn believed(&self) -> Arc<Believed> {
@@ -248,11 +249,12 @@ impl Verifier {
         let hash = digest(&SHA256, token.as_bytes());
         let fingerprint = Fingerprint::try_from(hash.as_ref()).map_err(|_| INVALID)?;
         let believed = self.believed();
+        let table = self.of_access(&believed);
         let (verified, aged) = match self.recall(&fingerprint) {
             Some((verified, aged)) => (verified, aged),
-            None => (self.judge(token, &believed.table)?, true),
+            None => (self.judge(token, table)?, true),
         };
-        if !believed.table.contains_key(&*verified.kid) {
+        if !table.contains_key(&*verified.kid) {
             return Err(INVALID);
         }
         in_time(&verified.claims, now).map_err(Doubt::No)?;
@@ -271,15 +273,15 @@ impl Verifier {
     }
 
     /// What an ID token says that we signed under the name `issuer`, however long ago (OpenID Connect RP-Initiated Logout 1.0,
-    /// section 2): a hint of whom it speaks of, and no proof of anything. None where a shared secret signs.
+    /// section 2): a hint of whom it speaks of, and no proof of anything.
     #[must_use]
     pub fn verify_id_token(&self, token: &str, issuer: &str) -> Option<IdTokenHint> {
-        if token.len() > TOKEN_BYTES_MAX || self.shares_a_secret() {
+        if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let (head, _) = token.split_once('.')?;
         let head: StrictHeader = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(head).ok()?).ok()?;
-        if head.alg != self.algorithm || head.typ != ID_TOKEN_TYPE {
+        if head.alg != ID_TOKEN_ALGORITHM || head.typ != ID_TOKEN_TYPE {
             return None;
         }
         let believed = self.believed();
@@ -300,7 +302,9 @@ impl Verifier {
         if head.alg != self.algorithm || head.typ != ACCESS_TYPE {
             return Err(INVALID);
         }
-        let key = keys.get(&head.kid).ok_or(Doubt::UnknownKey)?;
+        // A secret has one name, so a look for others would find none.
+        let unknown = if self.shared.is_some() { INVALID } else { Doubt::UnknownKey };
+        let key = keys.get(&head.kid).ok_or(unknown)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => Doubt::No(TokenError::Expired),

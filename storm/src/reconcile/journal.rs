@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::Event;
 use domain::ids::TenantId;
 use domain::ledger::{LedgerEvent, Leg, Side};
+use domain::organisation::OrganisationEvent;
 
 use super::Check;
 use super::image::{Entry, Image, Subject};
@@ -65,9 +66,15 @@ fn moves(it: &Move, legs: &[Leg]) -> bool {
     found == [(it.from, Side::Debit, i64::from(it.cents)), (it.to, Side::Credit, i64::from(it.cents))]
 }
 
-/// Everything in the log was promised to exactly one key; what was refused is not there; holds expire only when due.
+/// Everything in the log was promised to exactly one key; what was refused is not there; holds expire only when due. What
+/// happened in the organisation of `people`, who have no ledger, is compared elsewhere.
 #[must_use]
-pub fn the_log_is_in_the_journal(book: &Book, image: &Image, tenants: &[TenantId]) -> Check {
+pub fn the_log_is_in_the_journal(
+    book: &Book,
+    image: &Image,
+    tenants: &[TenantId],
+    people: TenantId,
+) -> Check {
     let mut check = Check::new("log is in the journal");
     let mut promised: HashMap<Subject<'_>, u32> = HashMap::new();
     let mut doubtful: HashMap<Subject<'_>, u32> = HashMap::new();
@@ -95,6 +102,9 @@ pub fn the_log_is_in_the_journal(book: &Book, image: &Image, tenants: &[TenantId
             },
             // Refusals, the keys that sign and what built-in roles mean are recorded by the product itself.
             Event::Audit(_) | Event::Platform(_) => None,
+            _ if entry.tenant == people => None,
+            // Their organisation is one of the platform's.
+            Event::Organisation(OrganisationEvent::TenantCreated(it)) if it.tenant_id == people => None,
             _ => Some("of a kind that nobody asks for"),
         };
         check.look(fault.is_none(), || {

@@ -15,6 +15,7 @@ use super::replay::{Figures, cents};
 use crate::journal::{Ask, BalanceRead, Book, Line, Move, Told};
 
 pub(crate) const TENANT: TenantId = TenantId::new(Uuid::from_u128(7));
+pub(crate) const PEOPLE: TenantId = TenantId::new(Uuid::from_u128(8));
 pub(crate) const BANK: Uuid = Uuid::from_u128(0xb0);
 pub(crate) const SHOP: Uuid = Uuid::from_u128(0x50);
 pub(crate) const PAID: Uuid = Uuid::from_u128(1);
@@ -203,4 +204,21 @@ pub(crate) fn book(lines: Vec<Line>) -> Book {
 fn figures_are_read_in_cents() {
     let parse = |text: &str| cents(Balance::parse(text).unwrap());
     assert_eq!([parse("0"), parse("1.5"), parse("12.34"), parse("-0.01")], [0, 150, 1_234, -1]);
+}
+
+/// A log of an organisation without a ledger, each event on its own stream, in this order.
+pub(crate) fn of_people(events: impl IntoIterator<Item = Event>) -> Image {
+    let entries = (1..).zip(events).map(|(position, event)| Entry {
+        position,
+        tenant: TENANT,
+        tenant_seq: position,
+        stream: event.streams().first().copied().unwrap(),
+        version: 1,
+        event_type: event.name().to_owned(),
+        event_id: Uuid::from_u128(0xe000 + position as u128),
+        recorded_at: moment(position),
+        event,
+    });
+    let entries: Vec<Entry> = entries.collect();
+    Image { head: entries.len() as i64, entries, links: Vec::new() }
 }

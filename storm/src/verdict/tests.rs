@@ -1,7 +1,5 @@
 //! When a run counts, and when it does not.
 
-use std::collections::BTreeMap;
-
 use super::*;
 
 fn deeds(faults: u32, kills: u32, slowest_ms: u64) -> Deeds {
@@ -11,7 +9,8 @@ fn deeds(faults: u32, kills: u32, slowest_ms: u64) -> Deeds {
 
 fn rest(check: Check, conflicts: u64) -> Rest {
     let recovery_max = Duration::from_secs(5);
-    Rest { checks: vec![check], conflicts, recovery_max, ..Rest::default() }
+    let people = BTreeMap::from([("sign-in".to_owned(), 250)]);
+    Rest { checks: vec![check], conflicts, recovery_max, people, ..Rest::default() }
 }
 
 fn good() -> Check {
@@ -36,6 +35,8 @@ fn too_little_of_anything_counts_as_not_run() {
     ] {
         assert_eq!(little.missing().len(), 1);
     }
+    let deserted = report(deeds(38, 15, 900), Rest { people: BTreeMap::new(), ..rest(good(), 625) }, 6_250);
+    assert_eq!(deserted.missing(), ["0 of 250 told to people"]);
     let silent = Report::of(7, 1, &Book::default(), deeds(38, 15, 900), rest(good(), 625));
     assert_eq!((silent.verdict, silent.verdict.exit_code()), (Verdict::NotRun, 3));
     assert!(silent.line().contains("NOT RUN: only 0 of 6250 acknowledged"), "{}", silent.line());

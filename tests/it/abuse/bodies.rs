@@ -88,7 +88,8 @@ async fn bodies_that_are_not_the_json_asked_for_are_refused_with_a_code_that_say
         ("a control character", PATH, JSON, named(r#""a\u0007b""#), "text.not-allowed"),
         ("a raw control character", PATH, JSON, named("\"a\u{7}b\""), "request.malformed-json"),
         ("turned text", PATH, JSON, named("\"a\u{202e}b\""), "text.not-allowed"),
-        ("a long text", PATH, JSON, named(&format!("\"{}\"", "x".repeat(60_000))), "text.too-long"),
+        ("a long text", PATH, JSON, named(&format!("\"{}\"", "x".repeat(8_000))), "text.too-long"),
+        ("a longer text", PATH, JSON, named(&format!("\"{}\"", "x".repeat(60_000))), "request.invalid-field"),
         ("a number of 60,000 digits", PATH, JSON, named(&"9".repeat(60_000)), "request.malformed-json"),
         ("a byte order mark", PATH, JSON, "\u{feff}{}".into(), "request.malformed-json"),
         (

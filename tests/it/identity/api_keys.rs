@@ -178,9 +178,7 @@ async fn a_key_allows_what_it_says_within_what_its_owner_holds() -> Test {
     // Its owner loses a permission, and so does the key; then its owner is gone.
     let (by, table) = (Granter::Platform, role_table(tenant(1)).clone());
     members.done(AssignRoles { user_id: maker.user, roles: vec![RoleRef::USER], by, table }).await?;
-    let commands = doors.iter().filter(|it| it.is_of_commands);
-    all_tell(&stack, commands, &all.text, (403, "auth.permission-missing")).await?;
-    assert_eq!(stack.get(&all.text, "/v1/ledger/accounts").await?.status, StatusCode::OK);
+    all_tell(&stack, &doors, &all.text, (403, "auth.permission-missing")).await?;
     members.done(DeactivateUser { user_id: maker.user, because: Word::of("a-test") }).await?;
     all_tell(&stack, &doors, &all.text, ENDED).await
 }
@@ -463,5 +461,76 @@ async fn only_whoever_shows_the_secret_learns_whose_a_key_is() -> Test {
         let refused = sqlx::query(hidden).execute(&pool).await;
         assert!(refused.is_err_and(|it| it.to_string().contains("permission denied")), "{hidden}");
     }
+    Ok(())
+}
+
+/// What is about oneself, with the permission that opens the same of everybody.
+const ABOUT: [(&str, &str); 5] = [
+    ("/v1/auth/sessions", "identity.read-sessions"),
+    ("/v1/auth/permissions", "identity.read-users"),
+    ("/v1/auth/security-feed", "identity.read-sign-ins"),
+    ("/v1/auth/factors", "identity.read-users"),
+    ("/v1/auth/links/external", "identity.read-users"),
+];
+
+/// Asks the API that has it.
+async fn about(stack: &Stack, token: &str, path: &str) -> anyhow::Result<Answer> {
+    let writes = path.ends_with("/factors") || path.ends_with("/external");
+    let base = if writes { &stack.command_url } else { &stack.query_url };
+    answer(stack.request(Method::GET, token, &format!("{base}{path}"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_tells_nothing_of_its_owner_that_it_was_not_given() -> Test {
+    let stack = Stack::whole().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let maker = members.join_at("grace@example.com", &[RoleRef::ADMIN]).await?;
+    let position = members.position().await?;
+    let mine = stack.get_at(&maker.token, "/v1/auth/me", &position).await?;
+    assert_eq!(mine.json["user"]["email"], "grace@example.com", "{}", mine.text);
+
+    let narrow = make(&stack, &maker.token, &body(&["ledger.read-accounts"])).await?;
+    let every: Vec<&str> = ABOUT.iter().map(|(_, permission)| *permission).collect();
+    let wide = make(&stack, &maker.token, &body(&every)).await?;
+    for key in [&narrow, &wide] {
+        let me = stack.get(&key.text, "/v1/auth/me").await?;
+        assert_eq!(told(&me), (200, ""), "{}", me.text);
+        let (who, user) = (&me.json["actor_id"], &me.json["user"]);
+        assert_eq!((who, user), (&json!(maker.user.to_string()), &Value::Null), "for whom, and no more");
+        assert!(!me.text.contains("grace"), "{}", me.text);
+    }
+    let mut keys = vec![wide.id.to_string()];
+    for (path, permission) in ABOUT {
+        let own = about(&stack, &maker.token, path).await?;
+        assert_eq!(told(&own), (200, ""), "{path}: {}", own.text);
+        let refused = about(&stack, &narrow.text, path).await?;
+        assert_eq!(told(&refused), (403, "auth.permission-missing"), "{path}: {}", refused.text);
+        assert!(refused.text.contains(permission), "{}", refused.text);
+        let allowed = about(&stack, &wide.text, path).await?;
+        assert_eq!(told(&allowed), (200, ""), "{path}: {}", allowed.text);
+        let one = make(&stack, &maker.token, &body(&[permission])).await?;
+        assert_eq!(told(&about(&stack, &one.text, path).await?), (200, ""), "{path}");
+        keys.push(one.id.to_string());
+    }
+
+    // Who reads their own is nobody's business; what a program reads of its owner is in the trail.
+    let mut conn = stack.database.superuser().await?;
+    let recorded: Vec<(String, String)> = sqlx::query_as(
+        "select distinct type, payload::jsonb->>'action' from store.events
+         where tenant_id = $1 and type in ('audit.data-read', 'audit.read-refused') order by 1, 2",
+    )
+    .bind(tenant(1).uuid())
+    .fetch_all(&mut conn)
+    .await?;
+    let distinct = ["identity.read-sessions", "identity.read-sign-ins", "identity.read-users"];
+    let of = |kind: &str| distinct.map(|it| (kind.to_owned(), it.to_owned()));
+    assert_eq!(recorded, [of("audit.data-read"), of("audit.read-refused")].concat());
+    let by_others: i64 = sqlx::query_scalar(
+        "select count(*) from store.events where type = 'audit.data-read' and meta::jsonb->>'token' <> all($1)",
+    )
+    .bind(keys)
+    .fetch_one(&mut conn)
+    .await?;
+    assert_eq!(by_others, 0, "each by a key");
     Ok(())
 }

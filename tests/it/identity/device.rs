@@ -94,6 +94,27 @@ async fn set_up(stack: &Stack) -> anyhow::Result<(Organisation<'_>, Person)> {
 }
 
 #[tokio::test]
+async fn from_where_a_device_asked_is_shown_to_whoever_decides_and_kept_in_plain_text_nowhere() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (acme, ann) = set_up(&stack).await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let asked = ask(&shop).await?;
+    let mut conn = stack.database.superuser().await?;
+    let kept = "select asked_from, it::text from vault.device_grants it";
+    let (sealed, row): (Option<Vec<u8>>, String) = sqlx::query_as(kept).fetch_one(&mut conn).await?;
+    assert!(sealed.is_some_and(|it| !it.windows(9).any(|it| it == b"127.0.0.1")));
+    assert!(!row.contains("127.0.0.1"), "{row}");
+    let mut tab = signed_in(&shop, &ann).await?;
+    let (page, ticket) = type_in(&mut tab, &asked.user_code).await?;
+    assert!(page.text.contains("127.0.0.1"), "{}", page.text);
+    let ticket = ticket.context("a ticket")?;
+    tab.send("/device/answer", &[("ticket", &ticket), ("answer", "allow")]).await?;
+    let (sealed, _): (Option<Vec<u8>>, String) = sqlx::query_as(kept).fetch_one(&mut conn).await?;
+    assert_eq!(sealed, None, "it was shown to whom it may concern");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_device_is_let_in_by_the_code_that_it_shows() -> Test {
     let stack = Stack::commands_only().await?;
     let (acme, ann) = set_up(&stack).await?;

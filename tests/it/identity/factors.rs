@@ -16,8 +16,10 @@ use tests::person::{Organisation, PASSWORD, Person, SignedIn};
 use tests::stack::{Answer, Stack, answer};
 use uuid::Uuid;
 
+mod off;
 mod passkeys;
 mod peers;
+mod relied_on;
 
 type Test = anyhow::Result<()>;
 

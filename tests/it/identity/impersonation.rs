@@ -101,7 +101,7 @@ async fn an_impersonator_cannot_touch_credentials_or_platform_owners() -> Test {
         (Method::POST, format!("/v1/api-keys/{session}/revoke"), Value::Null),
         // What asks a person for a fresh proof is not open to somebody whose own proof it would be.
         (Method::PUT, "/v1/organization/policy".to_owned(), json!({})),
-        (Method::POST, "/v1/organization/close".to_owned(), Value::Null),
+        (Method::POST, "/v1/organization/close".to_owned(), json!({ "slug": "acme" })),
         (Method::POST, "/v1/organization/transfer-ownership".to_owned(), json!({ "to": Uuid::nil() })),
         (Method::POST, "/v1/providers".to_owned(), json!({})),
     ] {

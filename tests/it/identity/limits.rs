@@ -360,10 +360,36 @@ async fn windows_that_are_over_are_swept_away() -> Test {
     let mut conn = database.superuser().await?;
     let age = "update vault.rate_windows set began_at = began_at - interval '25 hours' where subject = $1";
     sqlx::query(age).bind([1_u8; 32].as_slice()).execute(&mut conn).await?;
-    assert_eq!(Vault::new(database.pool("quipu_reactor")?).sweep(100).await?, 1);
+    let swept = Vault::new(database.pool("quipu_reactor")?).sweep(100).await?;
+    assert!(swept.iter().all(|it| it.gone == u64::from(it.kind == "rate_windows")), "{swept:?}");
     assert_eq!(vault.look_at_tries(&sixty_a_minute(2)).await?.map(|it| it.used), Some(1));
     let left: i64 =
         sqlx::query_scalar("select count(*) from vault.rate_windows").fetch_one(&mut conn).await?;
     assert_eq!(left, 1);
+    Ok(())
+}
+
+/// A client that asks again after a crash is not shut out: its answer sends no second letter.
+#[tokio::test]
+async fn a_repeated_request_is_no_second_letter() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let owner = Members::of(&stack, acme.tenant)?.join(&[RoleRef::OWNER]).await?;
+    let rates = RateConfig { rate_invitations_member: Rate::new(2, HOUR), ..RateConfig::OFF };
+    let base = stack.command_api_limited(rates).await?;
+    let make = async |name: &str| {
+        let request = stack.request(Method::POST, &owner.token, &format!("{base}/v1/users"));
+        let body = json!({ "email": format!("{name}@example.com") });
+        answer(request.header("Idempotency-Key", name).json(&body)).await
+    };
+    let first = make("ann").await?;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    for _ in 0..4 {
+        let again = make("ann").await?;
+        assert_eq!((again.status, &again.json["id"]), (first.status, &first.json["id"]), "{}", again.text);
+    }
+    assert_eq!(make("bob").await?.status, StatusCode::CREATED, "that is the second one");
+    assert_eq!(said(&make("eve").await?), LIMITED);
+    assert_eq!(make("ann").await?.status, StatusCode::CREATED, "what is known is told");
     Ok(())
 }

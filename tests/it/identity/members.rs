@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use domain::organisation::RoleRef;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
@@ -74,6 +75,58 @@ async fn a_role_given_or_taken_away_holds_at_once_in_every_process() -> Test {
     assert_eq!(taken.status, StatusCode::OK, "{}", taken.text);
     // What it may do no more is refused at the commit, whatever that process believes.
     assert_eq!(open().await?.code(), "auth.permission-missing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_granted_to_nobody() -> Test {
+    let stack = Stack::commands_only().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let role = json!({ "name": "Reader", "permissions": ["ledger.read-accounts"] });
+    let made = send(&stack, Method::POST, &owner.token, "/v1/roles", Some(role)).await?;
+    let role = format!("/v1/roles/{}", made.json["id"].as_str().context("an id")?);
+    // A slip of the hand, and a permission that is of the platform alone.
+    for (method, path) in [(Method::POST, "/v1/roles"), (Method::PUT, &*role), (Method::POST, "/v1/api-keys")]
+    {
+        let names = json!(["ledger.read-accounts", "ledger.read-account", "platform.manage-owners"]);
+        let body = json!({ "name": "Clerk", "permissions": names });
+        let refused = send(&stack, method, &owner.token, path, Some(body)).await?;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (StatusCode::UNPROCESSABLE_ENTITY, "auth.permission-unknown")
+        );
+        let told: Vec<_> =
+            refused.json["errors"].as_array().into_iter().flatten().map(|it| &it["pointer"]).collect();
+        assert_eq!(told, ["/permissions/1", "/permissions/2"], "{path} {}", refused.text);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_touches_the_account_of_somebody_above_them() -> Test {
+    let stack = Stack::commands_only().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let user = members.join(&[RoleRef::USER]).await?;
+    let names = ["identity.update-user", "identity.end-sessions", "identity.deactivate-user"];
+    let desk = members.define("Desk", &names).await?;
+    let clerk = members.join(&[RoleRef::USER, desk]).await?;
+    let rename = json!({ "name": { "given_name": "Nobody" } });
+    for (method, path, body) in [
+        (Method::PATCH, "", Some(rename)),
+        (Method::DELETE, "/sessions", None),
+        (Method::POST, "/deactivate", None),
+    ] {
+        let touch = async |whose: &Uuid| {
+            let path = format!("/v1/users/{whose}{path}");
+            send(&stack, method.clone(), &clerk.token, &path, body.clone()).await
+        };
+        let refused = touch(&owner.user.uuid()).await?;
+        assert_eq!(refused.code(), "organisation.outranked", "{method} {path} {}", refused.text);
+        let done = touch(&user.user.uuid()).await?;
+        assert_eq!(done.status, StatusCode::OK, "{method} {path} {}", done.text);
+    }
     Ok(())
 }
 
@@ -204,13 +257,7 @@ async fn everybody_sees_who_they_are() -> Test {
     assert_eq!(me.json["actor_id"], clerk.user.to_string());
     assert_eq!(me.json["session_id"], clerk.session.to_string());
     assert_eq!(me.json["user"]["email"], format!("{}@example.com", clerk.user), "{}", me.text);
-    let may = [
-        "federation.read-provider-token",
-        "ledger.read-accounts",
-        "ledger.read-journal",
-        "ledger.read-transfers",
-        "organisation.read-organisation",
-    ];
+    let may = ["federation.read-provider-token", "organisation.read-organisation"];
     assert_eq!(me.json["permissions"], json!(may));
     let sessions = stack.get(&clerk.token, "/v1/auth/sessions").await?;
     assert_eq!(sessions.json["items"][0]["status"], "live", "{}", sessions.text);

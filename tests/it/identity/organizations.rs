@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{SecondsFormat, Utc};
 use domain::ids::TenantId;
 use domain::organisation::RoleRef;
 use event_store::MasterKey;
-use event_store::vault::{Letter, Mail};
+use event_store::vault::{Letter, Mail, Ruling};
 use futures_util::future::join_all;
 use projector::{Projector, ProjectorOptions, ReactorOptions};
 use reqwest::{Method, StatusCode};
@@ -122,6 +123,23 @@ impl Platform {
             .await
     }
 
+    /// What the people of an organisation are told of it, in the order in which it was decided: who, what, and why.
+    async fn rulings(&self, organization: TenantId) -> anyhow::Result<Vec<(String, Ruling, Option<String>)>> {
+        let mut conn = self.stack.database.superuser().await?;
+        let sql = "select mail_id, sealed from vault.outbox
+                   where tenant_id = $1 and kind = 'organisation-decided' order by queued_at, mail_id";
+        let rows: Vec<(Uuid, Vec<u8>)> =
+            sqlx::query_as(sql).bind(organization.uuid()).fetch_all(&mut conn).await?;
+        let told = |(mail, sealed): (Uuid, Vec<u8>)| {
+            let letter = Letter::open(organization, mail, &sealed, &self.master)?;
+            match letter.mail {
+                Mail::OrganisationDecided { decision, reason, .. } => Ok((letter.to, decision, reason)),
+                other => anyhow::bail!("{other:?}"),
+            }
+        };
+        rows.into_iter().map(told).collect()
+    }
+
     async fn open_account(&self, token: &str) -> anyhow::Result<Answer> {
         let cash = json!({ "name": "cash", "currency": "EUR", "normal_side": "debit" });
         self.send(Method::POST, token, "/v1/ledger/accounts", Some(cash)).await
@@ -135,6 +153,7 @@ fn token(answer: &Answer, name: &str) -> anyhow::Result<String> {
 #[tokio::test]
 async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
     let platform = Platform::open().await?;
+    let before = Utc::now();
     let acme = platform.found("acme-1").await?;
     let owner = platform.stack.owner(TenantId::PLATFORM)?;
     let signed_in = platform.log_in("acme-1", "ann@acme-1.example").await?;
@@ -157,6 +176,10 @@ async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
     let own = platform.stack.get_at(&ann, "/v1/organization", position).await?;
     assert_eq!((&own.json["status"], &own.json["name"]), (&json!("active"), &json!("Acme")), "{}", own.text);
 
+    let early = format!("/v1/auth/permissions?as_of={}", before.to_rfc3339_opts(SecondsFormat::Millis, true));
+    let early = platform.stack.get(&ann, &early).await?;
+    assert_eq!(early.json["organization_status"], "absent", "{}", early.text);
+
     let suspended = platform.decide(&owner, "suspend", acme).await?;
     assert_eq!(suspended.status, StatusCode::OK, "{}", suspended.text);
     assert_eq!(platform.open_account(&ann).await?.code(), "organisation.not-active", "at once");
@@ -176,8 +199,18 @@ async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
     assert_eq!(again.status, StatusCode::OK, "{}", again.text);
     let signed_in = platform.log_in("acme-1", "ann@acme-1.example").await?;
     let ann = token(&signed_in, "access_token")?;
-    let closed = platform.send(Method::POST, &ann, "/v1/organization/close", None).await?;
+    let close = async |slug: &str| {
+        platform.send(Method::POST, &ann, "/v1/organization/close", Some(json!({ "slug": slug }))).await
+    };
+    assert_eq!(close("acme-9").await?.code(), "request.invalid-field", "not by mistake");
+    let closed = close("acme-1").await?;
     assert_eq!(closed.status, StatusCode::OK, "{}", closed.text);
+    let told = platform.rulings(acme).await?;
+    let rulings: Vec<Ruling> = told.iter().map(|(_, ruling, _)| *ruling).collect();
+    let expected = [Ruling::Approved, Ruling::Suspended, Ruling::Reactivated, Ruling::Closed];
+    assert_eq!(rulings, expected);
+    assert!(told.iter().all(|(to, ..)| to == "ann@acme-1.example"), "{told:?}");
+    assert_eq!(told[1].2.as_deref(), Some("not as agreed"));
     assert_eq!(platform.open_account(&ann).await?.status, StatusCode::FORBIDDEN);
     assert_eq!(platform.decide(&owner, "activate", acme).await?.code(), "organisation.wrong-state");
     Ok(())
@@ -236,6 +269,53 @@ async fn whoever_asked_for_an_organisation_does_not_approve_it() -> Test {
 }
 
 #[tokio::test]
+async fn whoever_asked_for_an_organisation_learns_why_it_was_rejected() -> Test {
+    let platform = Platform::open().await?;
+    let acme = platform.found("acme-7").await?;
+    let owner = platform.stack.owner(TenantId::PLATFORM)?;
+    let path = format!("/v1/platform/organizations/{acme}/reject");
+    let word = platform.send(Method::POST, &owner, &path, Some(json!({ "because": "spam" }))).await?;
+    assert_eq!(word.code(), "request.unknown-field", "nothing that is thrown away");
+    for _ in 0..2 {
+        let rejected = platform.decide(&owner, "reject", acme).await?;
+        assert_eq!(rejected.status, StatusCode::OK, "{}", rejected.text);
+    }
+    let told = platform.rulings(acme).await?;
+    let expected = ("ann@acme-7.example".to_owned(), Ruling::Rejected, Some("not as agreed".to_owned()));
+    assert_eq!(told, [expected], "once, in the words of whoever decided");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_platform_gives_an_organisation_seats() -> Test {
+    let platform = Platform::open().await?;
+    let acme = platform.found("acme-8").await?;
+    let owner = platform.stack.owner(TenantId::PLATFORM)?;
+    assert_eq!(platform.decide(&owner, "approve", acme).await?.status, StatusCode::OK);
+    let signed_in = platform.log_in("acme-8", "ann@acme-8.example").await?;
+    let ann = token(&signed_in, "access_token")?;
+    let seats = async |id: TenantId, seats: Value| {
+        let path = format!("/v1/platform/organizations/{id}/seats");
+        platform.send(Method::PUT, &owner, &path, Some(json!({ "seats": seats }))).await
+    };
+    let invite = async || {
+        let body = json!({ "email": "bob@example.com", "roles": ["user"] });
+        platform.send(Method::POST, &ann, "/v1/invitations", Some(body)).await
+    };
+    for odd in [json!(0), json!(1_000_001), json!("two")] {
+        assert_eq!(seats(acme, odd.clone()).await?.status, StatusCode::BAD_REQUEST, "{odd}");
+    }
+    assert_eq!(seats(acme, json!(1)).await?.status, StatusCode::OK);
+    assert_eq!(invite().await?.code(), "organisation.seats-used-up");
+    let more = seats(acme, Value::Null).await?;
+    assert_eq!(more.status, StatusCode::OK, "{}", more.text);
+    let invited = invite().await?;
+    assert_eq!(invited.status, StatusCode::CREATED, "{}", invited.text);
+    assert_eq!(seats(TenantId::new(Uuid::now_v7()), json!(2)).await?.status, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_decision_in_every_state_is_done_or_refused() -> Test {
     let platform = Platform::open().await?;
     let owner = platform.stack.owner(TenantId::PLATFORM)?;
@@ -284,7 +364,7 @@ async fn an_organisation_is_renamed_and_sets_its_policies() -> Test {
     let before = stack.get(&owner.token, "/v1/organization/policy").await?;
     assert_eq!(
         (&before.json["version"], &before.json["policy"]["registration"]),
-        (&json!(0), &json!("explicit"))
+        (&json!(1), &json!("explicit"))
     );
     let mut policy = before.json["policy"].clone();
     policy["registration"] = json!("closed");
@@ -292,15 +372,15 @@ async fn an_organisation_is_renamed_and_sets_its_policies() -> Test {
         let request = stack.request(Method::PUT, &owner.token, &url("/v1/organization/policy"));
         answer(request.header("If-Match", format!("\"{version}\"")).json(policy)).await
     };
-    let done = set(&policy, "0").await?;
+    let done = set(&policy, "1").await?;
     assert_eq!(done.status, StatusCode::OK, "{}", done.text);
     assert_eq!(set(&policy, "7").await?.status, StatusCode::PRECONDITION_FAILED);
     policy["lockout"]["failures"] = json!(1_000);
-    assert_eq!(set(&policy, "1").await?.code(), "organisation.policy-out-of-range");
+    assert_eq!(set(&policy, "2").await?.code(), "organisation.policy-out-of-range");
     let after = stack.get_at(&owner.token, "/v1/organization/policy", done.header("quipu-position")).await?;
     assert_eq!(
         (&after.json["version"], &after.json["policy"]["registration"]),
-        (&json!(1), &json!("closed"))
+        (&json!(2), &json!("closed"))
     );
     let newcomer = json!({ "tenant_slug": "acme-6", "email": "new@example.com", "password": PASSWORD });
     let closed = organisation.post("", "/v1/auth/register", &newcomer).await?;

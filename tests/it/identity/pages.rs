@@ -1,6 +1,8 @@
 //! The pages: whom they take forms from, what they keep in a browser, and what looking at them does, which is nothing.
 
 mod browser;
+mod lost;
+mod onward;
 
 use std::time::Duration;
 
@@ -103,6 +105,13 @@ async fn pages_forge_nothing_across_sites() -> Test {
             sent.extend(form.map(|it| ("form", it)));
             let refused = tab.clone().forge(path, &sent, origin).await?;
             let told = (refused.status, refused.text.contains("This form is too old"));
+            // From our own page: somebody signed in elsewhere meanwhile, and goes on to where they were.
+            if origin == Some(PUBLIC_URL) {
+                let begin = "/sign-in?request=qp_x&organization=acme";
+                let led = (refused.status, refused.header("location").ends_with(begin));
+                assert_eq!(led, (StatusCode::SEE_OTHER, true), "{path} {form:?}: {}", refused.text);
+                continue;
+            }
             assert_eq!(told, (StatusCode::FORBIDDEN, true), "{path} {form:?} {origin:?}: {}", refused.text);
         }
         let twice = [("form", &*right), ("form", &*right)];
@@ -218,16 +227,23 @@ async fn looking_at_a_link_consumes_nothing() -> Test {
     assert_eq!(events(&stack).await?, before);
     let page = tab.get("/verify").await?;
     assert!(!page.text.contains("qm_") && page.text.contains("<script src=\"/pages/link.js\" defer>"));
-    let done = tab.send("/verify", &[("token", &link)]).await?;
+    // Whoever has the mailbox does not confirm for whoever registered with its address.
+    let fields = |password| [("token", &*link), ("password", password)];
+    let wrong = tab.send("/verify", &fields(ANOTHER)).await?;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{}", wrong.text);
+    let done = tab.send("/verify", &fields(PASSWORD)).await?;
     assert_eq!((done.status, heading(&done.text)), (StatusCode::OK, "Your address is confirmed"));
-    let again = tab.send("/verify", &[("token", &link)]).await?;
+    assert!(done.text.contains("acme (acme)") && done.text.contains("/sign-in?organization=acme"));
+    let again = tab.send("/verify", &fields(PASSWORD)).await?;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
     assert!(again.text.contains("The link is not good, or not any more."));
 
     // The whole way of somebody who has forgotten their password.
-    tab.get("/forgot").await?;
+    let page = tab.get("/forgot?organization=acme").await?;
+    assert!(page.text.contains("value=\"acme\""), "{}", page.text);
     let asked = tab.send("/forgot", &[("organization", "acme"), ("email", "ANN@example.com")]).await?;
     assert_eq!((asked.status, heading(&asked.text)), (StatusCode::OK, "Look into your mailbox"));
+    assert!(asked.text.contains("href=\"/sign-in?organization=acme\""), "{}", asked.text);
     let nobody = tab.send("/forgot", &[("organization", "acme"), ("email", "bob@example.com")]).await?;
     assert_eq!(nobody.text, asked.text, "who is there is told by mail alone");
     let link = acme.link("reset", 1).await?;
@@ -362,7 +378,6 @@ async fn nonsense_is_told_as_a_page() -> Test {
     for path in [
         "/sign-in?organization=%00",
         "/sign-in?organization=%ff",
-        "/sign-in?next=//evil.example",
         "/device?user_code=%00",
         "/sign-in?request=a&request=b",
         "/consent?request=",
@@ -376,6 +391,9 @@ async fn nonsense_is_told_as_a_page() -> Test {
         assert!((400..500).contains(&refused.status.as_u16()), "{path} {} {}", refused.status, refused.text);
         assert_guarded(&refused, path);
     }
+    // What others hang on to an address is passed over.
+    let tagged = tab.get("/sign-in?next=//evil.example&utm_source=letter").await?;
+    assert!(tagged.status == StatusCode::OK && !tagged.text.contains("evil"), "{}", tagged.text);
     // What somebody types stays text, wherever it is shown.
     let hostile = "\"><script>alert(1)</script>";
     let path = "/sign-in?organization=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";

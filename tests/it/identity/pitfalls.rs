@@ -62,7 +62,7 @@ async fn cve_2023_49097_links_come_from_configuration_alone() -> Test {
     acme.link("reset", CLAIMS.len() + 1).await?;
     let public: PublicUrl = "https://id.quipu.example".parse()?;
     for letter in acme.letters("reset").await? {
-        let page = mail::render(&letter, &public)?;
+        let page = mail::render(&letter, &public, None)?;
         for said in [&page.text, &page.html] {
             assert!(said.contains("https://id.quipu.example/reset#qm_"), "{said}");
             assert!(!said.contains("thief"), "{said}");

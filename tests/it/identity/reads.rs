@@ -161,6 +161,8 @@ async fn as_of_equals_a_replay_by_hand() -> Test {
     members.done(ReactivateUser { user_id }).await?;
     members.done(RemoveMember { user_id, because: Word::of("removed"), by, table: table() }).await?;
     members.done(AddMember { user_id, roles: vec![own], by, table: table() }).await?;
+    // Who was in when the organisation was suspended signs in anew.
+    let (owner, clerk) = (members.session(owner.user).await?, members.session(user_id).await?);
     // Something later is recorded, so that no answer can change any more.
     members.join(&[RoleRef::MANAGER]).await?;
 

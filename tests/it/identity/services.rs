@@ -1,6 +1,9 @@
 //! Services: registered, changed, suspended, removed; their secrets; and how they sign in themselves.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
 use domain::organisation::{RoleRef, TenantStatus};
 use futures_util::future::try_join_all;
 use reqwest::{Method, StatusCode};
@@ -20,6 +23,41 @@ const ACCOUNT: &str = "/v1/ledger/accounts/00000000-0000-0000-0000-000000000000"
 const TRANSFER: &str = "/v1/ledger/transfers/00000000-0000-0000-0000-000000000000";
 
 const ITSELF: (&str, &str) = ("grant_type", "client_credentials");
+
+#[tokio::test]
+async fn nobody_becomes_a_service_that_may_more_than_they() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let members = Members::of(&stack, acme.tenant)?;
+    let keeper = members.define("Keeper", &["application.manage-services"]).await?;
+    let reader = members.define("Reader", &["ledger.read-accounts"]).await?;
+    let weak = members.join(std::slice::from_ref(&keeper)).await?;
+    let strong = members.join(&[keeper, reader]).await?;
+    let at = |path: &str| format!("{}/v1/services/{}{path}", stack.command_url, shop.id);
+    let elsewhere = json!({ "redirect_uris": ["https://elsewhere.example/back"] });
+    assert_eq!(shop.command("/suspend", &json!({})).await?.status, StatusCode::OK);
+    for (method, path, body) in [
+        (Method::POST, "/resume", json!({})),
+        (Method::POST, "/secrets", json!({})),
+        (Method::PATCH, "", elsewhere),
+    ] {
+        let ask =
+            async |token: &str| answer(stack.request(method.clone(), token, &at(path)).json(&body)).await;
+        let refused = ask(&weak.token).await?;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code()),
+            (403, "organisation.grants-too-much"),
+            "{path}"
+        );
+        let done = ask(&strong.token).await?;
+        assert_eq!(done.status, StatusCode::OK, "{path} {}", done.text);
+    }
+    // Whoever may not be it may stop it.
+    let stopped = answer(stack.request(Method::POST, &weak.token, &at("/suspend"))).await?;
+    assert_eq!(stopped.status, StatusCode::OK, "{}", stopped.text);
+    Ok(())
+}
 
 #[tokio::test]
 async fn a_service_signs_in_by_itself_and_may_what_it_is_registered_for() -> Test {
@@ -63,7 +101,7 @@ async fn a_service_signs_in_by_itself_and_may_what_it_is_registered_for() -> Tes
     assert_eq!(shop.command("/suspend", &json!({})).await?.status, StatusCode::OK);
     let refused = shop.token(&[ITSELF]).await?;
     assert_eq!((refused.status.as_u16(), &refused.json["error"]), (401, &json!("invalid_client")));
-    tests::until(std::time::Duration::from_secs(1), async || {
+    tests::until(Duration::from_secs(1), async || {
         Ok(stack.get(&access, ACCOUNT).await?.code() == "auth.session-ended")
     })
     .await?;
@@ -118,6 +156,28 @@ async fn a_secret_is_shown_once_and_two_are_good_at_once() -> Test {
     let left: i64 =
         sqlx::query_scalar("select count(*) from vault.client_secrets").fetch_one(&mut conn).await?;
     assert_eq!(left, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_has_expired_makes_room_for_the_next() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let soon = json!({ "expires_at": Utc::now() + TimeDelta::seconds(6) });
+    assert_eq!(shop.command("/secrets", &soon).await?.status, StatusCode::OK);
+    let full = shop.command("/secrets", &json!({})).await?;
+    assert_eq!(full.code(), "application.limit-reached");
+    tests::until(Duration::from_secs(30), async || {
+        Ok(shop.command("/secrets", &json!({})).await?.status == StatusCode::OK)
+    })
+    .await?;
+    let full = shop.command("/secrets", &json!({})).await?;
+    assert_eq!(full.code(), "application.limit-reached", "there is room for one");
+    let mut conn = stack.database.superuser().await?;
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from vault.client_secrets").fetch_one(&mut conn).await?;
+    assert_eq!(kept, 2, "of the one that expired nothing is kept");
     Ok(())
 }
 

@@ -5,14 +5,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use domain::organisation::RoleRef;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::config::{TokenConfig, TokenMode};
-use service_kit::token::{Claims, Role, Signer};
+use service_kit::token::{Claims, PublicKeys, Role, Signer, Verifier};
 use tests::books::Books;
 use tests::database::{Database, tenant};
 use tests::forge::Forger;
-use tests::stack::{Stack, answer};
+use tests::oidc::browser;
+use tests::person::Organisation;
+use tests::relying::{Relying, Tokens, shop};
+use tests::stack::{PUBLIC_URL, Stack, answer};
 use tests::tools;
 
 type Test = anyhow::Result<()>;
@@ -94,7 +98,9 @@ async fn with_a_shared_secret_everything_works_and_no_key_is_believed() -> Test 
     let jwks =
         answer(stack.request(Method::GET, "", &format!("{}/.well-known/jwks.json", stack.command_url)))
             .await?;
-    assert_eq!(jwks.json, json!({ "keys": [] }), "nobody else can verify, and a secret is not published");
+    let published = jwks.json["keys"].as_array().context("keys")?;
+    assert!(!published.is_empty() && published.iter().all(|it| it["kty"] == "OKP"), "{}", jwks.text);
+    assert!(!jwks.text.contains("\"k\"") && !jwks.text.contains("shared"), "a secret is not published");
 
     let claims = |role| stack.claims(tenant(1), role);
     let of_keys =
@@ -112,6 +118,52 @@ async fn with_a_shared_secret_everything_works_and_no_key_is_believed() -> Test 
         assert_eq!(stack.get(token, ACCOUNTS).await?.status, StatusCode::UNAUTHORIZED, "{what}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_shared_secret_services_still_learn_who_signed_in_and_can_verify_it() -> Test {
+    let folder = tempfile::tempdir()?;
+    let tokens = secret_file(folder.path(), "0123456789abcdef0123456789abcdef")?;
+    let stack = Stack::commands_with(Database::fresh().await?, tokens.clone()).await?.with_readers().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    acme.give(&ann, &[RoleRef::MANAGER]).await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let signed_in = shop.sign_in(&ann, "openid ledger.read-accounts").await?;
+    assert_eq!(stack.get(&signed_in.access, ACCOUNTS).await?.status, StatusCode::OK);
+    assert_eq!(head(&signed_in.access)?["alg"], "HS256");
+    let refreshed = Tokens::of(&shop.refresh(&signed_in.refresh).await?)?;
+
+    // Whoever knows what is published alone verifies the ID token, and nothing else.
+    let url = format!("{}/.well-known/jwks.json", stack.command_url);
+    let keys: PublicKeys = serde_json::from_value(answer(stack.request(Method::GET, "", &url)).await?.json)?;
+    let outsider = Verifier::new(&keys, &TokenConfig::default())?;
+    for tokens in [&signed_in, &refreshed] {
+        assert_eq!(head(&tokens.id)?["alg"], "EdDSA");
+        let told = outsider.verify_id_token(&tokens.id, PUBLIC_URL).context("an ID token")?;
+        assert_eq!((told.aud, told.sub), (shop.client_id.clone(), ann.user.uuid()));
+        assert!(outsider.verify(&tokens.access).is_err(), "for whoever has the secret alone");
+        // And it opens nothing here, where keys are believed for ID tokens alone.
+        assert_eq!(stack.get(&tokens.id, ACCOUNTS).await?.code(), "auth.token-invalid");
+    }
+    let openid = answer(stack.request(
+        Method::GET,
+        "",
+        &format!("{}/.well-known/openid-configuration", stack.command_url),
+    ));
+    assert_eq!(openid.await?.json["id_token_signing_alg_values_supported"], json!(["EdDSA"]));
+    // What it gets back from a service, it knows again.
+    let leave = format!("{}/oauth2/logout?id_token_hint={}", stack.command_url, signed_in.id);
+    let left = browser()?.get(leave).send().await?.status();
+    assert!(left.is_redirection() || left.is_success(), "{left}");
+    Ok(())
+}
+
+/// What the head of a token says.
+fn head(token: &str) -> anyhow::Result<Value> {
+    use base64::Engine as _;
+    let head = token.split('.').next().context("a head")?;
+    Ok(serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head)?)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
             json!({ "ticket": "nothing", "code": "000000" }),
             Needs::Open,
         ),
-        row(Method::GET, "/v1/auth/factors", Value::Null, Needs::Own),
+        row(Method::GET, "/v1/auth/factors", Value::Null, Needs::About("identity.read-users")),
         row(Method::POST, "/v1/auth/totp", Value::Null, Needs::InPerson),
         row(Method::POST, "/v1/auth/totp/confirm", code, Needs::InPerson),
         row(Method::DELETE, "/v1/auth/totp", Value::Null, Needs::InPerson),

@@ -2,16 +2,20 @@
 
 use anyhow::Context as _;
 use domain::identity::{DeactivateUser, EndSession};
-use domain::ids::{ActorId, TenantId};
+use domain::ids::{ActorId, ServiceId, SessionId, TenantId, UserId};
 use domain::organisation::{Granter, RemoveMember, RoleRef, TenantStatus};
+use domain::sign_in::StartSession;
 use domain::words::Word;
 use serde_json::{Value, json};
+use service_kit::bearer::ClientId;
 use service_kit::permissions::{self, role_table};
 use service_kit::token::{Claims, Role};
 use tests::books::Books;
 use tests::database::tenant;
 use tests::members::Members;
+use tests::programs::service;
 use tests::stack::Stack;
+use uuid::Uuid;
 
 use super::{Needs, Row};
 
@@ -63,14 +67,16 @@ impl Identity {
     pub(super) fn expected(&self, row: &Row) -> Expected {
         match (self.may, row.needs) {
             (_, Needs::Open)
-            | (May::What(_) | May::Wait, Needs::Own | Needs::InPerson)
+            | (May::What(_) | May::Wait, Needs::Own | Needs::About(_) | Needs::InPerson)
             | (May::ForAnother(_), Needs::Own) => Expected::Admitted,
             (May::ForAnother(_), Needs::InPerson) => IN_PERSON,
-            (May::ForAnother(holds), Needs::Permission(name)) if holds(name) => {
+            (May::ForAnother(holds), Needs::Permission(name) | Needs::About(name)) if holds(name) => {
                 let in_person = permissions::find(name).is_some_and(|it| it.only_in_person);
                 if in_person { IN_PERSON } else { Expected::Admitted }
             }
-            (May::ForAnother(_), Needs::Permission(_)) => Expected::Refused(403, "auth.permission-missing"),
+            (May::ForAnother(_), Needs::Permission(_) | Needs::About(_)) => {
+                Expected::Refused(403, "auth.permission-missing")
+            }
             (May::What(holds), Needs::Permission(name)) if holds(name) => Expected::Admitted,
             (May::What(_), Needs::Permission(_)) => Expected::Refused(403, "auth.permission-missing"),
             (May::Wait, Needs::Permission(name)) if WHILE_PENDING.contains(&name) => Expected::Admitted,
@@ -163,10 +169,7 @@ async fn members(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
             Some(("ledger", what)) => what != "close-period",
             _ => it == "organisation.invite-member",
         }),
-        ("a user", RoleRef::USER, |it| {
-            let own = ["organisation.read-organisation", "federation.read-provider-token"];
-            it.starts_with("ledger.read-") || own.contains(&it)
-        }),
+        ("a user", RoleRef::USER, is_of_users),
         ("one with a role of the organisation's own", cashier, |it| {
             ["ledger.post-transfer", "ledger.read-accounts"].contains(&it)
         }),
@@ -181,6 +184,43 @@ async fn members(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
     Ok(all)
 }
 
+/// What a user holds.
+fn is_of_users(permission: &str) -> bool {
+    let own = ["organisation.read-organisation", "federation.read-provider-token"];
+    own.contains(&permission)
+}
+
+/// Services that somebody lets act for them, with a session of their own and what their tokens name.
+async fn lent(members: &Members<'_>, stack: &Stack) -> anyhow::Result<Vec<Identity>> {
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let everything: Vec<&str> = permissions::ALL.iter().map(|it| it.name).collect();
+    let service_id = ServiceId::new(Uuid::now_v7());
+    members.done(service(service_id)?).await?;
+    let session_id = SessionId::new(Uuid::now_v7());
+    let start = members.start(owner.user, session_id);
+    members.done(StartSession { service_id: Some(service_id), ..start }).await?;
+    let token = |scopes: &[&str]| {
+        changed(stack, |it| {
+            it.sub = owner.user.actor();
+            it.sid = Some(session_id.uuid());
+            it.client_id = Some(ClientId { tenant: tenant(1), service: service_id }.to_string());
+            it.scope = Some(scopes.join(" "));
+        })
+    };
+    Ok(vec![
+        Identity {
+            name: "a service that an owner lets do everything",
+            token: token(&everything)?,
+            may: May::ForAnother(|it| !is_of_platform(it)),
+        },
+        Identity {
+            name: "a service that an owner lets read accounts",
+            token: token(&["openid", "ledger.read-accounts"])?,
+            may: May::ForAnother(|it| it == "ledger.read-accounts"),
+        },
+    ])
+}
+
 /// Programs with keys, and staff of the platform in the session of somebody.
 async fn in_anothers_place(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
     let members = Members::of(stack, tenant(1))?;
@@ -191,18 +231,23 @@ async fn in_anothers_place(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
         let text = |name: &str| made.json[name].as_str().map(ToOwned::to_owned);
         text("id").zip(text("key")).with_context(|| made.text.clone())
     };
-    let everything: Vec<&str> = permissions::ALL.iter().map(|it| it.name).collect();
+    let of_tenant = permissions::ALL.iter().filter(|it| it.exists_in(tenant(1)));
+    let everything: Vec<&str> = of_tenant.map(|it| it.name).collect();
     let (_, all) = make(&everything).await?;
     let (_, one) = make(&["ledger.read-accounts"]).await?;
     let (revoked, dead) = make(&everything).await?;
     stack.post(&owner.token, &format!("/v1/api-keys/{revoked}/revoke"), &Value::Null).await?;
     let staff = Members::of(stack, TenantId::PLATFORM)?.join(&[RoleRef::OWNER]).await?;
-    let path = format!("/v1/platform/users/{}/{}/impersonate", tenant(1), owner.user);
-    let body = json!({ "reason": "a test", "ticket": "1", "minutes": 60 });
-    let acts = stack.post(&staff.token, &path, &body).await?;
-    let acting = acts.json["access_token"].as_str().with_context(|| acts.text.clone())?.to_owned();
+    let user = members.join(&[RoleRef::USER]).await?;
+    let act = async |person: UserId| -> anyhow::Result<String> {
+        let path = format!("/v1/platform/users/{}/{person}/impersonate", tenant(1));
+        let body = json!({ "reason": "a test", "ticket": "1", "minutes": 60 });
+        let acts = stack.post(&staff.token, &path, &body).await?;
+        Ok(acts.json["access_token"].as_str().with_context(|| acts.text.clone())?.to_owned())
+    };
+    let (acting, acting_for_user) = (act(owner.user).await?, act(user.user).await?);
     let may = May::ForAnother(|it| !is_of_platform(it));
-    Ok(vec![
+    let mut identities = vec![
         Identity { name: "an owner's key for everything", token: all, may },
         Identity {
             name: "an owner's key to read accounts",
@@ -215,7 +260,14 @@ async fn in_anothers_place(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
             may: May::Nothing(401, "auth.token-invalid"),
         },
         Identity { name: "staff in an owner's place", token: acting, may },
-    ])
+        Identity {
+            name: "staff in a user's place",
+            token: acting_for_user,
+            may: May::ForAnother(is_of_users),
+        },
+    ];
+    identities.extend(lent(&members, stack).await?);
+    Ok(identities)
 }
 
 /// Sessions of owners that stand no more, or never did.

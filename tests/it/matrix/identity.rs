@@ -42,7 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
     };
     vec![
         read("/v1/auth/me", Needs::Own),
-        read("/v1/auth/sessions", Needs::Own),
+        read("/v1/auth/sessions", Needs::About("identity.read-sessions")),
         read("/v1/users", Needs::Permission("identity.read-users")),
         read("/v1/users/{user_id}", Needs::Permission("identity.read-users")),
         read("/v1/users/{user_id}/sessions", Needs::Permission("identity.read-sessions")),
@@ -52,6 +52,16 @@ pub(super) fn rows() -> Vec<Row> {
         // Whoever comes is looked at again, so it is not their own session that ends.
         command(Method::POST, "/v1/auth/logout", json!({ "refresh_token": "nothing" }), Needs::Open),
         command(Method::POST, "/v1/auth/step-up", shown, Needs::InPerson),
+        Row { api: Api::Commands, ..read("/v1/auth/organizations", Needs::InPerson) },
+        command(Method::POST, "/v1/auth/links/identities", address.clone(), Needs::InPerson),
+        command(
+            Method::POST,
+            "/v1/auth/links/identities/confirm",
+            json!({ "code": "nothing" }),
+            Needs::InPerson,
+        ),
+        command(Method::DELETE, "/v1/auth/links/identities/{id}", Value::Null, Needs::InPerson),
+        command(Method::POST, "/v1/auth/switch", json!({ "tenant_slug": "nowhere" }), Needs::InPerson),
         command(Method::DELETE, "/v1/auth/sessions/{id}", Value::Null, Needs::InPerson),
         command(Method::POST, "/v1/auth/verify-email", json!({ "token": "nothing" }), Needs::Open),
         command(Method::POST, "/v1/auth/verify-email/resend", address.clone(), Needs::Open),

@@ -41,7 +41,7 @@ pub(super) fn rows() -> Vec<Row> {
         open(&begin, row(Method::GET, "/v1/auth/{provider}", Value::Null, Needs::Open)),
         open(&callback, row(Method::GET, "/v1/auth/{provider}/callback", Value::Null, Needs::Open)),
         row(Method::POST, "/v1/auth/handover", handover, Needs::Open),
-        row(Method::GET, links, Value::Null, Needs::Own),
+        row(Method::GET, links, Value::Null, Needs::About("identity.read-users")),
         row(Method::POST, links, link, Needs::InPerson),
         row(Method::DELETE, "/v1/auth/links/external/{id}", Value::Null, Needs::InPerson),
         open(
@@ -56,6 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(Method::GET, "/v1/providers", Value::Null, Needs::Permission("federation.read-providers")),
         row(Method::POST, "/v1/providers", provider.clone(), manages),
         row(Method::PUT, "/v1/providers/{id}", provider, manages),
+        row(Method::POST, "/v1/providers/{id}/check", Value::Null, manages),
         row(Method::DELETE, "/v1/providers/{id}", Value::Null, manages),
     ]
 }

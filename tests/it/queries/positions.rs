@@ -386,7 +386,7 @@ async fn projections_say_how_far_they_are() -> Test {
     }
     until(PATIENCE, || async {
         let items = books.read("/v1/projections").await?.json["items"].clone();
-        Ok(items.as_array().is_some_and(|it| it.len() == 17 && it.iter().all(|it| it["lag_events"] == 0)))
+        Ok(items.as_array().is_some_and(|it| it.len() == 18 && it.iter().all(|it| it["lag_events"] == 0)))
     })
     .await?;
     let stood = freeze(&stack, "accounts").await?;
@@ -407,6 +407,7 @@ async fn projections_say_how_far_they_are() -> Test {
             "accounts",
             "api_keys",
             "audit_trail",
+            "consents",
             "event_index",
             "invitations",
             "members",

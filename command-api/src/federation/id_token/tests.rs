@@ -86,6 +86,25 @@ fn without(field: &str) -> Value {
 }
 
 #[test]
+fn names_are_taken_as_they_are_there_without_what_our_own_interface_refuses() {
+    let pair = ed25519("a");
+    let called = |given: Option<&str>, family: Option<&str>, whole: Option<&str>| {
+        let mut claims = good();
+        for (name, text) in [("given_name", given), ("family_name", family), ("name", whole)] {
+            claims[name] = serde_json::json!(text);
+        }
+        let person = judged(&pair, &signed(&pair, &claims)).unwrap().person();
+        (person.given_name.unwrap_or_default(), person.family_name.unwrap_or_default())
+    };
+    let names = |given: &str, family: &str| (given.to_owned(), family.to_owned());
+    assert_eq!(called(Some("Uni\u{202e}code"), Some(" Smith\n"), Some("x")), names("Unicode", "Smith"));
+    assert_eq!(called(None, Some("Smith"), Some("Ann Smith")), names("", "Smith"));
+    assert_eq!(called(None, None, Some("Ann Smith")), names("Ann Smith", ""));
+    assert_eq!(called(Some(" "), Some("\u{200f}"), Some("Ann")), names("Ann", ""));
+    assert_eq!(called(None, None, None), names("", ""));
+}
+
+#[test]
 fn a_good_token_says_who_somebody_is() {
     for pair in [ed25519("a"), p256("a")] {
         let person = judged(&pair, &signed(&pair, &good())).unwrap().person();

@@ -9,7 +9,7 @@ use domain::gate::{Bearer as Who, Gate, Gated};
 use domain::identity::{EmailHash, PersonNames, RegisterUser, User, user};
 use domain::ids::{LinkId, ProviderId, SessionId, TenantId, UserId};
 use domain::linking::{Holder, LinkByAddress, Ruling, Situation, rule};
-use domain::organisation::{AddMember, Granter, Registration, RoleRef};
+use domain::organisation::{AddMember, Granter, Registration, RoleRef, WhileActive};
 use domain::private::Private;
 use domain::{Decision, Refusal, StreamId, View};
 use event_store::Unit;
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::super::facts::unknown;
 use super::super::{Identity, Origin, unavailable};
-use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept};
+use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
 use crate::federation::{Arrived, Callback, Person};
 
 /// How long ago somebody who links an identity may have shown who they are: when they asked for it, and the time that they may
@@ -129,8 +129,8 @@ impl Identity {
         let settings = self.provider(tenant, taken.provider).await?.ok_or_else(no_provider)?;
         let secret = self.secret_at(tenant, &settings).await?;
         let now = Utc::now();
-        let Arrived { person, tokens } =
-            with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await?;
+        let came = with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
+        let Arrived { person, tokens } = came.inspect_err(|error| tell(taken.provider, error))?;
         let name = format!("{}/{}", taken.provider, person.subject);
         let newcomer = Newcomer {
             tenant,
@@ -241,7 +241,7 @@ impl Identity {
     ) -> Result<Vec<Box<dyn Decision>>, Problem> {
         let policy = self.policy(it.tenant).await?;
         let Some(address) = &it.person.address else {
-            return Err(Problem::from(Refusal::from(domain::federation::FederationError::LinkNeedsSignIn)));
+            return Err(Problem::from(Refusal::from(domain::federation::FederationError::AddressNotVouched)));
         };
         if policy.registration == Registration::Closed || it.tenant == TenantId::PLATFORM {
             return Err(Problem::new(&code::REGISTRATION_CLOSED, ""));
@@ -265,7 +265,8 @@ impl Identity {
             by: Granter::Platform,
             table: role_table(it.tenant).clone(),
         };
-        Ok(vec![Box::new(register), Box::new(it.linking(link_id, user)), Box::new(join)])
+        let works = WhileActive::default();
+        Ok(vec![Box::new(register), Box::new(it.linking(link_id, user)), Box::new(join), Box::new(works)])
     }
 
     async fn link(

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use domain::enrolling::Enrolling;
 use domain::gate::{Bearer as Who, Gate, GateError, Gated};
 use domain::identity::factors::Factors;
 use domain::identity::{
@@ -15,7 +16,7 @@ use domain::identity::{
 };
 use domain::ids::{ActorId, FactorId, TenantId, UserId};
 use domain::metadata::Label;
-use domain::organisation::Granter;
+use domain::organisation::{Granter, SecondFactor};
 use domain::outranking::Outranking;
 use domain::private::Private;
 use domain::words::Word;
@@ -77,18 +78,21 @@ pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 's
 }
 
 impl Identity {
-    /// Shows a person the seed of an authenticator that they could enrol. `issuer` is how authenticators name who asks for
-    /// codes.
+    /// Shows a person the seed of an authenticator that they could enrol. `host` is where they sign in: authenticators
+    /// show it behind the name of the organisation.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `identity.factor-exists`.
-    pub async fn offer_totp(&self, who: InSession, issuer: &str) -> Result<Offered, Problem> {
+    /// What refuses somebody who has not shown who they are; `identity.factors-off`, `identity.factor-exists`.
+    pub async fn offer_totp(&self, who: InSession, host: &str) -> Result<Offered, Problem> {
         let (_, known) = self.fresh(who).await?;
+        self.lets_enrol(who.tenant).await?;
         if known.totp.is_some() {
             return Err(refused(IdentityError::FactorExists));
         }
         let email = self.address_of(who.tenant, who.user).await?;
         let email = email.ok_or_else(|| refused(IdentityError::PersonErased))?;
+        let called = self.organisation_called(who.tenant).await?;
+        let issuer = called.map_or_else(|| host.to_owned(), |it| totp::issuer(&it.name, host));
         let factor = FactorId::new(Uuid::now_v7());
         let plain = totp::seed().map_err(|error| Problem::fault(&error))?;
         let parts = self.parts();
@@ -98,7 +102,7 @@ impl Identity {
         Ok(Offered {
             factor,
             secret: totp::text(&plain),
-            uri: totp::uri(&plain, issuer, email.mailbox()),
+            uri: totp::uri(&plain, &issuer, email.mailbox()),
             expires_in: OFFER.as_secs(),
         })
     }
@@ -107,8 +111,8 @@ impl Identity {
     /// factors from then on; when it last showed the first one stays as it was.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `identity.factor-exists`; `identity.factor-not-found` if
-    /// nothing was shown, or too long ago; `identity.code-invalid`.
+    /// What refuses somebody who has not shown who they are; `identity.factors-off`, `identity.factor-exists`;
+    /// `identity.factor-not-found` if nothing was shown, or too long ago; `identity.code-invalid`.
     pub async fn enrol_totp(
         &self,
         who: InSession,
@@ -138,10 +142,11 @@ impl Identity {
         let (issue, codes, keep) = issuing(who)?;
         let vault = [VaultChange::PutTotp(seed.enrolled(step)), keep];
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::Added).await?;
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, enrol)])
-            .and(who.tenant, issue)
-            .and(who.tenant, strengthen)
-            .with_vault(vault.into_iter().chain(letter));
+        let unit =
+            Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, Enrolling::new(enrol))])
+                .and(who.tenant, issue)
+                .and(who.tenant, strengthen)
+                .with_vault(vault.into_iter().chain(letter));
         let position = self.submit(unit).await?.map_err(Problem::from)?;
         Ok(Issued { codes, position })
     }
@@ -196,6 +201,12 @@ impl Identity {
             commands: [Box::new(remove), Box::new(end)],
             vault: [drop, revoke].into_iter().chain(letter).collect(),
         })
+    }
+
+    /// Spares somebody the way to an enrolment that the rule would refuse: what is asked at the commit, asked before.
+    pub(in crate::identity) async fn lets_enrol(&self, tenant: TenantId) -> Result<(), Problem> {
+        let off = self.policy(tenant).await?.second_factor == SecondFactor::Off;
+        if off { Err(refused(IdentityError::FactorsOff)) } else { Ok(()) }
     }
 
     /// How the session of somebody stands who may change what they sign in with.

@@ -11,6 +11,7 @@ pub(super) static WORDS: Words = Words {
     organisation: "Organisation",
     organisation_hint: "Ihr Kurzname, zum Beispiel acme-buch",
     reference: "Kennung für den Support:",
+    for_makers: "Für die Hersteller der Anwendung:",
 
     sign_in_title: "Anmelden",
     sign_in: "Anmelden",
@@ -30,6 +31,7 @@ pub(super) static WORDS: Words = Words {
     signed_in_as: "Sie sind angemeldet als",
     connect_device: "Gerät verbinden",
     sign_out: "Abmelden",
+    another_account: "Anderes Konto benutzen",
     sign_out_title: "Abmelden?",
     sign_out_asked: "Zum Abmelden fordert Sie auf:",
     signed_out_title: "Sie sind abgemeldet",
@@ -75,7 +77,8 @@ pub(super) static WORDS: Words = Words {
     reset_done_title: "Ihr Passwort wurde geändert",
     reset_done: "Sie wurden überall abgemeldet. Melden Sie sich mit dem neuen Passwort an.",
     verify_title: "Adresse bestätigen",
-    verify_text: "Bestätigen Sie mit dem Knopf, dass die Adresse Ihnen gehört.",
+    verify_text: "Geben Sie das Passwort ein, das Sie bei der Registrierung gewählt haben. Haben Sie sich nicht registriert, verlassen \
+                  Sie diese Seite: jemand hat Ihre Adresse benutzt und kommt ohne Sie nicht weiter.",
     verify_done_title: "Ihre Adresse ist bestätigt",
     verify_done: "Sie können sich nun anmelden.",
     address_title: "Neue Adresse bestätigen",
@@ -107,7 +110,8 @@ pub(super) static WORDS: Words = Words {
     refused_title: "Das hat nicht geklappt",
 
     scopes,
-    permission: "erhielte dieses Recht:",
+    permissions,
+    of_others: ["die Berechtigung „", "“ eines anderen Programms nutzen"],
     refusals,
     weaknesses,
     not_possible: "Das ist so nicht möglich. Gehen Sie zurück und beginnen Sie neu.",
@@ -123,7 +127,44 @@ fn scopes(name: &str) -> Option<&'static str> {
         "email" => "Ihre E-Mail-Adresse sehen",
         "phone" => "Ihre Telefonnummer sehen",
         "address" => "Ihre Postanschrift sehen",
+        "organization" => "Ihre Organisation sehen und welche Rollen Sie darin haben",
         "offline_access" => "für Sie handeln, während Sie weg sind, bis Sie es beenden",
+        _ => return None,
+    })
+}
+
+/// All that `oauth::grants::may_be_lent` lets services have.
+fn permissions(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "ledger.open-account" => "Konten eröffnen",
+        "ledger.freeze-account" => "Konten für Belastungen, Gutschriften oder beides sperren",
+        "ledger.unfreeze-account" => "gesperrte Konten wieder freigeben",
+        "ledger.close-account" => "leere Konten für immer schließen",
+        "ledger.post-transfer" => "Geld überweisen oder vormerken",
+        "ledger.post-hold" => "vorgemerkte Beträge einziehen",
+        "ledger.void-hold" => "vorgemerkte Beträge freigeben",
+        "ledger.reverse-transfer" => "Überweisungen zurückbuchen",
+        "ledger.close-period" => "die Bücher bis zu einem Zeitpunkt abschließen",
+        "ledger.read-accounts" => "Konten, ihre Stände und ihre Buchungen lesen",
+        "ledger.read-transfers" => "Überweisungen lesen",
+        "ledger.read-journal" => "die Saldenliste und das Journal lesen",
+        "events.read-events" => {
+            "jedes Ereignis der Organisation lesen, und was zu jeder Zeit in den Büchern stand"
+        }
+        "projections.read-projections" => "lesen, wie weit die Auswertungen sind",
+        "audit.read-trail" => "lesen, wer was tat und las und wem was verweigert wurde",
+        "audit.export-trail" => "einen Teil dieses Protokolls mitnehmen",
+        "identity.read-users" => "Personen mit ihren persönlichen Daten lesen",
+        "identity.read-sessions" => "lesen, wo eine Person angemeldet ist",
+        "identity.read-sign-ins" => "lesen, wer sich anmeldete, bei wem es nicht gelang, und von wo",
+        "organisation.read-organisation" => "die Angaben zur Organisation lesen",
+        "organisation.read-policy" => "die Einstellungen und Regeln der Organisation lesen",
+        "organisation.read-members" => "die Mitglieder und ihre Rollen lesen",
+        "organisation.read-roles" => "die Rollen der Organisation lesen",
+        "organisation.read-invitations" => "die Einladungen lesen",
+        "federation.read-providers" => "lesen, mit wem man sich anmelden kann und wie das eingerichtet ist",
+        "application.read-services" => "die Anwendungen der Organisation lesen",
+        "application.read-api-keys" => "die API-Schlüssel lesen, aber nicht, woraus sie bestehen",
         _ => return None,
     })
 }
@@ -156,6 +197,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         "identity.email-malformed" => "Das ist keine E-Mail-Adresse. Schreiben Sie sie als name@example.com.",
         "identity.link-invalid" => "Der Link gilt nicht oder nicht mehr. Fordern Sie einen neuen an.",
         "identity.password-weak" => "Dieses Passwort ist zu schwach.",
+        "auth.second-factor-missing" => {
+            "Ihre Organisation verlangt von allen einen zweiten Faktor, und Sie haben noch keinen. Richten Sie zuerst einen ein \
+             und beginnen Sie dann noch einmal bei der Anwendung."
+        }
         "identity.code-invalid" => "Der Code stimmt nicht oder gilt nicht mehr.",
         "organisation.not-active" => "Die Organisation kann zurzeit nicht benutzt werden.",
         "organisation.slug-taken" => "Der Kurzname ist inzwischen vergeben. Wählen Sie einen anderen.",
@@ -171,6 +216,10 @@ fn refusals(code: &str) -> Option<&'static str> {
             "Die Organisation hat keinen freien Platz. Sagen Sie es dem, der Sie eingeladen hat."
         }
         "federation.denied" => "Die Anmeldung wurde beim Anbieter nicht erlaubt.",
+        "federation.address-not-vouched" => {
+            "Der Anbieter bestätigt keine E-Mail-Adresse von Ihnen, für die ihm die Organisation glaubt. Haben Sie hier ein Konto, \
+             melden Sie sich auf andere Weise an. Haben Sie keines, fragen Sie, wer die Organisation verwaltet."
+        }
         "federation.link-needs-sign-in" => {
             "Es gibt schon ein Konto mit Ihrer Adresse. Melden Sie sich damit an und verknüpfen Sie dann den Anbieter."
         }
@@ -179,6 +228,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         | "federation.state-invalid"
         | "federation.handover-invalid" => {
             "Die Anmeldung beim Anbieter hat nicht geklappt. Beginnen Sie sie neu."
+        }
+        "oauth.request-invalid" => {
+            "Die Anwendung, die Sie hierher geschickt hat, fragt auf eine Weise, die sich nicht beantworten lässt. Gehen Sie \
+             zu ihr zurück und zeigen Sie ihren Betreibern, was unten steht."
         }
         "oauth.request-unknown" => {
             "Das hat zu lange gedauert oder wurde schon benutzt. Beginnen Sie in der Anwendung noch einmal."
@@ -192,6 +245,9 @@ fn refusals(code: &str) -> Option<&'static str> {
              muss Cookies annehmen."
         }
         "request.not-found" => "Hier ist nichts.",
+        "request.method-not-allowed" => {
+            "Hier gibt es nichts zu sehen: Diese Adresse nimmt nur an, was ein Formular sendet. Beginnen Sie neu."
+        }
         _ => return None,
     })
 }

@@ -1,5 +1,7 @@
 //! English.
 
+use service_kit::permissions;
+
 use super::Words;
 
 pub(super) static WORDS: Words = Words {
@@ -11,6 +13,7 @@ pub(super) static WORDS: Words = Words {
     organisation: "Organisation",
     organisation_hint: "Its short name, such as acme-books",
     reference: "Reference for support:",
+    for_makers: "For whoever makes the application:",
 
     sign_in_title: "Sign in",
     sign_in: "Sign in",
@@ -30,6 +33,7 @@ pub(super) static WORDS: Words = Words {
     signed_in_as: "You are signed in as",
     connect_device: "Connect a device",
     sign_out: "Sign out",
+    another_account: "Use another account",
     sign_out_title: "Sign out?",
     sign_out_asked: "You are asked to sign out by",
     signed_out_title: "You are signed out",
@@ -37,7 +41,7 @@ pub(super) static WORDS: Words = Words {
 
     consent_title: "Allow access?",
     consent_asks: "asks for access to your account",
-    consent_would: "It would:",
+    consent_would: "It could:",
     allow: "Allow",
     deny: "Do not allow",
 
@@ -75,7 +79,8 @@ pub(super) static WORDS: Words = Words {
     reset_done_title: "Your password was changed",
     reset_done: "You were signed out everywhere. Sign in with the new password.",
     verify_title: "Confirm your address",
-    verify_text: "Press the button to confirm that the address is yours.",
+    verify_text: "Type the password that you chose when you registered. If you did not register, leave this page: somebody else used \
+                  your address, and gets nowhere without you.",
     verify_done_title: "Your address is confirmed",
     verify_done: "You can sign in now.",
     address_title: "Confirm your new address",
@@ -107,7 +112,8 @@ pub(super) static WORDS: Words = Words {
     refused_title: "That did not work",
 
     scopes,
-    permission: "be allowed to",
+    permissions: |name| permissions::find(name).map(|it| it.text),
+    of_others: ["use the permission “", "” of another program"],
     refusals,
     weaknesses: |_| None,
     not_possible: "What was asked for is not possible. Go back and begin again.",
@@ -123,6 +129,7 @@ fn scopes(name: &str) -> Option<&'static str> {
         "email" => "see your email address",
         "phone" => "see your phone number",
         "address" => "see your postal address",
+        "organization" => "see your organisation and the roles that you have in it",
         "offline_access" => "act for you while you are away, until you end it",
         _ => return None,
     })
@@ -136,6 +143,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         "identity.email-malformed" => "This is not an email address. Write it as name@example.com.",
         "identity.link-invalid" => "The link is not good, or not any more. Ask for a new one.",
         "identity.password-weak" => "This password is too weak.",
+        "auth.second-factor-missing" => {
+            "Your organisation asks everybody for a second factor, and you have none yet. Set one up first, then begin again at \
+             the application."
+        }
         "identity.code-invalid" => "The code is not right, or not any more.",
         "organisation.not-active" => "The organisation cannot be used at the moment.",
         "organisation.slug-taken" => "The short name was taken meanwhile. Choose another one.",
@@ -149,6 +160,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         "organisation.already-member" => "You belong to the organisation already.",
         "organisation.seats-used-up" => "The organisation has no free seat. Tell whoever invited you.",
         "federation.denied" => "The sign-in was not allowed at the provider.",
+        "federation.address-not-vouched" => {
+            "The provider does not confirm an email address of yours that the organisation takes its word for. If you have an \
+             account here, sign in in another way. If you have none, ask whoever runs the organisation."
+        }
         "federation.link-needs-sign-in" => {
             "There is an account with your address already. Sign in with it, then link the provider to it."
         }
@@ -156,6 +171,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         | "federation.answer-invalid"
         | "federation.state-invalid"
         | "federation.handover-invalid" => "The sign-in with the provider did not work. Begin it again.",
+        "oauth.request-invalid" => {
+            "The application that sent you here asks in a way that cannot be answered. Go back to it, and show whoever runs it \
+             what is said below."
+        }
         "oauth.request-unknown" => "This took too long, or was used already. Begin again at the application.",
         "oauth.user-code-unknown" => {
             "No device waits with this code. Look at it again, or have the device show a new one."
@@ -166,6 +185,9 @@ fn refusals(code: &str) -> Option<&'static str> {
              take cookies."
         }
         "request.not-found" => "There is nothing here.",
+        "request.method-not-allowed" => {
+            "There is nothing to look at here: this address takes what a form sends. Begin again."
+        }
         _ => return None,
     })
 }

@@ -40,7 +40,25 @@ fn consent_grows_and_ends() {
     assert_eq!(state.scopes, scopes(&["email", "openid"]));
     assert!(state.covers(&scopes(&["openid"])) && !state.covers(&scopes(&["openid", "phone"])));
     let (_, world) = registered().having(allow(&["openid"])).when(revoke()).then_accepted();
-    assert_eq!(world.state::<Consent>(id(ADA, TILL)), Consent::default());
-    registered().when(revoke()).then_already();
+    assert_eq!(world.state::<Consent>(id(ADA, TILL)), Consent { generation: 1, ..Consent::default() });
+    registered().having(allow(&["openid"])).having(revoke()).when(revoke()).then_already();
+    registered().when(revoke()).then_refused_for(E::ConsentNotFound);
     assert_ne!(id(ADA, TILL), id(BOB, TILL), "each person for themselves");
+}
+
+#[test]
+fn what_is_allowed_again_is_another_generation_and_begins_with_nothing() {
+    let (_, world) = registered()
+        .having(allow(&["openid", "email"]))
+        .having(revoke())
+        .when(allow(&["openid"]))
+        .then_accepted();
+    let state = world.state::<Consent>(id(ADA, TILL));
+    assert_eq!((state.generation, &state.scopes), (1, &scopes(&["openid"])));
+    assert!(!state.covers(&scopes(&["openid", "email"])), "what was taken back is not allowed by the way");
+}
+
+#[test]
+fn nothing_allowed_covers_nothing() {
+    assert!(!Consent::default().covers(&[]) && !Consent::default().covers(&scopes(&["openid"])));
 }

@@ -7,9 +7,9 @@ use super::super::error::ApplicationError;
 use super::super::inventory::{self, Inventory};
 use super::{
     AUTHORIZATION_CODE, CLIENT_CREDENTIALS, GRANTS_MAX, RedirectUri, RedirectUrisChanged, SCOPES_MAX,
-    SECRETS_MAX, SERVICE_NAME_SCOPE, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceLimits,
-    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended, URIS_MAX, known,
-    stream,
+    SECRETS_MAX, SERVICE_NAME_SCOPE, Secret, SecretAdded, SecretRemoved, Service, ServiceLimited,
+    ServiceLimits, ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
+    URIS_MAX, known, stream,
 };
 use crate::decision::{Claim, Decision, Verdict, View};
 use crate::error::Refusal;
@@ -17,6 +17,9 @@ use crate::ids::{SecretId, ServiceId};
 use crate::metadata::Label;
 use crate::stream::StreamId;
 use crate::words::{Scope, Word};
+
+/// Why a secret is removed whose time is over.
+const EXPIRED: Word = Word::of("expired");
 
 fn take(name: &Label) -> Claim {
     let taken = ApplicationError::ServiceNameTaken { name: name.to_string() }.into();
@@ -280,7 +283,8 @@ impl Decision for RemoveService {
     }
 }
 
-/// Gives a service one more secret, which the vault takes with it.
+/// Gives a service one more secret, which the vault takes with it. Those that have expired are removed with that: they take
+/// no place.
 ///
 /// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::PublicService`],
 /// [`ApplicationError::SecretExists`], [`ApplicationError::LimitReached`].
@@ -304,10 +308,12 @@ impl Decision for AddSecret {
         if !service.confidential {
             return Err(ApplicationError::PublicService.into());
         }
-        if service.secrets.contains(&self.secret_id) {
+        if service.has_secret(self.secret_id) {
             return Err(ApplicationError::SecretExists.into());
         }
-        if service.secrets.len() >= SECRETS_MAX {
+        let (over, good): (Vec<Secret>, Vec<Secret>) =
+            service.secrets.iter().partition(|it| it.is_over(view.now));
+        if good.len() >= SECRETS_MAX {
             return Err(ApplicationError::LimitReached { what: "secrets", max: 2 }.into());
         }
         let event = ApplicationEvent::SecretAdded(SecretAdded {
@@ -316,7 +322,17 @@ impl Decision for AddSecret {
             expires_at: self.expires_at,
             at: view.now,
         });
-        Ok(Verdict::done(stream(self.service_id), event))
+        let removed = over.into_iter().map(|it| {
+            ApplicationEvent::SecretRemoved(SecretRemoved {
+                service_id: self.service_id,
+                secret_id: it.secret_id,
+                because: EXPIRED,
+                at: view.now,
+            })
+        });
+        let mut verdict = Verdict::done(stream(self.service_id), event);
+        verdict.events.extend(removed.map(Into::into));
+        Ok(verdict)
     }
 }
 
@@ -339,7 +355,7 @@ impl Decision for RemoveSecret {
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        if !known(view, self.service_id)?.secrets.contains(&self.secret_id) {
+        if !known(view, self.service_id)?.has_secret(self.secret_id) {
             return Err(ApplicationError::SecretNotFound.into());
         }
         let event = ApplicationEvent::SecretRemoved(SecretRemoved {

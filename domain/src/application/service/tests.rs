@@ -141,6 +141,95 @@ fn two_secrets_are_good_at_once() {
 }
 
 #[test]
+fn a_secret_that_has_expired_takes_no_place_and_is_removed_when_it_would() {
+    let until = |number| AddSecret { expires_at: Some(at(50)), ..secret(number) };
+    let given = || registered().at(at(10)).having(secret(1)).having(until(2));
+    given().at(at(49)).when(secret(3)).then_refused_for(limit("secrets", 2));
+    let (verdict, world) = given().at(at(50)).when(secret(3)).then_accepted();
+    assert_eq!(verdict.events.len(), 2, "the one that came and the one that went");
+    let left: Vec<_> = live(&world).secrets.iter().map(|it| it.secret_id.uuid().as_u128()).collect();
+    assert_eq!(left, [1, 3]);
+    given().at(at(60)).having(secret(3)).when(secret(4)).then_refused_for(limit("secrets", 2));
+}
+
+#[test]
+fn a_program_on_the_own_machine_takes_any_port_and_nothing_else_of_its_address() {
+    let mut service = live(&given_nothing().when(till()).then_accepted().1).clone();
+    let mut sends = |registered: &str, asked: &str| {
+        service.redirect_uris = vec![uri(registered)];
+        service.sends_to(asked)
+    };
+    for (registered, asked) in [
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:51234/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1/cb"),
+        ("http://127.0.0.1/cb?a=1", "http://127.0.0.1:1/cb?a=1"),
+        ("http://[::1]/cb", "http://[::1]:65535/cb"),
+        ("http://127.0.0.1", "http://127.0.0.1:80"),
+    ] {
+        assert!(sends(registered, asked), "{asked}");
+    }
+    for (registered, asked) in [
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:51234/other"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:51234/cb?x=1"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:51234@evil.example/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1.evil.example:1/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:65536/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:+80/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1:/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.1\\@evil.example/cb"),
+        ("http://127.0.0.1:3939/cb", "http://127.0.0.2:3939/cb"),
+        ("http://127.0.0.1:3939/cb", "https://127.0.0.1:3939/cb"),
+        ("http://127.0.0.1:3939/cb", "http://[::1]:3939/cb"),
+        ("http://localhost:3939/cb", "http://localhost:51234/cb"),
+        ("https://till.example:8443/cb", "https://till.example:9443/cb"),
+    ] {
+        assert!(!sends(registered, asked), "{asked}");
+    }
+}
+
+#[test]
+fn pages_of_a_service_are_those_of_the_origins_to_which_it_sends_people() {
+    let mut service = live(&given_nothing().when(till()).then_accepted().1).clone();
+    let mut is_of = |registered: &str, origin: &str| {
+        service.redirect_uris = vec![uri("com.example.app:/cb"), uri(registered)];
+        service.has_pages_at(origin)
+    };
+    for (registered, origin) in [
+        ("https://till.example/back", "https://till.example"),
+        ("https://till.example", "https://till.example"),
+        ("https://Till.example:443?x", "https://till.example"),
+        ("https://till.example:8443/", "https://till.example:8443"),
+        ("http://localhost:3000/cb", "http://localhost:3000"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1:5173"),
+    ] {
+        assert!(is_of(registered, origin), "{registered} {origin}");
+    }
+    for (registered, origin) in [
+        ("https://till.example/back", "http://till.example"),
+        ("https://till.example/back", "https://till.example:8443"),
+        ("https://till.example/back", "https://till.example.evil.example"),
+        ("https://till.example/back", "https://till.example/back"),
+        ("https://till.example/back", "null"),
+        ("https://till.example/back", ""),
+        ("http://localhost:3000/cb", "http://localhost:3001"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1:5173/"),
+        ("http://127.0.0.1/cb", "http://[::1]:5173"),
+    ] {
+        assert!(!is_of(registered, origin), "{registered} {origin}");
+    }
+}
+
+#[test]
+fn whoever_goes_on_when_a_token_is_over_may_ask_to_act_while_the_person_is_away() {
+    let mut service = live(&given_nothing().when(till()).then_accepted().1).clone();
+    let asked = [Scope::parse(OFFLINE_ACCESS).unwrap()];
+    service.grants = vec![Word::of(AUTHORIZATION_CODE)];
+    assert!(service.has_scopes(&asked).is_err());
+    service.grants.push(Word::of(REFRESH_TOKEN));
+    assert_eq!(service.has_scopes(&asked), Ok(()));
+}
+
+#[test]
 fn redirect_uris_match_to_the_letter() {
     let (_, world) = given_nothing().when(till()).then_accepted();
     let service = live(&world);

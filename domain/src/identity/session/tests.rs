@@ -18,8 +18,10 @@ fn started(generation: u32) -> IdentityEvent {
         auth_time: at(0),
         expires_at: at(100),
         generation,
+        consent: None,
         device: Some(of(ADA, "the old laptop")),
         impersonation_id: None,
+        came_by: None,
         at: at(0),
     })
 }

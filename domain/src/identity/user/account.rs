@@ -214,14 +214,20 @@ impl Decision for DeactivateUser {
         if let Some(User::Inactive(_)) = find(view, self.user_id) {
             return Ok(Verdict::already(stream(self.user_id)));
         }
-        let event = UserDeactivated { user_id: self.user_id, because: self.because.clone(), at: view.now };
+        let event = UserDeactivated {
+            user_id: self.user_id,
+            because: self.because.clone(),
+            frees_address: false,
+            at: view.now,
+        };
         Ok(Verdict::done(stream(self.user_id), IdentityEvent::UserDeactivated(event)))
     }
 }
 
 /// Allows a user to act again. Already so, if they may.
 ///
-/// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`].
+/// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`] if their
+/// address was given to others.
 #[derive(Debug, Clone)]
 pub struct ReactivateUser {
     /// Who.
@@ -234,9 +240,12 @@ impl Decision for ReactivateUser {
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        registered(view, self.user_id)?;
+        let user = registered(view, self.user_id)?;
         if let Some(User::Active(_)) = find(view, self.user_id) {
             return Ok(Verdict::already(stream(self.user_id)));
+        }
+        if user.is_displaced {
+            return Err(IdentityError::UserInactive.into());
         }
         let event = UserReactivated { user_id: self.user_id, at: view.now };
         Ok(Verdict::done(stream(self.user_id), IdentityEvent::UserReactivated(event)))
@@ -275,7 +284,9 @@ impl Decision for ErasePerson {
             return Err(IdentityError::EmailChanged.into());
         }
         let event = PersonErased { user_id: self.user_id, receipt: self.receipt, at: view.now };
-        let given_up = [Some(self.email), self.email_pending].into_iter().flatten();
+        // Who was displaced has no address to give up: it is somebody else's by now, or free.
+        let own = (!user.is_displaced).then_some(self.email);
+        let given_up = [own, self.email_pending].into_iter().flatten();
         let verdict = Verdict::done(primary, IdentityEvent::PersonErased(event));
         Ok(Verdict { outcome: Outcome::Done, ..verdict.with_claims(given_up.map(|(_, hash)| release(hash))) })
     }

@@ -171,6 +171,10 @@ pub struct UserDeactivated {
     pub user_id: UserId,
     /// Why.
     pub because: Word,
+    /// Whether their address is free for others from now on, since they never showed that it is theirs. They are never
+    /// active again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frees_address: bool,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -204,25 +208,26 @@ pub struct LinkedUser {
     pub user_id: UserId,
 }
 
-/// Users of several organisations are shown to be one person. Each of the organisations tells it of its own user.
+/// Users of several organisations are shown to be one person. Each of the organisations tells it of its own user, and not
+/// where the other one is: that is for the person alone to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdentitiesLinked {
     /// Who.
     pub user_id: UserId,
-    /// Names the person over all organisations.
+    /// Names this user's half of the link. The other organisation's event has another name for its own.
     pub person: Uuid,
-    /// Who else is that person.
+    /// Nobody: an organisation is not told of another one.
     pub users: Vec<LinkedUser>,
     /// When.
     pub at: DateTime<Utc>,
 }
 
-/// A user is not taken for that person any more.
+/// A user and one of another organisation are not taken for one person any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdentitiesUnlinked {
     /// Who.
     pub user_id: UserId,
-    /// Which person they were.
+    /// Names this user's half of the link.
     pub person: Uuid,
     /// When.
     pub at: DateTime<Utc>,

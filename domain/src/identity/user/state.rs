@@ -5,7 +5,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::IdentityEvent;
-use super::LinkedUser;
 use crate::aggregate::Aggregate;
 use crate::event::Event;
 use crate::ids::SessionId;
@@ -50,10 +49,10 @@ pub struct Registered {
     pub has_phone: bool,
     /// Whether it is known where they live.
     pub has_address: bool,
-    /// The person that they are over all organisations.
-    pub person: Option<Uuid>,
-    /// Who else is that person.
-    pub linked: Vec<LinkedUser>,
+    /// Whether their address was given to others, since they never showed that it is theirs.
+    pub is_displaced: bool,
+    /// Their halves of links to users of other organisations who are the same person.
+    pub links: Vec<Uuid>,
 }
 
 /// An address that somebody has asked for.
@@ -84,6 +83,12 @@ impl User {
 }
 
 impl Registered {
+    /// Whether somebody chose a password without having shown that the address is theirs.
+    #[must_use]
+    pub const fn is_unproven(&self) -> bool {
+        !self.email_verified && self.credential_version > 0
+    }
+
     /// Whether a session of theirs that began in `generation` still counts.
     #[must_use]
     pub fn counts(&self, session: SessionId, generation: u32) -> bool {
@@ -109,8 +114,8 @@ impl Aggregate for User {
                     language: event.language.clone(),
                     has_phone: false,
                     has_address: false,
-                    person: None,
-                    linked: vec![],
+                    is_displaced: false,
+                    links: vec![],
                 });
             }
             IdentityEvent::UserPhoneChanged(event) => self.change(|it| it.has_phone = event.phone.is_some()),
@@ -141,7 +146,8 @@ impl Aggregate for User {
                 it.generation = event.generation;
                 it.kept = event.except;
             }),
-            IdentityEvent::UserDeactivated(_) => {
+            IdentityEvent::UserDeactivated(event) => {
+                self.change(|it| it.is_displaced |= event.frees_address);
                 if let Self::Active(user) = self {
                     *self = Self::Inactive(user.clone());
                 }
@@ -151,14 +157,10 @@ impl Aggregate for User {
                     *self = Self::Active(user.clone());
                 }
             }
-            IdentityEvent::IdentitiesLinked(event) => self.change(|it| {
-                it.person = Some(event.person);
-                it.linked.clone_from(&event.users);
-            }),
-            IdentityEvent::IdentitiesUnlinked(_) => self.change(|it| {
-                it.person = None;
-                it.linked.clear();
-            }),
+            IdentityEvent::IdentitiesLinked(event) => self.change(|it| it.links.push(event.person)),
+            IdentityEvent::IdentitiesUnlinked(event) => {
+                self.change(|it| it.links.retain(|link| *link != event.person));
+            }
             IdentityEvent::PersonErased(_) => *self = Self::Erased,
             _ => {}
         }

@@ -309,23 +309,50 @@ fn whoever_acts_is_in_the_events_that_end_sessions() {
     assert!(matches!(&verdict.events[0], Event::Identity(IdentityEvent::SessionsEnded(it)) if it.by == by));
 }
 
-fn link(person: u128, users: usize) -> LinkIdentities {
-    let user = LinkedUser { tenant_id: crate::ids::TenantId::PLATFORM, user_id: BOB };
-    LinkIdentities { user_id: ADA, person: Uuid::from_u128(person), users: vec![user; users] }
+fn half(n: u128) -> Half {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&n.to_be_bytes());
+    Half { link: Uuid::from_u128(n), elsewhere: ElsewhereHash::new(bytes) }
+}
+
+fn link(n: u128) -> LinkIdentities {
+    LinkIdentities { user_id: ADA, half: half(n) }
+}
+
+fn unlink(halves: &[u128]) -> UnlinkIdentities {
+    UnlinkIdentities { user_id: ADA, halves: halves.iter().map(|n| half(*n)).collect() }
 }
 
 #[test]
-fn a_user_is_one_person_and_says_who_else_is() {
-    let (_, world) = ada().when(link(1, 1)).then_accepted();
-    assert_eq!(facts(&world).person, Some(Uuid::from_u128(1)));
-    ada().having(link(1, 1)).when(link(1, 1)).then_already();
-    ada().having(link(1, 1)).when(link(1, 2)).then_succeeds();
-    ada().having(link(1, 1)).when(link(2, 1)).then_refused_for(IdentityError::LinkedToAnother);
-    ada().when(link(1, 50)).then_refused_for(IdentityError::TooManyLinks { max: 50 });
-    inactive().when(link(1, 1)).then_refused_for(IdentityError::UserInactive);
-    let unlink = || UnlinkIdentities { user_id: ADA };
-    ada().when(unlink()).then_already();
-    let (_, world) = ada().having(link(1, 1)).when(unlink()).then_accepted();
-    assert_eq!(facts(&world).person, None);
-    ada().having(link(1, 1)).having(unlink()).when(link(2, 1)).then_succeeds();
+fn a_user_has_one_half_for_each_organisation_and_gives_it_up() {
+    let (verdict, world) = ada().when(link(1)).then_accepted();
+    assert_eq!(facts(&world).links, [Uuid::from_u128(1)]);
+    assert_eq!(world.claimed(LINKED_SCOPE).len(), 1);
+    let Event::Identity(IdentityEvent::IdentitiesLinked(told)) = &verdict.events[0] else {
+        unreachable!("it says so")
+    };
+    assert!(told.users.is_empty(), "an organisation is not told of another one");
+    ada().having(link(1)).when(link(1)).then_already();
+    let again = Half { link: Uuid::from_u128(2), ..half(1) };
+    let again = LinkIdentities { user_id: ADA, half: again };
+    ada().having(link(1)).when(again.clone()).then_refused_for(IdentityError::LinkedToAnother);
+    inactive().when(link(1)).then_refused_for(IdentityError::UserInactive);
+
+    ada().when(unlink(&[1])).then_already();
+    let (_, world) = ada().having(link(1)).having(link(2)).when(unlink(&[1])).then_accepted();
+    assert_eq!(facts(&world).links, [Uuid::from_u128(2)]);
+    assert_eq!(world.claimed(LINKED_SCOPE).len(), 1);
+    ada().having(link(1)).having(unlink(&[1])).when(again).then_succeeds();
+    let (_, world) = ada().having(link(1)).having(link(2)).when(unlink(&[1, 2])).then_accepted();
+    assert!(facts(&world).links.is_empty() && world.claimed(LINKED_SCOPE).is_empty());
+    // Somebody who may not act can still be left.
+    let inactive = ada().having(link(1)).having(DeactivateUser { user_id: ADA, because: Word::of("left") });
+    inactive.when(unlink(&[1])).then_succeeds();
+}
+
+#[test]
+fn a_person_has_so_many_users_and_no_more() {
+    let links = USERS_MAX as u128 - 1;
+    let given = (1..=links).fold(ada(), |given, n| given.having(link(n)));
+    given.when(link(links + 1)).then_refused_for(IdentityError::TooManyLinks { max: USERS_MAX });
 }

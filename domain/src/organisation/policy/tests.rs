@@ -23,7 +23,7 @@ fn the_defaults_are_the_figures_that_are_asked_for() {
 fn a_change_is_told_whole_with_what_differs() {
     let (verdict, world) = given_nothing()
         .when(set(|it| {
-            it.registration = Registration::Private;
+            it.registration = Registration::Closed;
             it.lockout.failures = 3;
         }))
         .then_accepted();

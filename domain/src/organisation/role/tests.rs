@@ -63,6 +63,17 @@ fn identifiers_and_names_are_used_once() {
 }
 
 #[test]
+fn nobody_calls_a_role_as_a_built_in_one_is_called() {
+    for name in ["owner", "Admin", "MANAGER", "user"] {
+        let taken = || E::RoleNameTaken { name: name.to_owned() };
+        shop().when(read(name, ADMIN)).then_refused_for(taken());
+        let made = shop().having(read("Clerk", ADMIN));
+        made.when(redefine(name, &["ledger.read-accounts"], ADMIN)).then_refused_for(taken());
+    }
+    shop().when(read("Owners", ADMIN)).then_succeeds();
+}
+
+#[test]
 fn there_are_a_hundred_roles_at_most() {
     let mut given = shop();
     for number in 0..100 {

@@ -39,12 +39,29 @@ fn every_change_from_every_standing() {
 }
 
 #[test]
+fn what_must_happen_in_an_organisation_that_works_does_not_happen_in_another() {
+    use TenantStatus::{Active, Closed, Pending, Rejected, Suspended};
+    for status in [Active, Pending, Suspended, Rejected, Closed] {
+        let given = || given_nothing().having(change(status));
+        for or_pending in [false, true] {
+            let judged = given().when(WhileActive { or_pending });
+            if status == Active || (or_pending && status == Pending) {
+                judged.then_already();
+            } else {
+                judged.then_refused_for(E::NotActive { status: status.word() });
+            }
+        }
+    }
+}
+
+#[test]
 fn a_standing_of_a_newer_build_is_not_active() {
     let event = StandingChanged {
         tenant_id: TENANT,
         status: Word::of("on-probation"),
         because: Word::of("tested"),
         seats: None,
+        sessions_from: None,
         at: DateTime::UNIX_EPOCH,
     };
     let world = given_nothing().having_event(OrganisationEvent::StandingChanged(event)).world();

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::OrganisationEvent;
 use super::super::error::OrganisationError;
+use super::reserved::SLUGS_RESERVED;
 use super::{
     Dossier, Slug, Tenant, TenantApproved, TenantClosed, TenantError, TenantReactivated, TenantRejected,
     TenantRenamed, TenantRequested, TenantSuspended, TenantTierChanged, release, stream, take,
@@ -24,119 +25,6 @@ use crate::organisation::TenantStatus;
 use crate::private::Private;
 use crate::stream::StreamId;
 use crate::words::Word;
-
-/// Names in addresses that nobody gets, since they would pass for ours or stand in the way of a route.
-pub const SLUGS_RESERVED: &[&str] = &[
-    "about",
-    "abuse",
-    "account",
-    "accounts",
-    "admin",
-    "administrator",
-    "api",
-    "app",
-    "apps",
-    "assets",
-    "auth",
-    "billing",
-    "blog",
-    "cdn",
-    "console",
-    "contact",
-    "dashboard",
-    "demo",
-    "dev",
-    "device",
-    "docs",
-    "download",
-    "email",
-    "events",
-    "example",
-    "ftp",
-    "health",
-    "help",
-    "home",
-    "hostmaster",
-    "http",
-    "https",
-    "identity",
-    "imap",
-    "info",
-    "internal",
-    "invitation",
-    "invitations",
-    "ledger",
-    "legal",
-    "localhost",
-    "login",
-    "logout",
-    "mail",
-    "me",
-    "metrics",
-    "mx",
-    "new",
-    "news",
-    "noreply",
-    "null",
-    "oauth",
-    "oauth2",
-    "oidc",
-    "openid",
-    "operator",
-    "organisation",
-    "organisations",
-    "organization",
-    "organizations",
-    "owner",
-    "platform",
-    "pop3",
-    "postmaster",
-    "pricing",
-    "privacy",
-    "prod",
-    "public",
-    "quipu",
-    "register",
-    "reset",
-    "root",
-    "saml",
-    "search",
-    "security",
-    "server",
-    "service",
-    "services",
-    "settings",
-    "shop",
-    "sign-in",
-    "sign-out",
-    "sign-up",
-    "signin",
-    "signup",
-    "smtp",
-    "ssl",
-    "sso",
-    "staging",
-    "static",
-    "status",
-    "store",
-    "support",
-    "system",
-    "team",
-    "tenant",
-    "tenants",
-    "terms",
-    "test",
-    "token",
-    "user",
-    "users",
-    "verify",
-    "webhook",
-    "webhooks",
-    "well-known",
-    "wiki",
-    "www",
-    "zero",
-];
 
 fn find<'a>(view: &View<'a>, id: TenantId) -> Result<&'a Tenant, OrganisationError> {
     match view.find::<Tenant>(id.uuid()).map(|seen| seen.state) {
@@ -408,6 +296,26 @@ impl Decision for RenameTenant {
             at: view.now,
         });
         Ok(Verdict::done(stream(self.tenant_id), event))
+    }
+}
+
+/// Changes nothing, and demands that there is such an organisation: part of a unit whose other commands are in its own log.
+///
+/// Refused with [`OrganisationError::TenantNotFound`].
+#[derive(Debug, Clone, Copy)]
+pub struct ExistingTenant {
+    /// Which.
+    pub tenant_id: TenantId,
+}
+
+impl Decision for ExistingTenant {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.tenant_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        find(view, self.tenant_id)?;
+        Ok(Verdict::already(stream(self.tenant_id)))
     }
 }
 

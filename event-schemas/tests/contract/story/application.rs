@@ -6,9 +6,13 @@ use domain::application::{
     LimitService, RedeemDevice, RedirectUri, RegisterService, RemoveSecret, RemoveService, RenameService,
     ResumeService, RevokeApiKey, RevokeConsent, ServiceLimits, SuspendService,
 };
+use domain::identity::EndSession;
 use domain::ids::{ApiKeyId, GrantId, SecretId, ServiceId, SessionId};
+use domain::lending::EndByHand;
+use domain::sign_in::StartSession;
 use domain::words::{Permission, Scope, Word};
 
+use super::identity::register;
 use super::organisation::OLGA;
 use super::{Teller, Told, id, label};
 
@@ -52,4 +56,36 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
     shop.tells(SuspendService { service_id, because: Word::of("abuse") })?;
     shop.tells(ResumeService { service_id })?;
     shop.tells(RemoveService { service_id })
+}
+
+/// Olga ends a session of a service by hand.
+pub(super) fn tell_of_a_session(shop: &mut Teller) -> Told<()> {
+    let (service_id, session_id) = (ServiceId::new(id(0xb7)), SessionId::new(id(0xb8)));
+    let scopes = vec![Scope::of("openid")];
+    shop.runs(register(OLGA, 9))?;
+    shop.runs(RegisterService {
+        service_id,
+        name: label("Loyalty cards")?,
+        confidential: false,
+        redirect_uris: vec![RedirectUri::parse("https://cards.corner-shop.example/back")?],
+        grants: vec![Word::of("authorization-code")],
+        scopes: scopes.clone(),
+        limits: None,
+    })?;
+    shop.runs(GrantConsent { user_id: OLGA, service_id, scopes })?;
+    shop.runs(StartSession {
+        session_id,
+        user_id: OLGA,
+        seen: None,
+        verified_by_method: true,
+        method: Word::of("authorization-code"),
+        amr: vec![Word::of("pwd")],
+        auth_time: shop.now,
+        expires_at: shop.now + TimeDelta::days(30),
+        service_id: Some(service_id),
+        device: None,
+        impersonation_id: None,
+    })?;
+    let because = Word::of("asked");
+    shop.tells(EndByHand(EndSession { session_id, of: Some(OLGA), because, by: OLGA.actor() }))
 }

@@ -2,17 +2,18 @@
 
 use chrono::TimeDelta;
 use domain::identity::{
-    AddPasskey, ConfirmEmailChange, DeactivateUser, EmailHash, EndSession, EnrolTotp, ErasePerson,
-    ExpireEmailChange, IssueRecoveryCodes, LinkIdentities, LinkedUser, Patch, PersonNames, ReactivateUser,
-    RecordSignIn, RegisterUser, RemoveAllFactors, RemoveFactor, ReportPasskeyRegression, RequestEmailChange,
-    RevokeAccessToken, SetPassword, SignInFact, SignInFailed, SignInLocked, SignInUnlocked,
-    StrengthenSession, UnlinkIdentities, UpdateProfile, UseRecoveryCode, VerifyEmail, Withdraw,
-    month_subject,
+    AddPasskey, ConfirmEmailChange, DeactivateUser, ElsewhereHash, EmailHash, EndSession, EnrolTotp,
+    ErasePerson, ExpireEmailChange, Half, IssueRecoveryCodes, LinkIdentities, Patch, PersonNames,
+    ReactivateUser, RecordSignIn, RegisterUser, RemoveAllFactors, RemoveFactor, ReportPasskeyRegression,
+    RequestEmailChange, RevokeAccessToken, SetPassword, SignInFact, SignInFailed, SignInLocked,
+    SignInUnlocked, StrengthenSession, UnlinkIdentities, UpdateProfile, UseRecoveryCode, VerifyEmail,
+    Withdraw, month_subject,
 };
-use domain::ids::{FactorId, ImpersonationId, ServiceId, SessionId, TenantId, TokenId, UserId};
+use domain::ids::{FactorId, ImpersonationId, ServiceId, SessionId, TokenId, UserId};
 use domain::organisation::{Granter, RoleRef};
 use domain::private::Private;
 use domain::sign_in::StartSession;
+use domain::switching::SwitchAway;
 use domain::words::{Language, Word};
 
 use super::organisation::{OLGA, add};
@@ -25,7 +26,7 @@ fn of(user: UserId, text: &str) -> Private {
     Private::new(user.uuid(), text)
 }
 
-fn register(user_id: UserId, email: u8) -> RegisterUser {
+pub(super) fn register(user_id: UserId, email: u8) -> RegisterUser {
     RegisterUser {
         user_id,
         email: of(user_id, "somebody@corner-shop.example"),
@@ -144,9 +145,26 @@ fn account(shop: &mut Teller) -> Told<()> {
     shop.now += TimeDelta::hours(1);
     let email_hash = EmailHash::new([3; 32]);
     shop.tells(ExpireEmailChange { user_id: ROSA, email_version: 3, email_hash })?;
-    let elsewhere = LinkedUser { tenant_id: TenantId::new(id(0x93)), user_id: UserId::new(id(0x94)) };
-    shop.tells(LinkIdentities { user_id: ROSA, person: id(0x95), users: vec![elsewhere] })?;
-    shop.tells(UnlinkIdentities { user_id: ROSA })?;
+    let half = Half { link: id(0x95), elsewhere: ElsewhereHash::new([0x95; 32]) };
+    shop.tells(LinkIdentities { user_id: ROSA, half })?;
+    // What follows is told of the moments at which it was told before there were links.
+    shop.now -= TimeDelta::minutes(2);
+    let session_id = SessionId::new(id(0x96));
+    shop.runs(StartSession {
+        session_id,
+        user_id: ROSA,
+        seen: None,
+        verified_by_method: false,
+        method: Word::of("password"),
+        amr: vec![Word::of("pwd")],
+        auth_time: shop.now,
+        expires_at: shop.now + TimeDelta::days(1),
+        service_id: None,
+        device: None,
+        impersonation_id: None,
+    })?;
+    shop.tells(SwitchAway { session_id, user_id: ROSA, link: half.link })?;
+    shop.tells(UnlinkIdentities { user_id: ROSA, halves: vec![half] })?;
     shop.tells(DeactivateUser { user_id: ROSA, because: Word::of("on-leave") })?;
     shop.tells(ReactivateUser { user_id: ROSA })?;
     let email = (2, EmailHash::new([2; 32]));

@@ -1,9 +1,8 @@
 //! German.
 
 use event_store::vault::{AddressStage, FactorChange, Mail, Purpose, Ruling};
-use service_kit::config::PublicUrl;
 
-use super::{Words, moment_de as moment, said, verify_path};
+use super::{Here, Words, moment_de as moment, said, verify_path};
 
 const NOT_YOU: &str =
     "Falls Sie diesen Brief nicht erwartet haben, ist nichts zu tun: ohne den Link geschieht nichts.";
@@ -11,23 +10,23 @@ const ONE_USE: &str = "Der Link gilt einmal und nur für Sie: geben Sie ihn nich
 const WAS_YOU: &str = "Falls Sie es selbst waren, ist nichts zu tun.";
 const WAS_NOT_ME: &str = "Das war ich nicht: neues Passwort wählen";
 
-pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
+pub(super) fn words(mail: &Mail, here: &Here<'_>) -> Words {
     match mail {
         Mail::VerifyAddress { purpose, token, until } => {
             let (subject, first, label) = match purpose {
                 Purpose::Account => (
                     "Bestätigen Sie Ihre Adresse",
-                    format!("Mit dieser Adresse wurde ein Konto bei {} angelegt.", here.host()),
+                    format!("Mit dieser Adresse wurde ein Konto bei {} angelegt.", here.place()),
                     "Adresse bestätigen",
                 ),
                 Purpose::Change => (
                     "Bestätigen Sie Ihre neue Adresse",
-                    format!("Ein Konto bei {} soll künftig diese Adresse haben.", here.host()),
+                    format!("Ein Konto bei {} soll künftig diese Adresse haben.", here.place()),
                     "Neue Adresse bestätigen",
                 ),
                 Purpose::Organisation => (
                     "Bestätigen Sie Ihre neue Organisation",
-                    format!("Mit dieser Adresse wurde eine neue Organisation bei {} angemeldet.", here.host()),
+                    format!("Mit dieser Adresse wurde eine neue Organisation bei {} angemeldet.", here.place()),
                     "Organisation bestätigen",
                 ),
             };
@@ -35,7 +34,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 subject,
                 [first, format!("Falls Sie es waren, bestätigen Sie es bis {}.", moment(*until))],
             )
-            .action(label, here.link(verify_path(*purpose), Some(token)))
+            .action(label, here.link(verify_path(*purpose), token))
             .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()])
         }
         Mail::RegisteredAlready => Words::new(
@@ -43,23 +42,23 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
             [
                 format!(
                     "Jemand, vielleicht Sie, wollte mit dieser Adresse ein Konto bei {} anlegen.",
-                    here.host()
+                    here.place()
                 ),
                 "Sie hat schon eines, also wurde nichts geändert. Melden Sie sich mit Ihrem Passwort an, oder wählen \
                  Sie ein neues, falls Sie es vergessen haben."
                     .to_owned(),
             ],
         )
-        .action("Anmelden", here.link("/sign-in", None))
+        .action("Anmelden", here.asking("/sign-in"))
         .afterwards(["Falls Sie es nicht waren, ist nichts zu tun.".to_owned()]),
         Mail::Reset { token, until } => Words::new(
             "Wählen Sie ein neues Passwort",
             [
-                format!("Für Ihr Konto bei {} wurde ein neues Passwort angefordert.", here.host()),
+                format!("Für Ihr Konto bei {} wurde ein neues Passwort angefordert.", here.place()),
                 format!("Wählen Sie es bis {}. Sie werden überall abgemeldet.", moment(*until)),
             ],
         )
-        .action("Neues Passwort wählen", here.link("/reset", Some(token)))
+        .action("Neues Passwort wählen", here.link("/reset", token))
         .afterwards([ONE_USE.to_owned(), NOT_YOU.to_owned()]),
         Mail::AccountMade { organisation, token, until } => Words::new(
             "Ihr neues Konto",
@@ -68,7 +67,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 format!("Wählen Sie dafür bis {} ein Passwort.", moment(*until)),
             ],
         )
-        .action("Passwort wählen", here.link("/reset", Some(token)))
+        .action("Passwort wählen", here.link("/reset", token))
         .afterwards([
             ONE_USE.to_owned(),
             "Ist es dafür zu spät, verlangen Sie einen neuen Link wie jemand, der das Passwort vergessen hat."
@@ -77,9 +76,9 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
         ]),
         Mail::PasswordChanged { at } => Words::new(
             "Ihr Passwort wurde geändert",
-            [format!("Das Passwort Ihres Kontos bei {} wurde am {} geändert.", here.host(), moment(*at))],
+            [format!("Das Passwort Ihres Kontos bei {} wurde am {} geändert.", here.place(), moment(*at))],
         )
-        .action(WAS_NOT_ME, here.link("/forgot", None))
+        .action(WAS_NOT_ME, here.asking("/forgot"))
         .afterwards([WAS_YOU.to_owned()]),
         Mail::AddressChanged { stage, at } => {
             let (subject, what) = match stage {
@@ -89,16 +88,16 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                         "Am {} wurde für Ihr Konto bei {} eine andere Adresse verlangt. Diese hier gilt, bis die \
                          andere bestätigt ist.",
                         moment(*at),
-                        here.host()
+                        here.place()
                     ),
                 ),
                 AddressStage::Done => (
                     "Die Adresse Ihres Kontos wurde geändert",
-                    format!("Die Adresse Ihres Kontos bei {} wurde am {} geändert.", here.host(), moment(*at)),
+                    format!("Die Adresse Ihres Kontos bei {} wurde am {} geändert.", here.place(), moment(*at)),
                 ),
             };
             Words::new(subject, [what, WAS_YOU.to_owned()])
-                .action(WAS_NOT_ME, here.link("/forgot", None))
+                .action(WAS_NOT_ME, here.asking("/forgot"))
                 .afterwards([
                     "Falls die Adresse schon geändert ist und Sie es nicht waren, schreiben Sie sofort an Ihre \
                      Organisation."
@@ -117,7 +116,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 format!("Einladung zu {organisation}"),
                 [first, format!("Nehmen Sie bis {} an, oder lehnen Sie ab.", moment(*until))],
             )
-            .action("Einladung ansehen", here.link("/invitation", Some(token)))
+            .action("Einladung ansehen", here.link("/invitation", token))
             .afterwards([
                 ONE_USE.to_owned(),
                 "Falls Sie den Absender nicht kennen, ist nichts zu tun.".to_owned(),
@@ -127,12 +126,12 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
             let mut paragraphs = vec![format!(
                 "Am {} hat sich jemand mit einem bisher unbekannten Gerät bei Ihrem Konto bei {} angemeldet.",
                 moment(*at),
-                here.host()
+                here.place()
             )];
             paragraphs.extend(device.as_ref().map(|it| format!("Gerät: {}", said(it))));
             paragraphs.extend(address.as_ref().map(|it| format!("Netzadresse: {it}")));
             Words { paragraphs, ..Words::new("Anmeldung mit einem neuen Gerät", []) }
-                .action(WAS_NOT_ME, here.link("/forgot", None))
+                .action(WAS_NOT_ME, here.asking("/forgot"))
                 .afterwards([WAS_YOU.to_owned()])
         }
         Mail::Locked { at, until } => Words::new(
@@ -141,7 +140,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 format!(
                     "Am {} wurde das Passwort Ihres Kontos bei {} zu oft falsch geraten.",
                     moment(*at),
-                    here.host()
+                    here.place()
                 ),
                 format!(
                     "Bis {} kann sich niemand mit einem Passwort anmelden. Danach endet die Sperre von selbst.",
@@ -149,7 +148,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 ),
             ],
         )
-        .action("Neues Passwort wählen", here.link("/forgot", None))
+        .action("Neues Passwort wählen", here.asking("/forgot"))
         .afterwards([
             "Falls Sie es nicht waren, hat Ihr Passwort gehalten. Ein längeres und ein zweiter Faktor machen es \
              stärker."
@@ -172,9 +171,14 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                     "Ein Wiederherstellungscode wurde benutzt",
                     "hat sich jemand mit einem Wiederherstellungscode angemeldet, der damit verbraucht ist",
                 ),
+                FactorChange::Linked => (
+                    "Ihr Konto wurde verknüpft",
+                    "wurde es mit einem Konto in einer anderen Organisation verknüpft, von dem aus man ohne Passwort hierher \
+                     kommt, bis die Verknüpfung in der Liste Ihrer Organisationen aufgehoben wird",
+                ),
             };
-            Words::new(subject, [format!("Am {} {what}. Es geht um Ihr Konto bei {}.", moment(*at), here.host())])
-                .action("Ich war es nicht: neues Passwort wählen", here.link("/forgot", None))
+            Words::new(subject, [format!("Am {} {what}. Es geht um Ihr Konto bei {}.", moment(*at), here.place())])
+                .action("Ich war es nicht: neues Passwort wählen", here.asking("/forgot"))
                 .afterwards(["Falls Sie es waren, ist nichts zu tun.".to_owned()])
         }
         Mail::Impersonated { at, until, reason, ticket } => Words::new(
@@ -183,11 +187,11 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 format!(
                     "Seit {} kann jemand von uns in Ihrem Konto bei {} handeln, längstens bis {}.",
                     moment(*at),
-                    here.host(),
+                    here.place(),
                     moment(*until)
                 ),
                 format!("Weshalb: {} ({})", said(reason), said(ticket)),
-                "Wir sehen dabei, was Sie sehen. Wie Sie sich anmelden, können wir nicht ändern, und was wir tun, wird als \
+                "Wir sehen und können dabei, was Sie sehen und können. Wie Sie sich anmelden, können wir nicht ändern, und was wir tun, wird als \
                  von uns getan festgehalten."
                     .to_owned(),
             ],
@@ -201,14 +205,14 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                     "Am {} wurde eine Anmeldung Ihres Kontos bei {} zweimal benutzt, eine der beiden also nicht von \
                      Ihnen.",
                     moment(*at),
-                    here.host()
+                    here.place()
                 ),
                 "Wir haben diese Sitzung beendet. Melden Sie sich neu an, und wählen Sie ein neues Passwort, falls \
                  Sie es nicht erklären können."
                     .to_owned(),
             ],
         )
-        .action("Neues Passwort wählen", here.link("/forgot", None)),
+        .action("Neues Passwort wählen", here.asking("/forgot")),
         Mail::OrganisationDecided { organisation, decision, reason } => {
             let organisation = said(organisation);
             let (subject, what) = match decision {
@@ -236,7 +240,7 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
                 format!(
                     "Am {} wurde alles, was {} über Sie wusste, für immer unlesbar gemacht.",
                     moment(*at),
-                    here.host()
+                    here.place()
                 ),
                 format!(
                     "Der Beleg dafür ist {receipt}. Bewahren Sie ihn auf: wir wissen nichts mehr, womit wir Sie fänden."
@@ -247,6 +251,10 @@ pub(super) fn words(mail: &Mail, here: &PublicUrl) -> Words {
     }
 }
 
-pub(super) fn footer(host: &str) -> String {
+pub(super) fn about(organisation: &str, slug: &str) -> String {
+    format!("Es geht darin um {organisation}; der Kurzname für die Anmeldung ist {slug}.")
+}
+
+pub(super) fn written_by(host: &str) -> String {
     format!("Diesen Brief hat {host} selbst geschrieben. Eine Antwort darauf liest niemand.")
 }

@@ -1,5 +1,7 @@
 //! Each check of journal against log finds what was planted, and accuses no good run.
 
+use domain::metadata::Label;
+use domain::organisation::TenantRenamed;
 use uuid::Uuid;
 
 use super::*;
@@ -8,7 +10,10 @@ use crate::reconcile::sample::*;
 
 fn both(lines: Vec<Line>, image: &Image) -> (Check, Check) {
     let book = book(lines);
-    (promised_is_in_the_log(&book, image, &tenants()), the_log_is_in_the_journal(&book, image, &tenants()))
+    (
+        promised_is_in_the_log(&book, image, &tenants()),
+        the_log_is_in_the_journal(&book, image, &tenants(), PEOPLE),
+    )
 }
 
 #[test]
@@ -87,11 +92,31 @@ fn one_event_under_two_keys_was_promised_twice() {
 }
 
 #[test]
+fn what_people_do_is_nobodys_transfer() {
+    let mut image = image();
+    let mut entry = image.entries.remove(0);
+    let at = chrono::DateTime::UNIX_EPOCH;
+    let (tenant_id, name) = (PEOPLE, Label::parse("People").unwrap());
+    let named = TenantRenamed { tenant_id, before: name.clone(), name, at };
+    entry.event = Event::Organisation(OrganisationEvent::TenantRenamed(named));
+    let mut lines = lines();
+    lines.drain(..2);
+    let check = |tenant| {
+        let entry = Entry { tenant, ..entry.clone() };
+        let mut image = image.clone();
+        image.entries.insert(0, entry);
+        the_log_is_in_the_journal(&book(lines.clone()), &image, &tenants(), PEOPLE)
+    };
+    assert!(check(PEOPLE).holds(), "of their organisation it is compared elsewhere");
+    assert!(check(TENANT).told[0].contains("nobody asks for"));
+}
+
+#[test]
 fn what_is_in_doubt_may_be_there_and_is_itself_a_fault() {
     let mut lines = lines();
     lines[5] = Line::Unknown { call: 3, at_us: 35, status: Some(503), why: "timeout".to_owned() };
     let book = book(lines);
-    assert!(the_log_is_in_the_journal(&book, &image(), &tenants()).holds());
+    assert!(the_log_is_in_the_journal(&book, &image(), &tenants(), PEOPLE).holds());
     assert_eq!(nothing_is_in_doubt(&book).faults, 1);
     assert!(answers_were_expected(&book).holds(), "503 is an answer that clients know");
 }

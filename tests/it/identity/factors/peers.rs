@@ -40,8 +40,7 @@ async fn an_authenticator_of_others_reads_our_seed_and_shows_codes_that_we_take(
     let session = acme.sign_in(&acme.join("ann").await?).await?;
     let offered = acme.post(&session.access, "/v1/auth/totp", &Value::Null).await?;
     let shown = says(&python, "totp.py", &[offered.json["uri"].as_str().context("an address")?])?;
-    let read =
-        json!({ "account": "ann@example.com", "issuer": "quipu.example", "digits": 6, "interval": 30 });
+    let read = json!({ "account": "ann@example.com", "issuer": "acme (quipu.example)", "digits": 6, "interval": 30 });
     for (name, value) in read.as_object().context("fields")? {
         assert_eq!(&shown[name], value, "{shown}");
     }

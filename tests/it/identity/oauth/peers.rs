@@ -1,4 +1,4 @@
-//! The provider, as a library that others wrote sees it: openid-client for Node.
+//! The provider, as libraries that others wrote see it: openid-client for Node, authlib for Python.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -19,6 +19,7 @@ use crate::identity::device;
 type Test = anyhow::Result<()>;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/relying-party/relying-party.mjs");
+const AUTHLIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/authlib-client");
 const SAYS_WITHIN: Duration = Duration::from_secs(60);
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> anyhow::Result<Value> {
@@ -64,5 +65,40 @@ async fn a_client_that_others_wrote_finds_signs_in_refreshes_and_gives_back() ->
         "activeAfter": false, "itself": "ledger.read-accounts reports:read", "device": user, "logout": logout,
     });
     assert_eq!(learnt, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn authlib_signs_in_refreshes_asks_gives_back_and_acts_for_itself() -> Test {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authlib-client");
+    let requirements = Path::new(AUTHLIB).join("requirements.txt");
+    let Some(python) = tools::python(&folder, &requirements).await? else { return Ok(()) };
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let secret = shop.secret.as_deref().context("a secret")?;
+    let mut process = Command::new(python)
+        .arg(Path::new(AUTHLIB).join("client.py"))
+        .args([PUBLIC_URL, &stack.command_url, &shop.client_id, secret, BACK])
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut input = process.stdin.take().context("its input")?;
+    let mut lines = BufReader::new(process.stdout.take().context("its output")?).lines();
+    let begin = said(&mut lines).await?;
+    let begin =
+        begin["authorize"].as_str().and_then(|it| it.strip_prefix(PUBLIC_URL)).context("where to go")?;
+    let back = shop.walk(&mut Tab::at(&stack.command_url)?, &ann, begin).await?;
+    input.write_all(format!("{back}\n").as_bytes()).await?;
+    let expected = json!({
+        "sub": ann.user.to_string(), "email": ann.email, "same": true, "rotated": true,
+        "scope": "email openid profile", "active": true, "activeAfter": false,
+        "itself": "ledger.read-accounts", "hasRefresh": false,
+        "replayed": "invalid_grant", "tooMuch": "invalid_scope", "otherState": "mismatching_state",
+    });
+    assert_eq!(said(&mut lines).await?, expected);
     Ok(())
 }

@@ -207,14 +207,16 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::StandingAge,
         "a process that does not know who may act answers nobody",
-        &[whole("identity::access::an_old_tail_answers_503")],
+        &[whole("identity::access::tail::an_old_tail_answers_503")],
     ),
     of(
         Guard::AttemptReservation,
         "of any number of guesses at once, five are looked at",
         &[
             whole("identity::vault::of_a_hundred_guesses_at_once_five_are_allowed"),
-            whole("identity::sign_in::cve_2023_47111_of_a_hundred_parallel_guesses_five_are_looked_at"),
+            whole(
+                "identity::sign_in::guessing::cve_2023_47111_of_a_hundred_parallel_guesses_five_are_looked_at",
+            ),
         ],
     ),
     of(
@@ -259,17 +261,22 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::Pkce,
         "whoever has a code without what belongs to it has nothing",
-        &[whole("identity::oauth::pkce_plain_is_refused")],
+        &[whole("identity::oauth::codes::pkce_plain_is_refused")],
     ),
     of(
         Guard::RedirectExact,
         "a code is good with the address alone to which it went",
-        &[whole("identity::oauth::redirect_uris_match_to_the_letter")],
+        &[whole("identity::oauth::codes::redirect_uris_match_to_the_letter")],
     ),
     of(
         Guard::CodeReplay,
         "a code that two show is nobody's, however close they come",
-        &[whole("identity::oauth::of_many_who_show_one_code_at_once_nobody_keeps_tokens")],
+        &[whole("identity::oauth::codes::of_many_who_show_one_code_at_once_nobody_keeps_tokens")],
+    ),
+    of(
+        Guard::LinkCodeOf,
+        "a code that links two users is nothing to somebody else who gets hold of it",
+        &[whole("identity::persons::a_stolen_code_links_nobody_else")],
     ),
     of(
         Guard::KindOfSecret,
@@ -279,7 +286,9 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::StateOfBrowser,
         "a sign-in with a provider ends in the browser in which it began",
-        &[whole("identity::federation::a_callback_without_state_or_from_another_browser_is_refused")],
+        &[whole(
+            "identity::federation::binding::a_callback_without_state_or_from_another_browser_is_refused",
+        )],
     ),
     of(
         Guard::RefreshLock,
@@ -288,11 +297,44 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     ),
     of(
         Guard::RefreshReuseMark,
-        "a refresh token that comes back ends its session",
+        "no token of a session is good once a used one has come back",
+        &[whole("identity::vault::a_reuse_within_the_same_second_ends_the_family")],
+    ),
+    of(
+        Guard::ReuseTold,
+        "whoever holds a session of which a token came back is out",
+        &[whole("identity::sign_in::sessions::a_reuse_within_the_same_second_ends_the_session")],
+    ),
+    of(
+        Guard::Claim,
+        "an address, the name of an organisation and an open invitation are one person's, however many ask at once",
         &[
-            whole("identity::vault::a_reuse_within_the_same_second_ends_the_family"),
-            whole("identity::sign_in::a_reuse_within_the_same_second_ends_the_session"),
+            whole("identity::sign_in::cve_2021_3754_of_twenty_who_register_one_address_one_gets_it"),
+            whole(
+                "identity::organizations::nothing_is_taken_before_the_link_is_used_and_a_slug_is_given_once",
+            ),
+            whole("identity::invitations::races::one_invitation_of_an_address_is_open_however_many_are_sent"),
         ],
+    ),
+    of(
+        Guard::RecoveryCode,
+        "a recovery code is good once, in all processes together",
+        &[whole("identity::factors::a_recovery_code_works_once_even_in_two_processes")],
+    ),
+    of(
+        Guard::ChallengeOnce,
+        "what a passkey signed is good once, in all processes together",
+        &[whole("identity::factors::passkeys::what_was_signed_is_good_once_even_in_two_processes")],
+    ),
+    of(
+        Guard::PasskeyCounter,
+        "a copy of a passkey lets nobody in",
+        &[whole("identity::factors::passkeys::a_passkey_that_counts_backwards_lets_nobody_in_and_is_told")],
+    ),
+    of(
+        Guard::DeviceOnce,
+        "a device is let in once by its code, and a copy of it ends what came of it",
+        &[whole("identity::device::a_device_code_works_once_and_its_replay_ends_the_tokens")],
     ),
     of(
         Guard::VaultRowSecurity,
@@ -371,5 +413,26 @@ mod tests {
         }
         let names: std::collections::BTreeSet<_> = Guard::ALL.iter().map(|it| it.name()).collect();
         assert_eq!(names.len(), Guard::ALL.len());
+    }
+
+    #[test]
+    fn every_test_is_where_its_name_says() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        for Case(program, name) in SABOTAGES.iter().flat_map(|it| it.cases).copied() {
+            let (module, test) = name.rsplit_once("::").unwrap_or(("", name));
+            let files = match program {
+                Program::Whole => vec![root.join("it").join(module.replace("::", "/")).with_extension("rs")],
+                Program::Edges => vec![root.join("../service-kit/tests/edges.rs")],
+                // A module of tests is a file of its own, or the end of what it tests.
+                Program::Kit => ["", "/tests"]
+                    .map(|of| format!("{}{of}.rs", module.trim_end_matches("::tests").replace("::", "/")))
+                    .map(|it| root.join("../service-kit/src").join(it))
+                    .into(),
+            };
+            let is_there = files
+                .iter()
+                .any(|it| std::fs::read_to_string(it).is_ok_and(|it| it.contains(&format!("fn {test}("))));
+            assert!(is_there, "{name} is not in {files:?}");
+        }
     }
 }
