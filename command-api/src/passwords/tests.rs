@@ -1,5 +1,6 @@
 //! Tests of passwords: what is kept, what may be one, and that the threads bear any number of callers.
 
+use futures_util::future::join_all;
 use secrecy::SecretSlice;
 
 use super::hash::Argon;
@@ -144,25 +145,28 @@ fn a_word_inside_a_long_password_is_no_fault() {
     assert_eq!(judge("smith-jade-umpire-quartz", &demands(), &Blocklist::default()), []);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn more_than_the_queue_holds_is_refused_at_once() {
     let config = HashConfig { hash_threads: Some(1), hash_queue: 2, ..HashConfig::default() };
     let passwords = Passwords::start(&config, &master()).unwrap();
-    let asked: Vec<_> = (0..40)
-        .map(|_| {
-            let passwords = passwords.clone();
-            tokio::spawn(async move { passwords.check(Password::new("anything"), None).await })
-        })
-        .collect();
-    let (mut refused, mut answered) = (0, 0);
-    for it in asked {
-        match it.await.unwrap() {
-            Ok(Checked::Wrong) => answered += 1,
-            Err(HashError::Overloaded) => refused += 1,
-            other => panic!("{other:?}"),
+    // The only thread is busy until `release`, so what is asked meanwhile is either queued or refused.
+    let (begun, busy) = oneshot::channel();
+    let (release, released) = sync_channel(1);
+    let first = tokio::spawn({
+        let passwords = passwords.clone();
+        async move {
+            let work = move |_: &mut Argon| begun.send(()).is_ok() && released.recv().is_ok();
+            passwords.run(work).await
         }
-    }
-    assert!(refused > 0 && answered >= 3, "{refused} refused, {answered} answered");
+    });
+    busy.await.unwrap();
+    let asked = (0..40).map(|_| passwords.check(Password::new("anything"), None));
+    let (answers, sent) = tokio::join!(biased; join_all(asked), async { release.send(()) });
+    sent.unwrap();
+    let refused = answers.iter().filter(|it| matches!(it, Err(HashError::Overloaded))).count();
+    let answered = answers.iter().filter(|it| matches!(it, Ok(Checked::Wrong))).count();
+    assert_eq!((answered, refused), (2, 38));
+    assert!(first.await.unwrap().unwrap());
     assert_eq!(passwords.figures.queue.get(), 0);
     // And afterwards it works as before.
     assert!(matches!(passwords.check(Password::new("x"), None).await, Ok(Checked::Wrong)));
