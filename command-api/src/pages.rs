@@ -5,7 +5,7 @@
 //!
 //! | pages | in |
 //! |---|---|
-//! | signing in, with a second factor, with a provider | `sign_in.rs`, `provider.rs` |
+//! | signing in, with a second factor, with a passkey, with a provider | `sign_in.rs`, `passkey.rs`, `provider.rs` |
 //! | signing out | `sign_out.rs` |
 //! | links of letters, and asking for one | `recovery.rs`, `invitation.rs` |
 //! | allowing an application something, connecting a device | `consent.rs`, `device.rs` |
@@ -37,6 +37,7 @@ mod consent;
 mod device;
 mod form;
 mod invitation;
+mod passkey;
 mod provider;
 mod recovery;
 mod sign_in;
@@ -50,7 +51,8 @@ pub use visitor::Visitor;
 /// Bytes of a form. None of ours needs more, and nobody is known yet who sends it.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 const STYLE: &str = include_str!("../templates/pages/style.css");
-const SCRIPT: &str = include_str!("../templates/pages/link.js");
+const LINK: &str = include_str!("../templates/pages/link.js");
+const PASSKEY: &str = include_str!("../templates/pages/passkey.js");
 /// How long browsers keep the files that all pages share.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -76,6 +78,8 @@ const BROWSED: [&str; 4] =
 pub const FORMS: &[&str] = &[
     "/sign-in",
     "/sign-in/second-factor",
+    "/sign-in/passkey",
+    "/sign-in/passkey/answer",
     "/sign-out",
     "/forgot",
     "/reset",
@@ -139,6 +143,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(|State(app): State<App>| async move { view::gone_to(&app.pages.path("/sign-in")) }))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/second-factor", post(sign_in::second_factor))
+        .route("/sign-in/passkey", post(passkey::begin))
+        .route("/sign-in/passkey/answer", post(passkey::answer))
         .route("/sign-in/with", get(provider::begin))
         .route(BACK_PATH, get(provider::back))
         .route("/sign-out", get(sign_out::show).post(sign_out::sign_out))
@@ -155,7 +161,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(from_fn_with_state(app.clone(), told_as_pages))
         .route("/pages/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
-        .route("/pages/link.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
+        .route("/pages/link.js", get(|| async { asset("text/javascript; charset=utf-8", LINK) }))
+        .route("/pages/passkey.js", get(|| async { asset("text/javascript; charset=utf-8", PASSKEY) }))
         .with_state(app)
 }
 

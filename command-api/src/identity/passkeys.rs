@@ -26,6 +26,7 @@ use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{FactorChange, HexBytes, NewPasskey, VaultChange};
+use secrecy::SecretString;
 use service_kit::bearer::NoRandomness;
 use service_kit::config::PublicUrl;
 use service_kit::email::EmailAddress;
@@ -84,6 +85,8 @@ pub struct Signed {
     pub authenticator_data: Vec<u8>,
     /// The signature over both.
     pub signature: Vec<u8>,
+    /// The ticket of a first half that was shown before, if one was: then the passkey must be of the same person.
+    pub after: Option<SecretString>,
 }
 
 /// We, as browsers know us.
@@ -225,6 +228,12 @@ impl Identity {
         let known = vault.passkey(tenant, &shown.credential).await.map_err(unavailable)?;
         let known = known.ok_or_else(invalid)?;
         let (user, factor) = (known.user, known.factor);
+        if let Some(ticket) = &shown.after {
+            let first = self.first_half(ticket).await?;
+            if first.is_none_or(|(ticket, first)| ticket.tenant != tenant || first.user != user) {
+                return Err(invalid());
+            }
+        }
         let counted = ceremony::signed(
             known.algorithm,
             &known.public_key,

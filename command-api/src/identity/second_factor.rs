@@ -117,10 +117,12 @@ impl Identity {
         let kept = ShownTicket { tenant, ticket: ticket.id, hash: Digest(ticket.hash()) };
         let most = guess.map(Guess::most);
         self.parts().vault.put_ticket(&kept, first, most, TICKET).await.map_err(unavailable)?;
-        let factors = if known.codes_left > 0 { "totp recovery-code" } else { "totp" };
+        let codes = (known.codes_left > 0).then_some("recovery-code");
+        let passkeys = (!known.passkeys.is_empty()).then_some("passkey");
+        let factors: Vec<_> = ["totp"].into_iter().chain(codes).chain(passkeys).collect();
         Ok(Problem::from(Refusal::from(IdentityError::SecondFactorRequired))
             .with("ticket", ticket.text().expose_secret())
-            .with("factors", factors)
+            .with("factors", factors.join(" "))
             .with("expires_in", TICKET.as_secs().to_string()))
     }
 
@@ -133,16 +135,32 @@ impl Identity {
         self.figures().sign_in(self.by_factor(shown, origin).await)
     }
 
+    /// Whether whoever has a ticket that is good can go on with a passkey, too.
+    ///
+    /// # Errors
+    /// If it cannot be known.
+    pub async fn goes_on_with_passkey(&self, ticket: &SecretString) -> Result<bool, Problem> {
+        let Some((ticket, first)) = self.first_half(ticket).await? else { return Ok(false) };
+        Ok(!self.factors(ticket.tenant, first.user).await?.passkeys.is_empty())
+    }
+
+    /// What was shown of the first half, if this is a ticket that is good.
+    pub(super) async fn first_half(
+        &self,
+        text: &SecretString,
+    ) -> Result<Option<(ShownTicket, FirstHalf)>, Problem> {
+        let Ok(bearer) = Bearer::parse(Kind::SecondFactor, text.expose_secret()) else { return Ok(None) };
+        let hash = Digest(bearer.hash());
+        let ticket = ShownTicket { tenant: bearer.tenant, ticket: bearer.id, hash };
+        let first = self.parts().vault.ticket(&ticket).await.map_err(unavailable)?;
+        Ok(first.map(|it| (ticket, it)))
+    }
+
     async fn by_factor(&self, shown: SecondHalf, origin: &Origin) -> Result<SignedIn, Problem> {
         let invalid = || Problem::new(&code::CODE_INVALID, "");
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
-        let bearer =
-            Bearer::parse(Kind::SecondFactor, shown.ticket.expose_secret()).map_err(|_| invalid())?;
-        let tenant = bearer.tenant;
-        let ticket = ShownTicket { tenant, ticket: bearer.id, hash: Digest(bearer.hash()) };
-        let vault = &self.parts().vault;
-        let first = vault.ticket(&ticket).await.map_err(unavailable)?.ok_or_else(invalid)?;
-        let user = first.user;
+        let (ticket, first) = self.first_half(&shown.ticket).await?.ok_or_else(invalid)?;
+        let (tenant, user) = (ticket.tenant, first.user);
         let policy = self.policy(tenant).await?;
         let email = self.address_of(tenant, user).await?.ok_or_else(invalid)?;
         let door = Door { tenant, exists: true, method: "second-factor", email: &email, origin };

@@ -93,7 +93,7 @@ pub(super) async fn back(
     let mut response = match handed {
         Ok(done) => enters(&app, &visitor, &onward, &done.tokens.refresh, None).await?,
         Err(problem) => match ticket(&problem) {
-            Some(ticket) => second(&visitor, &onward, &ticket, None)?,
+            Some(ticket) => second(&app, &visitor, &onward, &ticket, None).await?,
             None => {
                 let place = Place::of(&app, &mut visitor, &onward).await?.ok_or_else(stranger)?;
                 let told = Told::of(problem, visitor.language);

@@ -17,6 +17,7 @@ use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, ProblemBody, code};
 
 use super::form::Filled;
+use super::passkey;
 use super::view::{Frame, Told, leaving, page, refused_page, see_other};
 use super::visitor::{BROWSER, DEVICE, Visitor};
 use crate::app::App;
@@ -138,6 +139,7 @@ struct SignInPage<'a> {
     onward: Vec<(&'static str, &'a str)>,
     /// The same as the parameters of a link.
     query: String,
+    offers_passkey: bool,
     providers: &'a [(String, String)],
 }
 
@@ -148,6 +150,7 @@ struct SecondPage<'a> {
     told: Option<&'a Told>,
     ticket: &'a str,
     onward: Vec<(&'static str, &'a str)>,
+    offers_passkey: bool,
 }
 
 #[derive(Template)]
@@ -236,7 +239,7 @@ pub(super) async fn sign_in(
     match app.identity.sign_in(asked, &visitor.origin).await {
         Ok(done) => enters(&app, &visitor, &onward, &done.tokens.refresh, Some(&done.device)).await,
         Err(problem) => match ticket(&problem) {
-            Some(ticket) => second(&visitor, &onward, &ticket, None),
+            Some(ticket) => second(&app, &visitor, &onward, &ticket, None).await,
             None => again(problem).await,
         },
     }
@@ -262,7 +265,7 @@ pub(super) async fn second_factor(
         Ok(done) => enters(&app, &visitor, &onward, &done.tokens.refresh, Some(&done.device)).await,
         Err(problem) => {
             let told = Told::of(problem, visitor.language);
-            second(&visitor, &onward, &ticket, Some(&told))
+            second(&app, &visitor, &onward, &ticket, Some(&told)).await
         }
     }
 }
@@ -283,28 +286,35 @@ pub(super) async fn form(
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
     let hint = place.asked.as_ref().and_then(|it| it.login_hint.as_deref());
+    let frame = visitor.frame();
+    let offers_passkey = passkey::are_possible(&frame);
     let template = SignInPage {
-        frame: visitor.frame(),
+        frame,
         told,
         organisation: &place.name,
         client: place.asked.as_ref().map(|it| &*it.client),
         email: email.or(hint).unwrap_or_default(),
         onward: onward.fields(),
         query: onward.query(),
+        offers_passkey,
         providers: &providers(app, onward, place).await?,
     };
-    refused_page(visitor, told, false, &template)
+    refused_page(visitor, told, offers_passkey, &template)
 }
 
 /// The form of the second half.
-pub(super) fn second(
+pub(super) async fn second(
+    app: &App,
     visitor: &Visitor,
     onward: &Onward,
     ticket: &str,
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
-    let template = SecondPage { frame: visitor.frame(), told, ticket, onward: onward.fields() };
-    refused_page(visitor, told, false, &template)
+    let frame = visitor.frame();
+    let offers_passkey =
+        passkey::are_possible(&frame) && app.identity.goes_on_with_passkey(&ticket.to_owned().into()).await?;
+    let template = SecondPage { frame, told, ticket, onward: onward.fields(), offers_passkey };
+    refused_page(visitor, told, offers_passkey, &template)
 }
 
 /// With whom else somebody can sign in: what it is called, and the link.

@@ -18,7 +18,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; \
      base-uri 'none'",
 );
-/// The same for the pages that read the fragment of their address: one script, a file of ours.
+/// The same for the pages that read the fragment of their address, or have the browser use a passkey: a script that is a file
+/// of ours. It fetches nothing.
 const SCRIPTED_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
      frame-ancestors 'none'; base-uri 'none'",

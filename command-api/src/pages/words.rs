@@ -33,6 +33,12 @@ pub(super) struct Words {
     pub second_code: &'static str,
     pub second_hint: &'static str,
 
+    pub sign_in_with_passkey: &'static str,
+    pub passkey_title: &'static str,
+    pub passkey_text: &'static str,
+    pub passkey_failed: &'static str,
+    pub passkey_otherwise: &'static str,
+
     pub here_title: &'static str,
     pub signed_in_as: &'static str,
     pub connect_device: &'static str,
@@ -182,6 +188,7 @@ mod tests {
             "identity.link-invalid",
             "identity.password-weak",
             "identity.code-invalid",
+            "identity.passkey-invalid",
             "auth.second-factor-missing",
             "organisation.not-active",
             "organisation.slug-taken",

@@ -24,7 +24,8 @@ use super::factors::in_own_session;
 use crate::answer::at;
 use crate::app::App;
 use crate::identity::Origin;
-use crate::identity::passkeys::{CHALLENGE, NewlyMade, Signed, party};
+use crate::identity::passkeys::ceremony::Party;
+use crate::identity::passkeys::{CHALLENGE, Making, NewlyMade, Signed, party};
 use crate::schema::{Base64Text, LabelText};
 
 /// Every command about passkeys, with its description.
@@ -60,6 +61,33 @@ pub struct CreationOptions {
     /// That nobody wants to know which authenticator it is.
     #[schema(example = "none")]
     attestation: &'static str,
+}
+
+impl CreationOptions {
+    /// What we ask of whoever makes a passkey.
+    pub(crate) fn of(making: Making, party: &Party<'_>) -> Self {
+        let (host, email) = (party.id.to_owned(), making.email.mailbox().to_owned());
+        let parameters = |it: PasskeyAlgorithm| CredentialParameters { kind: "public-key", alg: it.code() };
+        let known = |id| KnownCredential { kind: "public-key", id };
+        Self {
+            rp: RelyingParty { id: host.clone(), name: host },
+            user: PasskeyUser {
+                id: URL_SAFE_NO_PAD.encode(making.user.uuid().as_bytes()),
+                name: email.clone(),
+                display_name: email,
+            },
+            challenge: making.challenge,
+            pub_key_cred_params: PasskeyAlgorithm::ALL.map(parameters).into(),
+            timeout: milliseconds(),
+            exclude_credentials: making.known.into_iter().map(known).collect(),
+            authenticator_selection: AuthenticatorSelection {
+                resident_key: "required",
+                require_resident_key: true,
+                user_verification: "required",
+            },
+            attestation: "none",
+        }
+    }
 }
 
 /// Who asks for a passkey.
@@ -141,6 +169,14 @@ pub struct RequestOptions {
     user_verification: &'static str,
 }
 
+impl RequestOptions {
+    /// What we ask of whoever signs in with one.
+    pub(crate) fn of(challenge: String, party: &Party<'_>) -> Self {
+        let (rp_id, timeout) = (party.id.to_owned(), milliseconds());
+        Self { rp_id, challenge, timeout, user_verification: "required" }
+    }
+}
+
 /// In which organisation somebody wants to sign in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -197,7 +233,8 @@ pub struct AddedPasskey {
     position: String,
 }
 
-fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
+/// What a field says in base64url.
+pub(crate) fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| {
         let (doc, detail) = (&code::INVALID_FIELD, "it is not base64url without padding".to_owned());
         let place =
@@ -223,29 +260,9 @@ fn milliseconds() -> u64 {
 )]
 pub async fn passkey_options(State(app): State<App>, by: InPerson) -> Result<Json<CreationOptions>, Problem> {
     let who = in_own_session(by.caller())?;
-    let host = party(&app.providers)?.id.to_owned();
+    let party = party(&app.providers)?;
     let making = app.identity.begin_passkey(who, &Origin::of(by.caller())).await?;
-    let email = making.email.mailbox().to_owned();
-    let parameters = |it: PasskeyAlgorithm| CredentialParameters { kind: "public-key", alg: it.code() };
-    let known = |id| KnownCredential { kind: "public-key", id };
-    Ok(Json(CreationOptions {
-        rp: RelyingParty { id: host.clone(), name: host },
-        user: PasskeyUser {
-            id: URL_SAFE_NO_PAD.encode(making.user.uuid().as_bytes()),
-            name: email.clone(),
-            display_name: email,
-        },
-        challenge: making.challenge,
-        pub_key_cred_params: PasskeyAlgorithm::ALL.map(parameters).into(),
-        timeout: milliseconds(),
-        exclude_credentials: making.known.into_iter().map(known).collect(),
-        authenticator_selection: AuthenticatorSelection {
-            resident_key: "required",
-            require_resident_key: true,
-            user_verification: "required",
-        },
-        attestation: "none",
-    }))
+    Ok(Json(CreationOptions::of(making, &party)))
 }
 
 /// Adds a passkey
@@ -324,12 +341,7 @@ pub async fn sign_in_options(
 ) -> Result<Json<RequestOptions>, Problem> {
     let party = party(&app.providers)?;
     let challenge = app.identity.begin_passkey_sign_in(&body.tenant_slug, &origin).await?;
-    Ok(Json(RequestOptions {
-        rp_id: party.id.to_owned(),
-        challenge,
-        timeout: milliseconds(),
-        user_verification: "required",
-    }))
+    Ok(Json(RequestOptions::of(challenge, &party)))
 }
 
 /// Signs in with a passkey
@@ -360,6 +372,7 @@ pub async fn sign_in_with_passkey(
         client_data: bytes("client_data", &body.client_data)?,
         authenticator_data: bytes("authenticator_data", &body.authenticator_data)?,
         signature: bytes("signature", &body.signature)?,
+        after: None,
     };
     Ok(signed_in(app.identity.sign_in_with_passkey(shown, &party, &origin).await?))
 }

@@ -212,7 +212,8 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let bad = |problem: &str| ConfigError::new("QUIPU_PUBLIC_URL", problem, Self::FORM);
         let uri = Uri::from_str(text).map_err(|_| bad("it is not a URL"))?;
-        let host = uri.host().unwrap_or_default().to_owned();
+        // Browsers write it small, and compare it with what passkeys are bound to.
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         match uri.scheme_str() {
             Some("https") if !host.is_empty() => {}
             Some("http") if is_here(&host) => {}
@@ -224,7 +225,7 @@ impl FromStr for PublicUrl {
         let scheme = uri.scheme_str().unwrap_or_default();
         let usual_port = if scheme == "https" { 443 } else { 80 };
         let port = uri.port_u16().filter(|it| *it != usual_port).map(|it| format!(":{it}"));
-        let origin = format!("{scheme}://{}{}", host.to_ascii_lowercase(), port.unwrap_or_default());
+        let origin = format!("{scheme}://{host}{}", port.unwrap_or_default());
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { text: text.trim_end_matches('/').to_owned(), host, origin, base })
     }
@@ -287,6 +288,7 @@ mod tests {
         assert_eq!((url.origin(), url.base()), ("https://id.example.org", "/quipu"));
         let plain: PublicUrl = "HTTPS://ID.example.org:443".parse().unwrap();
         assert_eq!((plain.origin(), plain.base(), plain.is_https()), ("https://id.example.org", "", true));
+        assert_eq!(plain.host(), "id.example.org");
         let here: PublicUrl = "http://127.0.0.1:8080/".parse().unwrap();
         assert_eq!((here.origin(), here.base()), ("http://127.0.0.1:8080", ""));
         assert!(url.is_https() && !here.is_https());

@@ -3,6 +3,7 @@
 mod browser;
 mod lost;
 mod onward;
+mod passkeys;
 
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ async fn pages_forge_nothing_across_sites() -> Test {
         ("answer", "allow"),
         ("ticket", "x"),
         ("user_code", "BCDF-GHJK"),
+        ("credential", "eA"),
+        ("signature", "eA"),
     ];
     for path in FORMS {
         for (form, origin) in [
@@ -198,6 +201,7 @@ async fn a_page_is_never_framed() -> Test {
     for (path, media_type) in [
         ("/pages/style.css", "text/css; charset=utf-8"),
         ("/pages/link.js", "text/javascript; charset=utf-8"),
+        ("/pages/passkey.js", "text/javascript; charset=utf-8"),
     ] {
         let file = Tab::at(&stack.command_url)?.get(path).await?;
         assert_eq!((file.status, file.header("content-type")), (StatusCode::OK, media_type));
@@ -398,10 +402,10 @@ async fn nonsense_is_told_as_a_page() -> Test {
     let hostile = "\"><script>alert(1)</script>";
     let path = "/sign-in?organization=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
     let shown = tab.get(path).await?;
-    assert!(!shown.text.contains(hostile) && !shown.text.contains("<script"), "{}", shown.text);
+    assert!(!shown.text.contains(hostile) && !shown.text.contains("<script>"), "{}", shown.text);
     let refused =
         tab.send("/sign-in", &[("organization", hostile), ("email", hostile), ("password", "x")]).await?;
-    assert!(!refused.text.contains("<script"), "{}", refused.text);
+    assert!(!refused.text.contains("<script>"), "{}", refused.text);
     // Where an application sends a browser, a person is told as one; and a program as it is used to.
     for path in
         ["/oauth2/authorize?client_id=x", "/v1/auth/nobody?tenant_slug=none&redirect_uri=x&code_challenge=x"]

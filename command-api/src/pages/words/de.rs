@@ -27,6 +27,12 @@ pub(super) static WORDS: Words = Words {
     second_code: "Code",
     second_hint: "Sechs Ziffern aus Ihrer App oder einer Ihrer Ersatzcodes",
 
+    sign_in_with_passkey: "Mit Passkey anmelden",
+    passkey_title: "Passkey benutzen",
+    passkey_text: "Ihr Browser fragt nun danach. Folgen Sie dem, was er sagt.",
+    passkey_failed: "Das hat nicht geklappt oder wurde abgebrochen. Mit dem Knopf versuchen Sie es noch einmal.",
+    passkey_otherwise: "Auf andere Weise anmelden",
+
     here_title: "Sie sind angemeldet",
     signed_in_as: "Sie sind angemeldet als",
     connect_device: "Gerät verbinden",
@@ -200,6 +206,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         "auth.second-factor-missing" => {
             "Ihre Organisation verlangt von allen einen zweiten Faktor, und Sie haben noch keinen. Richten Sie zuerst einen ein \
              und beginnen Sie dann noch einmal bei der Anwendung."
+        }
+        "identity.passkey-invalid" => {
+            "Dieser Passkey ist hier nicht bekannt, oder was er gezeigt hat, gilt nicht. Versuchen Sie es noch einmal, oder \
+             melden Sie sich auf andere Weise an."
         }
         "identity.code-invalid" => "Der Code stimmt nicht oder gilt nicht mehr.",
         "organisation.not-active" => "Die Organisation kann zurzeit nicht benutzt werden.",

@@ -29,6 +29,12 @@ pub(super) static WORDS: Words = Words {
     second_code: "Code",
     second_hint: "Six digits from your app, or one of your recovery codes",
 
+    sign_in_with_passkey: "Sign in with a passkey",
+    passkey_title: "Use your passkey",
+    passkey_text: "Your browser asks for it now. Follow what it says.",
+    passkey_failed: "That did not work, or was stopped. Press the button to try it again.",
+    passkey_otherwise: "Sign in in another way",
+
     here_title: "You are signed in",
     signed_in_as: "You are signed in as",
     connect_device: "Connect a device",
@@ -146,6 +152,9 @@ fn refusals(code: &str) -> Option<&'static str> {
         "auth.second-factor-missing" => {
             "Your organisation asks everybody for a second factor, and you have none yet. Set one up first, then begin again at \
              the application."
+        }
+        "identity.passkey-invalid" => {
+            "This passkey is not known here, or what it showed is not good. Try it again, or sign in in another way."
         }
         "identity.code-invalid" => "The code is not right, or not any more.",
         "organisation.not-active" => "The organisation cannot be used at the moment.",

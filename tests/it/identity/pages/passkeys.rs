@@ -1,0 +1,189 @@
+//! Passkeys on the pages: signing in with one, and going on with one after a password. The browser is in software here, so that it
+//! can lie; a real one is in `browser/`.
+
+use anyhow::Context as _;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tests::passkey::Passkey;
+use tests::person::{Organisation, PASSWORD, Person};
+use tests::relying::{Relying, Tokens, left, parameter, shop};
+use tests::stack::{Answer, PUBLIC_URL, Stack};
+use tests::tab::{Tab, hidden};
+
+use super::{BROWSER, Test, assert_guarded, entered, heading, is_in};
+
+const BUTTON: &str = "Sign in with a passkey";
+const NOT_GOOD: &str = "This passkey is not known here";
+
+/// What the page has the browser do.
+pub(super) fn options(page: &Answer) -> anyhow::Result<Value> {
+    let behind = page.text.split_once("data-options=\"").context("what is asked")?.1;
+    let text = behind.split('"').next().unwrap_or_default();
+    Ok(serde_json::from_str(&text.replace("&#34;", "\"").replace("&quot;", "\""))?)
+}
+
+/// Gives somebody a passkey, over the interface.
+async fn keyed(acme: &Organisation<'_>, person: &Person) -> anyhow::Result<Passkey> {
+    let session = acme.sign_in(person).await?;
+    let passkey = Passkey::at(PUBLIC_URL)?;
+    let asked = acme.post(&session.access, "/v1/auth/passkeys/options", &Value::Null).await?;
+    let added = acme.post(&session.access, "/v1/auth/passkeys", &passkey.make(&asked.json)?).await?;
+    anyhow::ensure!(added.status == StatusCode::CREATED, "{} {}", added.status, added.text);
+    Ok(passkey)
+}
+
+/// What the script of the page would fill in.
+fn signed(passkey: &mut Passkey, page: &Answer) -> anyhow::Result<[(&'static str, String); 4]> {
+    let signed = passkey.sign("", &options(page)?)?;
+    let text = |name: &str| signed[name].as_str().unwrap_or_default().to_owned();
+    Ok([
+        ("credential", text("id")),
+        ("client_data", text("client_data")),
+        ("authenticator_data", text("authenticator_data")),
+        ("signature", text("signature")),
+    ])
+}
+
+/// Begins, and sends what was signed, with these fields beside.
+async fn shown(tab: &mut Tab, passkey: &mut Passkey, beside: &[(&str, &str)]) -> anyhow::Result<Answer> {
+    let page = tab.send("/sign-in/passkey", beside).await?;
+    anyhow::ensure!(heading(&page.text) == "Use your passkey", "{} {}", page.status, page.text);
+    let signed = signed(passkey, &page)?;
+    let mut fields = beside.to_vec();
+    fields.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    tab.send("/sign-in/passkey/answer", &fields).await
+}
+
+fn assert_refused(answer: &Answer, tab: &Tab, title: &str) {
+    assert_eq!((answer.status, heading(&answer.text)), (StatusCode::UNAUTHORIZED, title), "{}", answer.text);
+    assert!(answer.text.contains(NOT_GOOD) && tab.cookie(BROWSER).is_none(), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_passkey_leads_to_the_application_and_shows_two_factors() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    let mut passkey = keyed(&acme, &ann).await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    let asked = tab.get(&shop.authorize("openid", &[])?).await?;
+    let page = tab.follow(&asked).await?;
+    assert!(page.text.contains(BUTTON), "{}", page.text);
+    // It waits for the script, which knows whether the browser has any.
+    assert!(page.text.contains("action=\"/sign-in/passkey\" data-passkey hidden"), "{}", page.text);
+    assert!(page.text.contains("<script src=\"/pages/passkey.js\" defer>"), "{}", page.text);
+    let request = hidden(&page.text, "request").context("a request")?;
+    let asked = tab.clone().send("/sign-in/passkey", &[("request", &request)]).await?;
+    assert_guarded(&asked, "/sign-in/passkey");
+    assert!(!asked.header("content-security-policy").contains("connect-src"), "it fetches nothing");
+    let what = options(&asked)?;
+    assert_eq!((&what["rpId"], &what["userVerification"]), (&json!("quipu.example"), &json!("required")));
+    let mut page = shown(&mut tab, &mut passkey, &[("request", &request)]).await?;
+    page = tab.follow(&page).await?;
+    assert_eq!(heading(&page.text), "Allow access?", "{}", page.text);
+    let back = tab.send("/consent", &[("request", &request), ("answer", "allow")]).await?;
+    let url = left(&back)?.context("back at the application")?;
+    let tokens = Tokens::of(&shop.redeem(&parameter(&url, "code").unwrap_or_default()).await?)?;
+    let said = Tokens::said(&tokens.id)?;
+    assert_eq!((&said["sub"], &said["amr"]), (&json!(ann.user), &json!(["pop", "mfa"])));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_signed_for_a_page_is_good_once() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let mut passkey = keyed(&acme, &acme.join("ann").await?).await?;
+    // One that does not count: so it is the challenge alone that tells a second time.
+    passkey.count = None;
+    let mut tab = Tab::at(&stack.command_url)?;
+    tab.get("/sign-in?organization=acme").await?;
+    let page = tab.send("/sign-in/passkey", &[("organization", "acme")]).await?;
+    let signed = signed(&mut passkey, &page)?;
+    let mut fields = vec![("organization", "acme")];
+    fields.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    let mut other = tab.clone();
+    let done = tab.send("/sign-in/passkey/answer", &fields).await?;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert!(is_in(&mut tab).await?);
+    let again = other.send("/sign-in/passkey/answer", &fields).await?;
+    assert_refused(&again, &other, "Sign in");
+    assert!(!is_in(&mut other).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_takes_no_passkey_of_elsewhere() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let mut passkey = keyed(&acme, &acme.join("ann").await?).await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    tab.get("/sign-in?organization=acme").await?;
+    let here = [("organization", "acme")];
+    for origin in ["https://quipu.example.evil.example", "http://quipu.example", "https://quipu.example:8443"]
+    {
+        origin.clone_into(&mut passkey.origin);
+        let refused = shown(&mut tab, &mut passkey, &here).await?;
+        assert_refused(&refused, &tab, "Sign in");
+    }
+    PUBLIC_URL.clone_into(&mut passkey.origin);
+    // Nobody showed that it is the owner.
+    passkey.flags = 0x01;
+    assert_refused(&shown(&mut tab, &mut passkey, &here).await?, &tab, "Sign in");
+    passkey.flags = 0x05;
+    // Of another organisation it is nothing, and what another one asked for is nothing here.
+    Organisation::found(&stack, "other").await?;
+    let refused = shown(&mut tab, &mut passkey, &[("organization", "other")]).await?;
+    assert_refused(&refused, &tab, "Sign in");
+    let page = tab.send("/sign-in/passkey", &[("organization", "other")]).await?;
+    let signed = signed(&mut passkey, &page)?;
+    let mut fields = here.to_vec();
+    fields.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    assert_refused(&tab.send("/sign-in/passkey/answer", &fields).await?, &tab, "Sign in");
+    // One that nobody added, and one whose script did nothing.
+    let refused = shown(&mut tab, &mut Passkey::at(PUBLIC_URL)?, &here).await?;
+    assert_refused(&refused, &tab, "Sign in");
+    let empty = tab.send("/sign-in/passkey/answer", &here).await?;
+    assert_eq!(empty.status, StatusCode::BAD_REQUEST, "{}", empty.text);
+    // Where nothing is, nobody begins.
+    let nowhere = tab.send("/sign-in/passkey", &[("organization", "none")]).await?;
+    assert_eq!((nowhere.status, heading(&nowhere.text)), (StatusCode::NOT_FOUND, "Sign in"));
+    tab.get("/sign-in?organization=acme").await?;
+    let done = shown(&mut tab, &mut passkey, &here).await?;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert!(is_in(&mut tab).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_password_the_passkey_must_be_of_the_same_person() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let (ann, bob) = (acme.join("ann").await?, acme.join("bob").await?);
+    let (mut anns, mut bobs) = (keyed(&acme, &ann).await?, keyed(&acme, &bob).await?);
+    acme.enrol(&acme.sign_in(&ann).await?.access).await?;
+    let cyd = acme.join("cyd").await?;
+    acme.enrol(&acme.sign_in(&cyd).await?.access).await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    let page = entered(&mut tab, "acme", &cyd.email, PASSWORD).await?;
+    assert!(heading(&page.text) == "One more step" && !page.text.contains(BUTTON), "she has none");
+    let cyds = hidden(&page.text, "ticket").context("a ticket")?;
+    let page = entered(&mut tab, "acme", &ann.email, PASSWORD).await?;
+    assert!(heading(&page.text) == "One more step" && page.text.contains(BUTTON), "{}", page.text);
+    assert_guarded(&page, "/sign-in");
+    let told = acme.log_in(&ann.email, PASSWORD).await?;
+    assert_eq!(told.json["details"]["factors"], "totp recovery-code passkey", "as programs are told");
+    let ticket = hidden(&page.text, "ticket").context("a ticket")?;
+    let halves = [("organization", "acme"), ("ticket", &*ticket)];
+    assert_refused(&shown(&mut tab, &mut bobs, &halves).await?, &tab, "One more step");
+    for other in [&*cyds, "qf_nobodys"] {
+        let refused = shown(&mut tab, &mut anns, &[("organization", "acme"), ("ticket", other)]).await?;
+        assert_refused(&refused, &tab, "One more step");
+        assert!(!refused.text.contains(BUTTON), "a ticket tells of nobody else: {}", refused.text);
+    }
+    let done = shown(&mut tab, &mut anns, &halves).await?;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert!(is_in(&mut tab).await?);
+    Ok(())
+}
