@@ -105,7 +105,7 @@ pub async fn redefine(
 
 /// Deletes a role
 ///
-/// Nobody may have it, and no open invitation may name it. Permission: `organisation.delete-role`.
+/// The caller must hold what it grants. Nobody may have it, and no open invitation may name it. Permission: `organisation.delete-role`.
 #[utoipa::path(
     delete, path = "/v1/roles/{id}", tag = "members", operation_id = "deleteRole",
     params(("id" = Uuid, Path, description = "The role"),
@@ -128,5 +128,7 @@ pub async fn delete(
     let request = Request::new("DELETE /v1/roles/{id}", &()).about(role_id).if_match(if_match);
     let key = app.key(&allowed, &key, &request)?;
     let expected = if_match.of(role::stream(role_id));
-    app.run(&allowed, key, expected, LOCATION, DeleteRole { role_id }).await
+    let caller = allowed.caller();
+    let (by, table) = (granter(caller), permissions::role_table(caller.tenant).clone());
+    app.run(&allowed, key, expected, LOCATION, DeleteRole { role_id, by, table }).await
 }

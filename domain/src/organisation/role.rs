@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::OrganisationEvent;
 use super::error::OrganisationError;
-use super::grants::{Granted, RoleTable};
+use super::grants::{Granted, RoleRef, RoleTable};
 use super::membership::Granter;
 use super::roster::{self, ROLES_MAX, Roster};
 use crate::aggregate::Aggregate;
@@ -232,7 +232,7 @@ impl Decision for RedefineRole {
             return Err(OrganisationError::RoleNotFound { role_id: self.role_id }.into());
         };
         let permissions = checked(&self.permissions, &self.by, &self.table, view)?;
-        checked(before, &self.by, &self.table, view)?;
+        self.by.grants(&[RoleRef::Custom(self.role_id)], view, &self.table)?;
         if *name == self.name && *before == permissions {
             return Ok(Verdict::already(stream(self.role_id)));
         }
@@ -252,18 +252,25 @@ impl Decision for RedefineRole {
     }
 }
 
-/// Deletes a role that nobody has and no open invitation names. Already so, if it is gone.
+/// Deletes a role that nobody has and no open invitation names. Already so, if it is gone. Whoever deletes a role holds
+/// what it grants, as for every other change of it.
 ///
-/// Refused with [`OrganisationError::RoleNotFound`], [`OrganisationError::RoleInUse`].
+/// Refused with [`OrganisationError::RoleNotFound`], [`OrganisationError::GrantsTooMuch`],
+/// [`OrganisationError::RoleInUse`].
 #[derive(Debug, Clone)]
 pub struct DeleteRole {
     /// Which.
     pub role_id: RoleId,
+    /// Who does it.
+    pub by: Granter,
+    /// What built-in roles mean.
+    pub table: RoleTable,
 }
 
 impl Decision for DeleteRole {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.role_id), roster::stream(view.tenant)]
+        let own = [stream(self.role_id), roster::stream(view.tenant)];
+        own.into_iter().chain(self.by.needs(view)).collect()
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
@@ -274,6 +281,7 @@ impl Decision for DeleteRole {
                 return Err(OrganisationError::RoleNotFound { role_id: self.role_id }.into());
             }
         };
+        self.by.grants(&[RoleRef::Custom(self.role_id)], view, &self.table)?;
         let before = Roster::of(view);
         let holders = before.holders(self.role_id);
         if holders > 0 {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{AddMember, DefineRole, Granter, RoleRef, RoleTable};
+use super::{AddMember, DefineRole, DeleteRole, Granter, RoleRef, RoleTable};
 use crate::ids::{RoleId, UserId};
 use crate::metadata::Label;
 use crate::words::Permission;
@@ -53,6 +53,10 @@ pub(crate) fn permissions(names: &[&str]) -> Vec<Permission> {
 pub(crate) fn define(role_id: RoleId, name: &str, names: &[&str], by: Granter) -> DefineRole {
     let name = Label::parse(name).unwrap();
     DefineRole { role_id, name, permissions: permissions(names), by, table: table() }
+}
+
+pub(crate) fn delete(role_id: RoleId, by: Granter) -> DeleteRole {
+    DeleteRole { role_id, by, table: table() }
 }
 
 /// A role that reads accounts.

@@ -5,7 +5,7 @@ use crate::decision::Decision;
 use crate::email::EmailHash;
 use crate::ids::RoleId;
 use crate::organisation::sample::*;
-use crate::organisation::{DeleteRole, Granter, OrganisationError as E, SetSeats};
+use crate::organisation::{Granter, OrganisationError as E, SetSeats};
 use crate::sample::{at, hash};
 use crate::spec::{Given, TENANT, World, given_nothing};
 
@@ -137,8 +137,8 @@ fn an_end_is_refused_where_there_is_nothing_to_end() {
 
 #[test]
 fn a_role_that_an_invitation_names_stays() {
-    invited().when(DeleteRole { role_id: CLERK }).then_refused_for(E::RoleInUse { holders: 1 });
-    invited().having(revoke()).when(DeleteRole { role_id: CLERK }).then_succeeds();
+    invited().when(delete(CLERK, Granter::Platform)).then_refused_for(E::RoleInUse { holders: 1 });
+    invited().having(revoke()).when(delete(CLERK, Granter::Platform)).then_succeeds();
 }
 
 #[test]

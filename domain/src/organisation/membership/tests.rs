@@ -6,7 +6,7 @@ use super::super::sample::*;
 use super::*;
 use crate::error::Refusal;
 use crate::ids::RoleId;
-use crate::organisation::{DeleteRole, OrganisationError as E, RedefineRole, SetSeats};
+use crate::organisation::{OrganisationError as E, RedefineRole, SetSeats};
 use crate::spec::{Given, TENANT, given_nothing};
 
 /// An owner, an administrator, a user, and two roles of the organisation's own.
@@ -55,7 +55,7 @@ fn a_role_must_be_there() {
     shop().when(add(NEW, std::slice::from_ref(&emperor), OWNER)).then_refused_for(unknown(&emperor));
     let ghost = own(RoleId::new(Uuid::from_u128(77)));
     shop().when(add(NEW, std::slice::from_ref(&ghost), OWNER)).then_refused_for(unknown(&ghost));
-    let deleted = shop().having(DeleteRole { role_id: CLERK });
+    let deleted = shop().having(delete(CLERK, OWNER));
     deleted.when(add(NEW, &[own(CLERK)], OWNER)).then_refused_for(unknown(&own(CLERK)));
 }
 

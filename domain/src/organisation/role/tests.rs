@@ -57,7 +57,7 @@ fn identifiers_and_names_are_used_once() {
     made().when(read("Other", ADMIN)).then_refused_for(E::RoleExists);
     let other = define(AUDITOR, "CLERK", &["ledger.read-accounts"], ADMIN);
     made().when(other.clone()).then_refused_for(E::RoleNameTaken { name: "CLERK".to_owned() });
-    let gone = || made().having(DeleteRole { role_id: CLERK });
+    let gone = || made().having(delete(CLERK, ADMIN));
     gone().when(read("Clerk", ADMIN)).then_refused_for(E::RoleExists);
     gone().when(other).then_succeeds();
 }
@@ -108,8 +108,31 @@ fn nobody_changes_a_role_that_grants_more_than_they_hold() {
 }
 
 #[test]
+fn nobody_deletes_a_role_that_grants_more_than_they_hold() {
+    let made = |names: &[&str]| shop().having(define(CLERK, "Clerk", names, Granter::Member(OLGA)));
+    let audit = || made(&["audit.read-trail", "ledger.read-accounts"]);
+    audit().when(delete(CLERK, ADMIN)).then_refused_for(lacks("audit.read-trail"));
+    audit().when(delete(CLERK, Granter::Member(OLGA))).then_succeeds();
+    audit().when(delete(CLERK, Granter::Platform)).then_succeeds();
+    // What it grants at that moment counts, and what whoever deletes it holds.
+    let grown = made(&["ledger.read-accounts"]).having(redefine(
+        "Clerk",
+        &["audit.read-trail"],
+        Granter::Member(OLGA),
+    ));
+    grown.when(delete(CLERK, ADMIN)).then_refused_for(lacks("audit.read-trail"));
+    let uma = Granter::Member(UMA);
+    let stranger = || made(&["ledger.read-accounts"]);
+    stranger().when(delete(CLERK, uma)).then_refused_for(lacks("ledger.read-accounts"));
+    stranger().having(user()).when(delete(CLERK, uma)).then_succeeds();
+    // Whether somebody has it is told to those alone who could take it away.
+    let held = audit().having(add(UMA, &[RoleRef::Custom(CLERK)], Granter::Member(OLGA)));
+    held.when(delete(CLERK, ADMIN)).then_refused_for(lacks("audit.read-trail"));
+}
+
+#[test]
 fn a_role_in_use_stays() {
-    let delete = || DeleteRole { role_id: CLERK };
+    let delete = || delete(CLERK, ADMIN);
     shop().when(delete()).then_refused_for(E::RoleNotFound { role_id: CLERK });
     let held = shop().having(read("Clerk", ADMIN)).having(add(UMA, &[RoleRef::Custom(CLERK)], ADMIN));
     held.when(delete()).then_refused_for(E::RoleInUse { holders: 1 });

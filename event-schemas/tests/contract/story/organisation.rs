@@ -61,7 +61,7 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
     let (user_id, because) = (ADAM, Word::of("left"));
     shop.runs(TransferOwnership { from: ADAM, to: OLGA })?;
     shop.tells(RemoveMember { user_id, because, by: Granter::Member(ADAM), table: self::table() })?;
-    shop.tells(DeleteRole { role_id: CLERK })?;
+    shop.tells(DeleteRole { role_id: CLERK, by: owner, table: self::table() })?;
     invitations(shop)?;
     dossier(shop)
 }

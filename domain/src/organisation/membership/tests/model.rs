@@ -20,7 +20,7 @@ enum Command {
     Remove { user: u128, by: Granter },
     Hand { from: u128, to: u128 },
     Define { role: RoleId, by: Granter },
-    Delete { role: RoleId },
+    Delete { role: RoleId, by: Granter },
 }
 
 fn person(number: u128) -> UserId {
@@ -45,7 +45,7 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (user(), by()).prop_map(|(user, by)| Remove { user, by }),
         2 => (user(), user()).prop_map(|(from, to)| Hand { from, to }),
         2 => (role(), by()).prop_map(|(role, by)| Define { role, by }),
-        1 => role().prop_map(|role| Delete { role }),
+        1 => (role(), by()).prop_map(|(role, by)| Delete { role, by }),
     ]
 }
 
@@ -58,7 +58,7 @@ fn decision(command: &Command) -> Box<dyn Decision> {
         Command::Define { role, by } => {
             Box::new(DefineRole { by, ..define(role, &role.to_string(), &["a.b"], by) })
         }
-        Command::Delete { role } => Box::new(DeleteRole { role_id: role }),
+        Command::Delete { role, by } => Box::new(delete(role, by)),
     }
 }
 
