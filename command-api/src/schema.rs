@@ -6,7 +6,7 @@ use domain::application::RedirectUri;
 use domain::ledger::{
     ClosePeriodRequest, FreezeRequest, OpenAccountRequest, PostHoldRequest, ReverseRequest, TransferRequest,
 };
-use domain::metadata::Label;
+use domain::metadata::{LABEL_CHARS_MAX, Label};
 use domain::organisation::Policy;
 use domain::words::{Language, Permission, Scope, Word};
 use schemars::JsonSchema;
@@ -44,8 +44,10 @@ fn reworded(schema: &mut schemars::Schema) {
         schema.insert("enum".to_owned(), Value::Array(vec![value]));
     }
     // The released schemas of events do not say it, since what is stored is taken as it is.
-    if schema.get("maxLength").is_some() && schema.get("pattern").is_none() {
-        schema.insert("pattern".to_owned(), Value::from(TEXT_PATTERN));
+    if let (Some(chars_max), None) = (schema.get("maxLength"), schema.get("pattern")) {
+        let is_name = *chars_max == LABEL_CHARS_MAX;
+        let pattern = if is_name { NAME_PATTERN } else { TEXT_PATTERN };
+        schema.insert("pattern".to_owned(), Value::from(pattern));
     }
     if schema.get("pattern").is_some() && schema.get("type").is_none() {
         schema.insert("type".to_owned(), Value::from("string"));
@@ -54,6 +56,11 @@ fn reworded(schema: &mut schemars::Schema) {
 
 /// What a text for people must not hold: control characters, and what turns the direction of writing.
 const TEXT_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
+/// What a name must not hold: the same, and what is not seen.
+const NAME_PATTERN: &str = concat!(
+    r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]*$",
+);
 
 macro_rules! lend {
     ($($name:ident for $request:ty;)*) => {$(
@@ -196,6 +203,8 @@ impl ToSchema for ReasonText {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[track_caller]
@@ -205,20 +214,30 @@ mod tests {
 
     #[test]
     fn texts_are_described_as_they_are_taken() {
-        let bounds = TEXT_PATTERN.trim_start_matches("^[^").trim_end_matches("]*$");
+        let value = |text: &str| [("k".to_owned(), text.to_owned())].into();
+        let as_taken = |pattern, is_taken: &dyn Fn(&str) -> bool| {
+            let described = characters(pattern);
+            for char in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+                let refused = !is_taken(&format!("a{char}b"));
+                assert_eq!(refused, described.contains(&u32::from(char)), "{:x}", u32::from(char));
+            }
+        };
+        as_taken(NAME_PATTERN, &|text| Label::parse(text).is_ok());
+        as_taken(TEXT_PATTERN, &|text| domain::metadata::Metadata::parse(value(text)).is_ok());
+    }
+
+    /// What a pattern excludes.
+    fn characters(pattern: &str) -> BTreeSet<u32> {
         let code = |at: &str| u32::from_str_radix(at.trim_start_matches("\\u"), 16).unwrap();
-        let mut described = std::collections::BTreeSet::new();
-        let mut rest = bounds;
+        let mut described = BTreeSet::new();
+        let mut rest = pattern.trim_start_matches("^[^").trim_end_matches("]*$");
         while !rest.is_empty() {
             let first = code(&rest[..6]);
             let is_range = rest[6..].starts_with('-');
             described.extend(first..=if is_range { code(&rest[7..13]) } else { first });
             rest = &rest[if is_range { 13 } else { 6 }..];
         }
-        for char in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            let refused = domain::metadata::Label::parse(format!("a{char}b").as_str()).is_err();
-            assert_eq!(refused, described.contains(&u32::from(char)), "{:x}", u32::from(char));
-        }
+        described
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Small bounded texts that callers attach to things: names and key-value pairs.
 //!
+//! A name is there to be read, so what cannot be seen is no part of one. The exceptions are joiners and selectors between
+//! visible characters, which Persian, Indic scripts and emoji are written with.
+//!
 //! Free text about persons does not belong here; it is private or forbidden.
 
 use std::borrow::Cow;
@@ -47,7 +50,7 @@ pub const CODES: &[CodeDoc] = &[
     CodeDoc::new(
         ErrorKind::Invalid,
         "text.not-allowed",
-        "a text holds a control character or one that turns the direction of writing",
+        "a text holds a control character, one that turns the direction of writing, or in a name one that is not seen",
         "leave the character out; line breaks are not taken either",
     ),
     CodeDoc::new(
@@ -67,7 +70,7 @@ pub const CODES: &[CodeDoc] = &[
 /// Checked in this order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing, or nothing but space.
+    /// Nothing, or nothing that can be seen.
     #[error("text is empty")]
     Empty,
     /// More characters than the place takes.
@@ -78,8 +81,8 @@ pub enum TextError {
         /// How many there may be.
         max: usize,
     },
-    /// A character that is not for print, or that turns the direction of others.
-    #[error("text has a control or direction character at {at}")]
+    /// A character that is not for print, that turns the direction of others, or that is not seen.
+    #[error("text has a control, direction or invisible character at {at}")]
     NotAllowed {
         /// Which character, counted from 0.
         at: usize,
@@ -111,26 +114,29 @@ impl DomainError for TextError {
     }
 }
 
-/// A name: 1 to 200 printable characters without space around them.
+/// A name: 1 to 200 printable characters, of which one at least is seen, without space around them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Label(String);
 
 impl Label {
-    /// Cuts the space around `text` and takes the rest.
+    /// Cuts the space and the joiners around `text` and takes the rest.
     ///
     /// # Errors
     /// [`TextError::Empty`], [`TextError::TooLong`] or [`TextError::NotAllowed`].
     pub fn parse(text: &str) -> Result<Self, TextError> {
-        let text = text.trim();
-        printable(text, LABEL_CHARS_MAX)?;
+        let text = text.trim_matches(|it: char| it.is_whitespace() || is_joiner(it));
+        printable(text, LABEL_CHARS_MAX, |it| is_forbidden(it) || is_unseen(it))?;
+        if !text.chars().any(is_visible) {
+            return Err(TextError::Empty);
+        }
         Ok(Self(text.to_owned()))
     }
 
     /// What is left of a text that somebody else keeps, without the characters that are not taken; nothing if that is no name.
     #[must_use]
     pub fn salvage(text: &str) -> Option<Self> {
-        let kept: String = text.chars().filter(|it| !is_forbidden(*it)).collect();
+        let kept: String = text.chars().filter(|it| !is_forbidden(*it) && !is_unseen(*it)).collect();
         Self::parse(&kept).ok()
     }
 
@@ -197,7 +203,7 @@ impl Metadata {
             if key.is_empty() || key.len() > KEY_CHARS_MAX || !key.bytes().all(allowed) {
                 return Err(TextError::KeyMalformed);
             }
-            printable(value, VALUE_CHARS_MAX)?;
+            printable(value, VALUE_CHARS_MAX, is_forbidden)?;
         }
         Ok(Self(entries))
     }
@@ -241,7 +247,7 @@ impl JsonSchema for Metadata {
     }
 }
 
-fn printable(text: &str, chars_max: usize) -> Result<(), TextError> {
+fn printable(text: &str, chars_max: usize, is_refused: impl Fn(char) -> bool) -> Result<(), TextError> {
     if text.is_empty() {
         return Err(TextError::Empty);
     }
@@ -249,7 +255,7 @@ fn printable(text: &str, chars_max: usize) -> Result<(), TextError> {
     if chars > chars_max {
         return Err(TextError::TooLong { chars, max: chars_max });
     }
-    match text.chars().position(is_forbidden) {
+    match text.chars().position(is_refused) {
         Some(at) => Err(TextError::NotAllowed { at }),
         None => Ok(()),
     }
@@ -260,6 +266,30 @@ fn is_forbidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What leaves no trace on paper and joins nothing: soft hyphens, fillers, spaces without width, marks of byte order and of
+/// annotations. Source: Unicode, `Default_Ignorable_Code_Point` and `Cf`, without what [`is_joiner`] and
+/// [`is_selector`] name.
+fn is_unseen(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}')
+}
+
+/// The joiner and the non-joiner of zero width.
+const fn is_joiner(char: char) -> bool {
+    matches!(char, '\u{200c}' | '\u{200d}')
+}
+
+/// What chooses a form of the character before it, and the letters of flags: nothing by themselves.
+const fn is_selector(char: char) -> bool {
+    matches!(char, '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_visible(char: char) -> bool {
+    const BRAILLE_BLANK: char = '\u{2800}';
+    !char.is_whitespace() && !is_joiner(char) && !is_selector(char) && char != BRAILLE_BLANK
 }
 
 #[cfg(test)]
