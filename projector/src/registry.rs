@@ -8,6 +8,7 @@ use read_models::api_keys::ApiKeys;
 use read_models::audit_trail::AuditTrail;
 use read_models::consents::Consents;
 use read_models::event_index::EventIndex;
+use read_models::factors::Factors;
 use read_models::invitations::Invitations;
 use read_models::members::Members;
 use read_models::organizations::Organizations;
@@ -35,6 +36,7 @@ pub fn read_models() -> Vec<Arc<dyn Follower>> {
         read_model::<AuditTrail>(),
         read_model::<Tenants>(),
         read_model::<Users>(),
+        read_model::<Factors>(),
         read_model::<Sessions>(),
         read_model::<Members>(),
         read_model::<Roles>(),

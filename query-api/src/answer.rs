@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use event_schemas::envelope::LogPosition;
 use futures_util::Stream;
+use read_models::in_epoch;
 use serde::Serialize;
 use service_kit::problem::Problem;
 
@@ -25,7 +26,8 @@ pub(crate) async fn json<T: Serialize>(
 ) -> Result<Response, Problem> {
     let position = reading.position();
     reading.tx.end().await?;
-    let bytes = serde_json::to_vec(content).map_err(|error| Problem::fault(&error))?;
+    let bytes = in_epoch(position.epoch, || serde_json::to_vec(content));
+    let bytes = bytes.map_err(|error| Problem::fault(&error))?;
     Ok(tagged(position, conditions, bytes))
 }
 

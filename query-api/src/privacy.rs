@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 
 use domain::StreamId;
+use domain::ids::TenantId;
 use event_schemas::catalog;
 use event_store::MasterKey;
-use event_store::keyring::{Place, SubjectKey};
+use event_store::keyring::{IndexOf, Place, SubjectKey};
 use read_models::private_field::SealedText;
-use read_models::{HasPrivate, TenantTx};
+use read_models::users::UserRow;
+use read_models::{AddressHash, HasPrivate, TenantTx, Users};
+use service_kit::email::EmailAddress;
+use service_kit::problem::{Problem, code};
 use uuid::Uuid;
+
+use crate::app::App;
 
 /// The keys of some persons of a tenant.
 pub(crate) type Keys = HashMap<Uuid, SubjectKey>;
@@ -42,6 +48,38 @@ pub(crate) async fn keys_of(
         }
     });
     Ok(unwrapped.collect())
+}
+
+/// An address that rows are to be found by, as the claims of a tenant know it.
+pub(crate) fn address(app: &App, tenant: TenantId, text: &str) -> Result<AddressHash, Problem> {
+    let email = EmailAddress::parse(text)
+        .map_err(|_| Problem::new(&code::EMAIL_MALFORMED, "").with("parameter", "email"))?;
+    Ok(AddressHash::of(&app.master, tenant, email.normal()))
+}
+
+/// Says of persons whose addresses were opened until when nobody can sign in with them.
+async fn locks(master: &MasterKey, tx: &mut TenantTx, rows: &mut [UserRow]) -> sqlx::Result<()> {
+    let tenant = tx.tenant();
+    let counted = |row: &UserRow| {
+        let email = EmailAddress::parse(row.address()?).ok()?;
+        Some(master.index(tenant, IndexOf::Attempts, email.normal().as_bytes()).0.to_vec())
+    };
+    let subjects: Vec<Option<Vec<u8>>> = rows.iter().map(counted).collect();
+    let locked = Users::locked(tx, subjects.iter().flatten().cloned().collect()).await?;
+    for (row, subject) in rows.iter_mut().zip(subjects) {
+        row.locked_until = subject.and_then(|it| locked.get(&it).copied());
+    }
+    Ok(())
+}
+
+/// Opens what persons say in private, and what is told of them by their address.
+pub(crate) async fn open_users(
+    master: &MasterKey,
+    tx: &mut TenantTx,
+    rows: &mut [UserRow],
+) -> sqlx::Result<()> {
+    open(master, tx, rows).await?;
+    locks(master, tx, rows).await
 }
 
 /// Opens what rows say in private, as far as its subjects' keys are there.

@@ -20,6 +20,8 @@ pub(crate) const QUIPU_POSITION: HeaderName = HeaderName::from_static("quipu-pos
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conditions {
     pub(crate) at_least: Option<LogPosition>,
+    /// What the answer is asked to be as of: unlike a position that a command answered with, nobody promised that it is there.
+    pub(crate) as_of: Option<LogPosition>,
     pub(crate) known_tags: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
         let known_tags = parts.headers.get_all(header::IF_NONE_MATCH).iter();
         let known_tags = known_tags.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
         let known_tags = known_tags.map(|it| it.trim().trim_start_matches("W/").to_owned()).collect();
-        Ok(Self { at_least, known_tags })
+        Ok(Self { at_least, as_of: None, known_tags })
     }
 }
 
@@ -55,6 +57,12 @@ impl Conditions {
             None => self.at_least = Some(position),
         }
         Ok(self)
+    }
+
+    /// The same, and the answer is as of this position, which must have come.
+    pub(crate) fn as_of(self, position: LogPosition) -> Result<Self, Problem> {
+        let as_of = self.as_of.max(Some(position));
+        Ok(Self { as_of, ..self.reaching(position)? })
     }
 }
 
@@ -107,7 +115,7 @@ impl App {
             reading = self.open(tenant, touches).await?;
         }
         if sabotage::stands(Guard::ReadPosition) {
-            demand(&reading.served, wanted)?;
+            demand(&reading.served, wanted, conditions.as_of)?;
         }
         Ok(reading)
     }
@@ -142,10 +150,14 @@ impl App {
     }
 }
 
-/// Refuses to answer with less than was demanded.
-fn demand(served: &Served, wanted: LogPosition) -> Result<(), Problem> {
+/// Refuses to answer with less than was demanded, and as of what the log has not come to.
+fn demand(served: &Served, wanted: LogPosition, as_of: Option<LogPosition>) -> Result<(), Problem> {
     if served.epoch != wanted.epoch {
         return Err(refuse(served, &code::EPOCH_CHANGED));
+    }
+    if as_of.is_some_and(|it| it.position > served.head) {
+        let newest = LogPosition { epoch: served.epoch, position: served.head };
+        return Err(refuse(served, &code::VERSION_AHEAD).with("newest_position", newest.to_string()));
     }
     if served.position >= wanted.position {
         return Ok(());
@@ -177,6 +189,32 @@ pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
+/// A word to be searched for. What nobody sees in it was not meant, and would find nothing: it is refused, with its place.
+pub(crate) fn searched(parameter: &'static str, text: String) -> Result<String, Problem> {
+    match text.chars().position(is_unseen) {
+        Some(at) => {
+            let problem = invalid(&format!("{parameter} holds a character that cannot be seen, at {at}"));
+            Err(problem.with("parameter", parameter))
+        }
+        None => Ok(text),
+    }
+}
+
+/// Control characters, marks of direction, and what has no width. Not what joins letters: names are spelled with that.
+fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A parameter whose word is none of those that there are; they are named.
+pub(crate) fn none_of<'a>(parameter: &'static str, words: impl IntoIterator<Item = &'a str>) -> Problem {
+    let words: Vec<&str> = words.into_iter().collect();
+    let words = words.join(", ");
+    invalid(&format!("{parameter} is one of {words}")).with("parameter", parameter)
+}
+
 /// A parameter that cannot be what it is.
 pub(crate) fn invalid(detail: &str) -> Problem {
     Problem::new(&code::INVALID_PARAMETER, detail)
@@ -193,17 +231,33 @@ mod tests {
     }
 
     #[test]
+    fn a_word_with_something_unseen_in_it_is_refused() {
+        for word in ["Customer", "", "M\u{fc}ller & S\u{f6}hne", "\u{645}\u{6cc}\u{200c}\u{62e}"] {
+            assert_eq!(searched("name_prefix", word.to_owned()), Ok(word.to_owned()));
+        }
+        for word in ["Cus\u{200b}tomer", "\u{feff}C", "C\u{2060}", "C\u{202e}", "C\n", "C\u{ad}u"] {
+            let refused = searched("name_prefix", word.to_owned()).unwrap_err();
+            assert_eq!(refused.code(), "request.invalid-parameter", "{word:?}");
+        }
+    }
+
+    #[test]
     fn what_was_demanded_is_given_or_refused() {
         let at = |epoch, position| LogPosition { epoch, position };
-        assert_eq!(demand(&served(5, None), at(2, 5)), Ok(()));
-        assert_eq!(demand(&served(5, Some(4)), at(2, 3)), Ok(()));
+        assert_eq!(demand(&served(5, None), at(2, 5), None), Ok(()));
+        assert_eq!(demand(&served(5, Some(4)), at(2, 3), None), Ok(()));
+        assert_eq!(demand(&served(90, None), at(2, 90), Some(at(2, 90))), Ok(()));
         for (served, wanted, code) in [
             (served(5, None), at(1, 1), "read.epoch-changed"),
             (served(5, None), at(2, 6), "read.projection-behind"),
             (served(5, Some(4)), at(2, 4), "read.model-parked"),
         ] {
-            let refused = demand(&served, wanted).unwrap_err();
+            let refused = demand(&served, wanted, None).unwrap_err();
             assert_eq!(refused.code(), code);
+        }
+        // A model can be behind what it is asked for; the log itself has come so far, or it has not.
+        for (as_of, code) in [(at(2, 90), "read.projection-behind"), (at(2, 91), "read.version-ahead")] {
+            assert_eq!(demand(&served(5, None), as_of, Some(as_of)).unwrap_err().code(), code);
         }
     }
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::{self, column};
+use crate::in_epoch;
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, Key, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
@@ -38,7 +39,8 @@ pub struct EntryRow {
     #[schema(example = 7)]
     pub version: i64,
     /// Where the event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
     /// The transfer that it belongs to.
     pub transfer_id: Uuid,

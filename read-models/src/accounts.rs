@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::{self, column};
+use crate::in_epoch;
 use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 pub use list::{AccountFilter, AccountOrder};
@@ -86,7 +87,8 @@ pub struct AccountRow {
     /// When its newest event was recorded.
     pub changed_at: DateTime<Utc>,
     /// Where its newest event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 

@@ -1,8 +1,9 @@
 //! `invitations`: who was invited to an organisation, and what became of it. Of the links that were mailed, nothing is here.
 
 use chrono::{DateTime, Utc};
+use domain::identity::EMAIL_SCOPE;
 use domain::ids::UserId;
-use domain::organisation::{Invitation, OrganisationEvent};
+use domain::organisation::{INVITATION_SCOPE, Invitation, OrganisationEvent};
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -10,8 +11,10 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::by_address::AddressHash;
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
@@ -56,10 +59,12 @@ pub struct InvitationRow {
     #[schema(example = 1)]
     pub version: i64,
     /// Where its first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where its newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 
@@ -192,6 +197,8 @@ pub struct InvitationFilter {
     pub status: Option<String>,
     /// Only those that this member sent.
     pub inviter: Option<Uuid>,
+    /// Only the one to this address that is open, and those that whoever has the address accepted.
+    pub email: Option<AddressHash>,
 }
 
 const LIST: Newest = Newest { list: "invitations", column: "i.first_position" };
@@ -237,6 +244,13 @@ impl Invitations {
         }
         if let Some(inviter) = filter.inviter {
             query.push(" and i.inviter = ").push_bind(inviter);
+        }
+        if let Some(email) = &filter.email {
+            query.push(" and (i.invitation_id = ");
+            email.push(&mut query, tx.tenant(), INVITATION_SCOPE);
+            query.push(" or i.user_id = ");
+            email.push(&mut query, tx.tenant(), EMAIL_SCOPE);
+            query.push(")");
         }
         LIST.page(tx, query, cursor, limit, InvitationRow::first_position).await
     }

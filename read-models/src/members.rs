@@ -1,6 +1,7 @@
 //! `members`: who belongs to an organisation, and with which roles.
 
 use chrono::{DateTime, Utc};
+use domain::identity::EMAIL_SCOPE;
 use domain::ids::UserId;
 use domain::organisation::{OrganisationEvent, RoleRef};
 use domain::{Aggregate, Category, Event};
@@ -11,8 +12,10 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::by_address::AddressHash;
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
@@ -57,10 +60,12 @@ pub struct MemberRow {
     #[schema(example = 1)]
     pub version: i64,
     /// Where their first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where their newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 
@@ -187,6 +192,8 @@ pub struct MemberFilter {
     pub role: Option<String>,
     /// Those too who are members no more.
     pub removed: bool,
+    /// Only who has this address, or has asked for it.
+    pub email: Option<AddressHash>,
 }
 
 const LIST: Newest = Newest { list: "members", column: "m.first_position" };
@@ -223,6 +230,9 @@ impl Members {
         }
         if let Some(role) = &filter.role {
             query.push(" and m.roles @> ").push_bind(Json(json!([role])));
+        }
+        if let Some(email) = &filter.email {
+            email.narrow(&mut query, tx.tenant(), "m.user_id", EMAIL_SCOPE);
         }
         LIST.page(tx, query, cursor, limit, MemberRow::first_position).await
     }

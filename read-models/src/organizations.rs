@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
@@ -62,10 +63,12 @@ pub struct OrganizationRow {
     #[schema(example = 1)]
     pub version: i64,
     /// Where its first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where its newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 
@@ -216,6 +219,15 @@ impl RowPerStream for Organizations {
     }
 }
 
+/// Which organisations are listed.
+#[derive(Debug, Clone, Default)]
+pub struct OrganizationFilter {
+    /// As the row shows it.
+    pub status: Option<String>,
+    /// Only the one that is called so in addresses, and those that were before it.
+    pub slug: Option<String>,
+}
+
 const LIST: Newest = Newest { list: "organizations", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at,
@@ -230,19 +242,22 @@ impl Organizations {
         row_per_stream::one::<Self>(tx, id).await
     }
 
-    /// A page of organisations, asked for last first; of one status, if it is named.
+    /// A page of organisations, asked for last first.
     ///
     /// # Errors
     /// If the cursor is not one of this list, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
-        status: Option<&str>,
+        filter: &OrganizationFilter,
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<OrganizationRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
-        if let Some(status) = status {
+        if let Some(status) = &filter.status {
             query.push(" and status = ").push_bind(status);
+        }
+        if let Some(slug) = &filter.slug {
+            query.push(" and slug = ").push_bind(slug);
         }
         LIST.page(tx, query, cursor, limit, OrganizationRow::first_position).await
     }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use domain::StreamId;
 use domain::private::{Private, Sealed};
+use event_schemas::envelope::Origin;
 use event_store::keyring::{ORIGIN_PATH, sealed_in};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::types::Json;
@@ -108,6 +109,32 @@ impl<'de> Deserialize<'de> for PrivateField {
     }
 }
 
+/// From where a request came, as answers show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RequestOrigin {
+    /// The address of the network.
+    #[schema(example = "192.0.2.7")]
+    pub ip: Option<String>,
+    /// What the program called itself, at most 256 characters of it.
+    #[schema(example = "curl/8.9")]
+    pub user_agent: Option<String>,
+}
+
+/// An origin that was opened, as an object; `null` where there is none to be shown. For `#[serde(serialize_with)]` of a row,
+/// whose columns go to their table by themselves.
+pub(crate) fn origin_shown<S: Serializer>(
+    field: &Option<PrivateColumn>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let opened = match field {
+        Some(Json(PrivateField::Open(text))) => serde_json::from_str::<Origin>(text).ok(),
+        // What nobody opened is seen to be sealed by whoever looks at the answer.
+        Some(Json(sealed @ PrivateField::Sealed(_))) => return sealed.serialize(serializer),
+        Some(Json(PrivateField::Erased)) | None => None,
+    };
+    opened.map(|Origin { ip, user_agent }| RequestOrigin { ip, user_agent }).serialize(serializer)
+}
+
 impl PartialSchema for PrivateField {
     fn schema() -> RefOr<Schema> {
         let types = SchemaType::from_iter([Type::String, Type::Null]);
@@ -121,3 +148,33 @@ impl PartialSchema for PrivateField {
 }
 
 impl ToSchema for PrivateField {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Row {
+        #[serde(serialize_with = "origin_shown")]
+        origin: Option<PrivateColumn>,
+    }
+
+    #[test]
+    fn an_origin_is_shown_as_an_object_and_never_as_text_within_text() {
+        let open = |text: &str| Some(Json(PrivateField::Open(text.to_owned())));
+        for (origin, shown) in [
+            (
+                open(r#"{"ip":"192.0.2.7","user_agent":"curl/8.9"}"#),
+                json!({ "ip": "192.0.2.7", "user_agent": "curl/8.9" }),
+            ),
+            (open(r#"{"ip":"192.0.2.7"}"#), json!({ "ip": "192.0.2.7", "user_agent": null })),
+            (open("192.0.2.7"), Value::Null),
+            (Some(Json(PrivateField::Erased)), Value::Null),
+            (None, Value::Null),
+        ] {
+            assert_eq!(serde_json::to_value(Row { origin }).unwrap(), json!({ "origin": shown }));
+        }
+    }
+}

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
@@ -28,7 +29,8 @@ pub struct SecurityRow {
     #[schema(ignore)]
     pub(crate) tenant_id: Uuid,
     /// Where its event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
     /// What happened: the type of the event.
     #[schema(example = "identity.password-changed")]

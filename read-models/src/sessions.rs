@@ -6,14 +6,15 @@ use domain::identity::IdentityEvent;
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
-use crate::private_field::{HasPrivate, PrivateField};
+use crate::private_field::{self, HasPrivate, PrivateField, RequestOrigin};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
@@ -53,26 +54,29 @@ pub struct SessionRow {
     /// What they call the device.
     #[schema(value_type = PrivateField)]
     pub device: Option<Json<PrivateField>>,
-    /// From where it began: JSON with `ip` and `user_agent`, as text.
-    #[schema(value_type = PrivateField, example = "{\"ip\":\"192.0.2.7\",\"user_agent\":\"curl/8.9\"}")]
+    /// From where it began; `null` once the person was erased.
+    #[serde(serialize_with = "private_field::origin_shown")]
+    #[schema(value_type = Option<RequestOrigin>)]
     pub origin: Option<Json<PrivateField>>,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
-    /// When it was ended by itself.
+    /// When it ended: by itself, with others of its person, with what they allowed its service, or because they were erased.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why.
+    /// Why: what whoever ended it said, `consent-revoked` or `erased`.
     #[schema(example = "signed-out")]
     pub ended_because: Option<String>,
     /// Version of its stream.
     #[schema(example = 1)]
     pub version: i64,
     /// Where its first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where its newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 
@@ -213,9 +217,10 @@ pub struct SessionFilter {
 }
 
 const LIST: Newest = Newest { list: "sessions", column: "s.first_position" };
+// What ended it together with others is on the stream of its person, which is short: the log says when and why, exactly.
 const COLUMNS: &str = "select s.tenant_id, s.session_id, s.user_id, s.service_id, s.impersonation_id, s.method, s.amr,
-        s.auth_time, s.generation, s.device, s.origin, s.started_at, s.expires_at, s.ended_at, s.ended_because, s.version,
-        s.first_position, s.position, stands.status
+        s.auth_time, s.generation, s.device, s.origin, s.started_at, s.expires_at, coalesce(s.ended_at, e.at) as ended_at,
+        coalesce(s.ended_because, e.because) as ended_because, s.version, s.first_position, s.position, stands.status
     from sessions s
     left join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
     left join consents c on c.tenant_id = s.tenant_id and c.user_id = s.user_id and c.service_id = s.service_id
@@ -225,7 +230,25 @@ const COLUMNS: &str = "select s.tenant_id, s.session_id, s.user_id, s.service_id
             or s.first_position < c.revoked_position then 'ended'
         when s.expires_at <= now() then 'expired'
         else 'live' end as status) stands
+    left join lateral (
+        select it.at, it.because from (
+            select (e.payload->>'at')::timestamptz as at, coalesce(e.payload->>'because', 'erased') as because
+            from store.stream_events l join store.events e on e.position = l.position
+            where l.tenant_id = s.tenant_id and l.category = ";
+const OF_PERSON: &str = " and l.stream_id = s.user_id and l.position > s.first_position
+                and (e.type = 'identity.person-erased'
+                    or e.type = 'identity.sessions-ended' and e.payload->>'except' is distinct from s.session_id::text)
+            union all select c.revoked_at, 'consent-revoked' where s.first_position < c.revoked_position
+        ) it where s.ended_at is null and stands.status = 'ended' order by it.at limit 1
+    ) e on true
     where s.tenant_id = ";
+
+/// The sessions of the transaction's tenant.
+fn of_tenant(tx: &TenantTx) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push_bind(domain::identity::User::CATEGORY.code).push(OF_PERSON).push_bind(tx.tenant().uuid());
+    query
+}
 
 impl Sessions {
     /// A page of a person's sessions, the newest first.
@@ -238,7 +261,7 @@ impl Sessions {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<SessionRow>, ListError> {
-        let mut query = tx.of_tenant(COLUMNS);
+        let mut query = of_tenant(tx);
         query.push(" and s.user_id = ").push_bind(filter.user_id);
         if filter.live {
             query.push(" and stands.status = 'live'");

@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{self, ListError, Newest, Page};
-use crate::private_field::{HasPrivate, PrivateField};
+use crate::private_field::{self, HasPrivate, PrivateField, RequestOrigin};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -32,7 +33,8 @@ pub struct SignInRow {
     #[schema(ignore)]
     pub(crate) tenant_id: Uuid,
     /// Where its event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
     /// `succeeded`, `failed` or `locked`.
     #[schema(example = "failed")]
@@ -63,8 +65,9 @@ pub struct SignInRow {
     /// What was typed, as a keyed hash: equal where the same was typed. It cannot be read back.
     #[schema(value_type = PrivateField)]
     pub identifier: Option<Json<PrivateField>>,
-    /// From where: JSON with `ip` and `user_agent`, as text. Of those that were counted together, `null`.
-    #[schema(value_type = PrivateField, example = "{\"ip\":\"192.0.2.7\",\"user_agent\":\"curl/8.9\"}")]
+    /// From where; `null` of those that were counted together, and once the person was erased.
+    #[serde(serialize_with = "private_field::origin_shown")]
+    #[schema(value_type = Option<RequestOrigin>)]
     pub origin: Option<Json<PrivateField>>,
 }
 
@@ -94,7 +97,8 @@ pub struct SignInDayRow {
     #[schema(example = 42)]
     pub count: i64,
     /// Where the newest of them stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 

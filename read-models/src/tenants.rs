@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::read_model::{Item, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 
@@ -34,6 +35,8 @@ pub struct TenantRow {
     /// When it came to be.
     pub created_at: DateTime<Utc>,
     /// Where that stands in the log.
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{self, ListError, Page};
 use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
@@ -85,12 +86,16 @@ pub struct TransferRow {
     #[schema(example = 1)]
     pub version: i64,
     /// Where its first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where the event stands that moved its money, if any did.
+    #[serde(serialize_with = "in_epoch::position_if_any")]
+    #[schema(value_type = Option<String>, example = "1-4711")]
     pub posted_position: Option<i64>,
     /// Where its newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 

@@ -2,7 +2,10 @@
 
 mod fold;
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use domain::identity::EMAIL_SCOPE;
 use domain::{Aggregate, Category, Event};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -10,8 +13,11 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::by_address::AddressHash;
 use crate::copy::{self, cells};
+use crate::factors::FactorRow;
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
@@ -64,6 +70,20 @@ pub struct UserRow {
     pub via: String,
     /// Whether they can sign in with a password.
     pub has_password: bool,
+    /// Whether a password alone lets them in no more: they have an authenticator.
+    #[sqlx(default)]
+    pub second_factor: bool,
+    /// Their authenticator and their passkeys, in the order in which they were added.
+    #[sqlx(default)]
+    #[schema(value_type = Vec<FactorRow>)]
+    pub factors: Json<Vec<FactorRow>>,
+    /// How many recovery codes they have left.
+    #[sqlx(default)]
+    #[schema(example = 10)]
+    pub recovery_codes_left: i32,
+    /// Until when no sign-in with their address is looked at, from devices that are not known; `null` if it is not locked.
+    #[sqlx(default)]
+    pub locked_until: Option<DateTime<Utc>>,
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) generation: i32,
@@ -73,25 +93,40 @@ pub struct UserRow {
     /// When they registered.
     pub registered_at: DateTime<Utc>,
     /// When a session of theirs began last.
+    #[sqlx(default)]
     pub last_sign_in_at: Option<DateTime<Utc>>,
     /// Version of their stream.
     #[schema(example = 1)]
     pub version: i64,
     /// Where their first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where their newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 
 stream_row!(UserRow: user_id);
 
+impl UserRow {
+    /// Their address, once it was opened.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        match &self.email.as_ref()?.0 {
+            PrivateField::Open(address) => Some(address),
+            PrivateField::Sealed(_) | PrivateField::Erased => None,
+        }
+    }
+}
+
 impl HasPrivate for UserRow {
     fn private_fields(&mut self) -> Vec<&mut PrivateField> {
-        let Self { email, email_pending, given_name, family_name, phone, address, .. } = self;
+        let Self { email, email_pending, given_name, family_name, phone, address, factors, .. } = self;
         let all = [email, email_pending, given_name, family_name, phone, address];
-        all.into_iter().flatten().map(|it| &mut it.0).collect()
+        let labels = factors.iter_mut().filter_map(|it| it.label.as_mut());
+        all.into_iter().flatten().map(|it| &mut it.0).chain(labels).collect()
     }
 }
 
@@ -112,17 +147,14 @@ impl RowPerStream for Users {
     }
 
     async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<UserRow>> {
-        sqlx::query_as!(
-            UserRow,
-            r#"select tenant_id, user_id, status, email as "email: Json<PrivateField>", email_version, email_verified,
-                      email_pending as "email_pending: Json<PrivateField>", given_name as "given_name: Json<PrivateField>",
-                      family_name as "family_name: Json<PrivateField>", phone as "phone: Json<PrivateField>",
-                      address as "address: Json<PrivateField>", language, via, has_password, generation, kept_session,
-                      registered_at, null::timestamptz as last_sign_in_at, version, first_position, position
-               from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
-            tenants,
-            ids
+        sqlx::query_as(
+            "select tenant_id, user_id, status, email, email_version, email_verified, email_pending, given_name, family_name,
+                    phone, address, language, via, has_password, generation, kept_session, registered_at, version,
+                    first_position, position
+             from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
         )
+        .bind(tenants)
+        .bind(ids)
         .fetch_all(conn)
         .await
     }
@@ -183,6 +215,8 @@ impl RowPerStream for Users {
 pub struct UserFilter {
     /// `active`, `inactive` or `erased`.
     pub status: Option<String>,
+    /// Only who has this address, or has asked for it.
+    pub email: Option<AddressHash>,
 }
 
 const LIST: Newest = Newest { list: "users", column: "u.first_position" };
@@ -190,8 +224,11 @@ const COLUMNS: &str = "select u.tenant_id, u.user_id, u.status, u.email, u.email
         u.email_pending, u.given_name, u.family_name, u.phone, u.address, u.language, u.via, u.has_password,
         u.generation, u.kept_session, u.registered_at, u.version, u.first_position, u.position,
         (select s.started_at from sessions s where s.tenant_id = u.tenant_id and s.user_id = u.user_id
-         order by s.first_position desc limit 1) as last_sign_in_at
-    from users u where u.tenant_id = ";
+         order by s.first_position desc limit 1) as last_sign_in_at,
+        coalesce(f.factors @> '[{\"kind\": \"totp\"}]', false) as second_factor, coalesce(f.factors, '[]') as factors,
+        coalesce(f.recovery_codes_left, 0) as recovery_codes_left
+    from users u left join factors f on f.tenant_id = u.tenant_id and f.user_id = u.user_id
+    where u.tenant_id = ";
 
 impl Users {
     /// One person. What they did last is told by `sessions`.
@@ -202,6 +239,24 @@ impl Users {
         let mut query = tx.of_tenant(COLUMNS);
         query.push(" and u.user_id = ").push_bind(id);
         query.build_query_as().fetch_optional(tx.conn()).await
+    }
+
+    /// Which of these names are locked, and until when: keyed hashes of what guesses are counted under.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn locked(
+        tx: &mut TenantTx,
+        subjects: Vec<Vec<u8>>,
+    ) -> sqlx::Result<HashMap<Vec<u8>, DateTime<Utc>>> {
+        if subjects.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let tenant = tx.tenant().uuid();
+        let query = sqlx::query_as("select subject, locked_until from store.sign_in_locks($1, $2)");
+        let rows: Vec<(Vec<u8>, DateTime<Utc>)> =
+            query.bind(tenant).bind(subjects).fetch_all(tx.conn()).await?;
+        Ok(rows.into_iter().collect())
     }
 
     /// A page of persons, who registered last first.
@@ -217,6 +272,9 @@ impl Users {
         let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
             query.push(" and u.status = ").push_bind(status);
+        }
+        if let Some(email) = &filter.email {
+            email.narrow(&mut query, tx.tenant(), "u.user_id", EMAIL_SCOPE);
         }
         LIST.page(tx, query, cursor, limit, UserRow::first_position).await
     }

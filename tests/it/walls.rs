@@ -239,6 +239,7 @@ async fn below_http_the_role_of_the_query_api_sees_one_tenant_and_changes_nothin
                  null, now(), 1, 1, 1",
             "insert into read.sessions select $1, $1, $1, null, null, 'password', '[]', now(), 0, null, null, now(), now(), null,
                  null, 1, 1, 1",
+            "insert into read.factors select $1, $1, '[]', 0, 1, 1, 1",
             "insert into read.members select $1, $1, 'member', '[]', now(), null, 1, 1, 1",
             "insert into read.roles select $1, $1, 'A', '[]', 1, 1, 1, false",
             "insert into read.consents select $1, $1, $1, $1, 'granted', '[]', now(), now(), null, null, 1, 1, 1",

@@ -5,8 +5,8 @@ use std::future::Future;
 
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
-use read_models::TenantTx;
 use read_models::progress::Touch;
+use read_models::{TenantTx, in_epoch};
 use serde::Serialize;
 use service_kit::problem::Problem;
 
@@ -65,7 +65,8 @@ impl<R: LiveRow> Source for RowFeed<R> {
         let mut frames = Vec::new();
         // A model that was taken back to an older build is waited for: what was seen is not unseen.
         if let Some(row) = row.filter(|_| position >= self.at) {
-            let data = serde_json::to_string(&row).map_err(|error| Problem::fault(&error))?;
+            let data = in_epoch(position.epoch, || serde_json::to_string(&row));
+            let data = data.map_err(|error| Problem::fault(&error))?;
             if data != self.known {
                 frames.push(Frame { id: position, name: R::NAME.to_owned(), data: data.clone() });
                 self.known = data;

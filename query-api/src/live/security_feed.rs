@@ -2,9 +2,9 @@
 
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
-use read_models::SecurityFeed;
 use read_models::progress::Touch;
 use read_models::security_feed::SecurityFilter;
+use read_models::{SecurityFeed, in_epoch};
 use service_kit::problem::Problem;
 
 use super::{Frame, Look, News, Source};
@@ -58,7 +58,8 @@ impl Source for SecuritySource {
         reading.tx.end().await?;
         let mut frames = Vec::with_capacity(rows.len());
         for row in &rows {
-            let data = serde_json::to_string(row).map_err(|error| Problem::fault(&error))?;
+            let data =
+                in_epoch(epoch, || serde_json::to_string(row)).map_err(|error| Problem::fault(&error))?;
             let id = LogPosition { epoch, position: row.position };
             frames.push(Frame { id, name: row.kind.clone(), data });
         }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, invalid, limit, listed};
+use crate::reading::{Conditions, invalid, limit, listed, searched};
 
 /// What an account can be.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -93,7 +93,8 @@ pub(crate) async fn list(
         AccountSort::NameBackwards => AccountOrder::NameBackwards,
     };
     let currency = query.currency.map(|it| it.code().to_owned());
-    let filter = AccountFilter { status, currency, name_prefix: query.name_prefix };
+    let name_prefix = query.name_prefix.map(|it| searched("name_prefix", it)).transpose()?;
+    let filter = AccountFilter { status, currency, name_prefix };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Accounts>()]).await?;
     let page = Accounts::list(&mut reading.tx, &filter, order, query.cursor.as_deref(), limit)
         .await
@@ -189,7 +190,7 @@ pub(crate) async fn balance(
         (None, None, Some(position)) if basis == Basis::Recorded => {
             let position: LogPosition =
                 position.parse().map_err(|_| Problem::new(&code::POSITION_MALFORMED, "at_position"))?;
-            let conditions = conditions.clone().reaching(position)?;
+            let conditions = conditions.clone().as_of(position)?;
             reading = app.read(tenant, &conditions, &touches).await?;
             until = Until::Position(position.position);
         }
@@ -202,7 +203,8 @@ pub(crate) async fn balance(
     let mut row = AccountEntries::balance(&mut reading.tx, &account, until).await?;
     if let Until::Version(version) = until {
         if version > account.version {
-            return Err(reading.not_found());
+            let problem = Problem::new(&code::VERSION_AHEAD, "");
+            return Err(problem.with("newest_version", account.version.to_string()));
         }
         let made_by = LogPosition { epoch: reading.served.epoch, position: account.position };
         if row.version != Some(version) && made_by.position > reading.served.position {

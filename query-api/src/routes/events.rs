@@ -1,5 +1,7 @@
 //! `/v1/events`: the log of the tenant.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Category, StreamId};
@@ -19,7 +21,7 @@ use super::accounts::NoParameters;
 use crate::answer;
 use crate::app::App;
 use crate::events::{self, EventRow};
-use crate::reading::{Conditions, invalid, limit, listed};
+use crate::reading::{Conditions, invalid, limit, listed, none_of};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -88,7 +90,7 @@ pub(crate) async fn list(
     let position = |text: &Option<String>| text.as_deref().map(parse_position).transpose();
     let (after, before) = (position(&query.after)?, position(&query.before)?);
     let filter = EventFilter {
-        event_type: query.event_type,
+        event_type: query.event_type.map(|it| event_type("type", it)).transpose()?,
         category: query.category.as_deref().map(category).transpose()?.map(|it| it.code),
         stream: query.stream.as_deref().map(stream).transpose()?,
         actor: query.actor,
@@ -145,8 +147,25 @@ pub(super) fn parse_position(text: &str) -> Result<LogPosition, Problem> {
         .map_err(|_| Problem::new(&code::POSITION_MALFORMED, "a position has the form <epoch>-<position>"))
 }
 
+/// The name of a type of events that there is. If not, those are named that it might have been: of its context, or all contexts.
+pub(super) fn event_type(parameter: &'static str, name: String) -> Result<String, Problem> {
+    if catalog::event_type(&name).is_some() {
+        return Ok(name);
+    }
+    let context = |it: &str| it.split_once('.').map(|(context, _)| format!("{context}."));
+    let asked = context(&name);
+    let of_context = catalog::EVENTS.iter().filter(|it| context(it.name) == asked).map(|it| it.name);
+    let mut might: Vec<String> = of_context.map(str::to_owned).collect();
+    if might.is_empty() {
+        let contexts: BTreeSet<String> = catalog::EVENTS.iter().filter_map(|it| context(it.name)).collect();
+        might = contexts.into_iter().map(|it| it + "…").collect();
+    }
+    Err(none_of(parameter, might.iter().map(String::as_str)))
+}
+
 pub(super) fn category(name: &str) -> Result<Category, Problem> {
-    catalog::category_named(name).ok_or_else(|| invalid("category is not known"))
+    let words = || catalog::AGGREGATES.iter().map(|it| it.category.name);
+    catalog::category_named(name).ok_or_else(|| none_of("category", words()))
 }
 
 pub(super) fn stream(text: &str) -> Result<StreamId, Problem> {

@@ -50,6 +50,10 @@ pub(crate) struct InvitationsQuery {
     status: Option<InvitationStatus>,
     /// Only those that this member sent.
     inviter: Option<Uuid>,
+    /// Only the one to this address that is open, and those that whoever has the address accepted. What else is over keeps its
+    /// address in no form that can be searched.
+    #[param(example = "ada@example.com", max_length = 254)]
+    email: Option<String>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -72,8 +76,10 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
     let status = query.status.map(|it| it.as_str().to_owned());
-    let filter = InvitationFilter { status, inviter: query.inviter };
-    let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Invitations>()]).await?;
+    let tenant = allowed.caller().tenant;
+    let email = query.email.map(|it| privacy::address(&app, tenant, &it)).transpose()?;
+    let filter = InvitationFilter { status, inviter: query.inviter, email };
+    let mut reading = app.read(tenant, &conditions, &[Touch::all::<Invitations>()]).await?;
     let mut page =
         Invitations::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::accounts::NoParameters;
-use super::events::{category, parse_position, stream};
+use super::events::{category, event_type, parse_position, stream};
 use crate::app::App;
 use crate::live::{self, EventFeed, LastEventId, LiveRow, RowFeed};
 use crate::reading::{Conditions, Reading, listed};
@@ -69,7 +69,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let after = query.after.as_deref().map(parse_position).transpose()?;
     let filter = EventFilter {
-        event_type: query.event_type,
+        event_type: query.event_type.map(|it| event_type("type", it)).transpose()?,
         category: query.category.as_deref().map(category).transpose()?.map(|it| it.code),
         stream: query.stream.as_deref().map(stream).transpose()?,
         actor: query.actor,

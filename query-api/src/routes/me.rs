@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use read_models::progress::Touch;
 use read_models::sessions::{SessionFilter, SessionRow};
 use read_models::users::UserRow;
-use read_models::{Consents, Page, Sessions, Users};
+use read_models::{Consents, Factors, Page, Sessions, Users};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Caller, Own, Recognised, permissions};
 use service_kit::body::Query;
@@ -58,11 +58,12 @@ pub(crate) async fn me(
 ) -> Result<Response, Problem> {
     let caller = who.caller();
     let in_person = caller.check_in_person().is_ok();
-    let touches = [Touch::one::<Users>(caller.actor.uuid()), Touch::all::<Sessions>()];
+    let id = caller.actor.uuid();
+    let touches = [Touch::one::<Users>(id), Touch::all::<Sessions>(), Touch::one::<Factors>(id)];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
-    let user = if in_person { Users::find(&mut reading.tx, caller.actor.uuid()).await? } else { None };
+    let user = if in_person { Users::find(&mut reading.tx, id).await? } else { None };
     let mut user: Vec<UserRow> = user.into_iter().collect();
-    privacy::open(&app.master, &mut reading.tx, &mut user).await?;
+    privacy::open_users(&app.master, &mut reading.tx, &mut user).await?;
     let me = Me {
         tenant_id: caller.tenant.uuid(),
         actor_id: caller.actor.uuid(),

@@ -1,7 +1,10 @@
 //! `/v1/members`, `/v1/roles`, `/v1/permissions`: who belongs to the organisation, and what they may do.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::Response;
+use domain::ids::TenantId;
 use read_models::members::{MemberFilter, MemberRow};
 use read_models::progress::Touch;
 use read_models::roles::RoleRow;
@@ -16,8 +19,11 @@ use uuid::Uuid;
 
 use super::accounts::NoParameters;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::privacy::address;
+use crate::reading::{Conditions, limit, listed, none_of};
 use crate::{answer, privacy};
+
+const OWNER: &str = "owner";
 
 /// Which members.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -27,6 +33,9 @@ pub(crate) struct MembersQuery {
     /// Only those with this role: the name of a built-in one, or the identifier of one of the organisation's own.
     #[param(max_length = 40, example = "admin")]
     role: Option<String>,
+    /// Only who has this address, or has asked for it and not confirmed it yet.
+    #[param(example = "ada@example.com", max_length = 254)]
+    email: Option<String>,
     /// Those too who are members no more.
     removed: Option<bool>,
     /// Rows of a page, 1 to 200; 50 if left out.
@@ -50,13 +59,30 @@ pub(crate) async fn list(
     Query(query): Query<MembersQuery>,
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
-    let filter = MemberFilter { role: query.role, removed: query.removed.unwrap_or(false) };
+    let tenant = allowed.caller().tenant;
+    let filter = MemberFilter {
+        role: query.role.map(|it| role(tenant, it)).transpose()?,
+        removed: query.removed.unwrap_or(false),
+        email: query.email.map(|it| address(&app, tenant, &it)).transpose()?,
+    };
     let touches = [Touch::all::<Members>(), Touch::all::<Users>()];
-    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
+    let mut reading = app.read(tenant, &conditions, &touches).await?;
     let mut page =
         Members::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
+}
+
+/// A role as rows name it. Of the organisation's own there may be any; of those that are built in, each has a name.
+fn role(tenant: TenantId, text: String) -> Result<String, Problem> {
+    if let Ok(own) = Uuid::parse_str(&text) {
+        return Ok(own.to_string());
+    }
+    let table = permissions::role_table(tenant);
+    // What an owner may do is no list, so the table has none of them.
+    let built_in =
+        || std::iter::once(OWNER).chain(table.rows().map(|(name, _)| name)).collect::<BTreeSet<_>>();
+    if built_in().contains(text.as_str()) { Ok(text) } else { Err(none_of("role", built_in())) }
 }
 
 /// Show a member

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::Aggregate as _;
-use domain::organisation::{self, Policy, TenantStatus};
+use domain::organisation::{self, Policy, Slug, TenantStatus};
 use event_store::log::{self, Direction};
-use read_models::organizations::OrganizationRow;
+use read_models::organizations::{OrganizationFilter, OrganizationRow};
 use read_models::progress::Touch;
 use read_models::tenants::TenantRow;
 use read_models::{Organizations, Page, Tenants};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::accounts::NoParameters;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, invalid, limit, listed};
 use crate::{answer, privacy};
 
 /// The caller's organisation.
@@ -107,6 +107,9 @@ pub(crate) struct OrganizationsQuery {
     /// Only those in this state; `pending` are those that await approval.
     #[param(inline)]
     status: Option<Status>,
+    /// Only what is called so in addresses, and what was before it.
+    #[param(example = "acme", min_length = 3, max_length = 40)]
+    slug: Option<String>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -135,10 +138,15 @@ pub(crate) async fn list(
         Status::Rejected => TenantStatus::Rejected,
         Status::Closed => TenantStatus::Closed,
     });
-    let status = status.map(|it| it.word().to_string());
+    let slug = query.slug.as_deref().map(Slug::parse).transpose();
+    let slug = slug.map_err(|error| invalid(&error.to_string()).with("parameter", "slug"))?;
+    let filter = OrganizationFilter {
+        status: status.map(|it| it.word().to_string()),
+        slug: slug.map(|it| it.to_string()),
+    };
     let mut reading =
         app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Organizations>()]).await?;
-    let mut page = Organizations::list(&mut reading.tx, status.as_deref(), query.cursor.as_deref(), limit)
+    let mut page = Organizations::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit)
         .await
         .map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
 use read_models::progress::Touch;
 use read_models::security_feed::{SecurityFilter, SecurityRow};
@@ -14,12 +13,12 @@ use service_kit::problem::Problem;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::events::parse_position;
+use super::events::{event_type, parse_position};
 use super::live::of_this_epoch;
 use crate::answer;
 use crate::app::App;
 use crate::live::{self, LastEventId, SecuritySource};
-use crate::reading::{Conditions, invalid, limit, listed};
+use crate::reading::{Conditions, limit, listed};
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -127,10 +126,7 @@ async fn page(
 }
 
 fn kind(name: String) -> Result<String, Problem> {
-    match catalog::event_type(&name) {
-        Some(_) => Ok(name),
-        None => Err(invalid("kind is the type of an event")),
-    }
+    event_type("kind", name)
 }
 
 /// What is followed, and from where on.
@@ -155,7 +151,7 @@ pub(crate) struct FollowQuery {
 #[utoipa::path(get, operation_id = "followSecurityFeed", path = "/v1/security-feed/stream", tag = "identity",
     params(FollowQuery),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
-        example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: identity.sign-in-locked\ndata: {\"position\":4711}\n\n")))]
+        example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: identity.sign-in-locked\ndata: {\"position\":\"1-4711\"}\n\n")))]
 pub(crate) async fn follow(
     State(app): State<App>,
     allowed: Allowed<ReadSignIns>,

@@ -5,6 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use domain::ids::TenantId;
+use event_schemas::envelope::LogPosition;
 use futures_util::{Stream, stream};
 use read_models::account_entries::statement::{Basis, LineKey, Span, StatementLine};
 use read_models::accounts::AccountRow;
@@ -139,6 +140,7 @@ pub(crate) async fn statement(
         let part = Part {
             app,
             tenant,
+            epoch: position.epoch,
             account,
             span,
             behind: Some(behind),
@@ -170,6 +172,7 @@ pub(crate) async fn statement(
 struct Part {
     app: App,
     tenant: TenantId,
+    epoch: i32,
     account: AccountRow,
     span: Span,
     /// `None` at the end.
@@ -207,7 +210,7 @@ impl Part {
             rows.push(HEAD.map(str::to_owned));
             rows.push(edge("opening", self.span.from, self.balance));
         }
-        rows.extend(lines.iter().map(row));
+        rows.extend(lines.iter().map(|line| row(line, self.epoch)));
         let full = i64::try_from(lines.len()).is_ok_and(|it| it == PART_LINES);
         self.behind = lines.last().filter(|_| full).map(|it| self.span.key(it));
         self.balance = lines.last().map_or(self.balance, |it| it.balance_after);
@@ -231,12 +234,12 @@ fn edge(kind: &str, at: DateTime<Utc>, balance: Decimal) -> [String; HEAD.len()]
     row
 }
 
-fn row(line: &StatementLine) -> [String; HEAD.len()] {
+fn row(line: &StatementLine, epoch: i32) -> [String; HEAD.len()] {
     [
         line.kind.clone(),
         time(line.recorded_at),
         time(line.effective_at),
-        line.position.to_string(),
+        LogPosition { epoch, position: line.position }.to_string(),
         line.transfer_id.to_string(),
         cell(line.code.as_deref().unwrap_or_default()).into_owned(),
         line.side.clone(),

@@ -5,7 +5,7 @@ use axum::response::Response;
 use read_models::progress::Touch;
 use read_models::sessions::SessionRow;
 use read_models::users::{UserFilter, UserRow};
-use read_models::{AuditTrail, Moment, Page, Sessions, Users};
+use read_models::{AuditTrail, Factors, Moment, Page, Sessions, Users};
 use serde::Deserialize;
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadSessions, ReadUsers};
@@ -38,6 +38,9 @@ pub(crate) struct UsersQuery {
     /// Only those in this state.
     #[param(inline)]
     status: Option<UserStatus>,
+    /// Only who has this address, or has asked for it and not confirmed it yet.
+    #[param(example = "ada@example.com", max_length = 254)]
+    email: Option<String>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -64,12 +67,14 @@ pub(crate) async fn list(
         UserStatus::Inactive => "inactive".to_owned(),
         UserStatus::Erased => "erased".to_owned(),
     });
-    let touches = [Touch::all::<Users>(), Touch::all::<Sessions>()];
-    let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
-    let filter = UserFilter { status };
+    let tenant = allowed.caller().tenant;
+    let email = query.email.map(|it| privacy::address(&app, tenant, &it)).transpose()?;
+    let touches = [Touch::all::<Users>(), Touch::all::<Sessions>(), Touch::all::<Factors>()];
+    let mut reading = app.read(tenant, &conditions, &touches).await?;
+    let filter = UserFilter { status, email };
     let mut page =
         Users::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
-    privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
+    privacy::open_users(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }
 
@@ -87,10 +92,10 @@ pub(crate) async fn find(
     Path(id): Path<Uuid>,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Response, Problem> {
-    let touches = [Touch::one::<Users>(id), Touch::all::<Sessions>()];
+    let touches = [Touch::one::<Users>(id), Touch::all::<Sessions>(), Touch::one::<Factors>(id)];
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
     let mut row = [Users::find(&mut reading.tx, id).await?.ok_or_else(|| reading.not_found())?];
-    privacy::open(&app.master, &mut reading.tx, &mut row).await?;
+    privacy::open_users(&app.master, &mut reading.tx, &mut row).await?;
     let [row] = row;
     answer::json(reading, &conditions, &row).await
 }

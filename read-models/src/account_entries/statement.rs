@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::account_entries::AccountEntries;
 use crate::accounts::AccountRow;
 use crate::figures;
+use crate::in_epoch;
 use crate::tenant_tx::TenantTx;
 
 /// By which of an entry's two times it counts.
@@ -99,6 +100,8 @@ pub struct StatementLine {
     /// The version of the account's stream that it made.
     pub version: i64,
     /// Where it stands in the log.
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
     /// The transfer that it belongs to.
     pub transfer_id: Uuid,

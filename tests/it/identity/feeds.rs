@@ -102,7 +102,9 @@ async fn feeds_of_other_users_are_not_seen() -> Test {
         );
     }
     let all = one_by_one(&stack, &members, &ada, "/v1/security-feed").await?;
-    let positions: Vec<i64> = all.iter().filter_map(|it| it["position"].as_i64()).collect();
+    let number = |it: &Value| it["position"].as_str().and_then(|it| it.strip_prefix("1-")?.parse::<i64>().ok());
+    let positions: Vec<i64> = all.iter().filter_map(number).collect();
+    assert_eq!(positions.len(), all.len(), "written as everywhere: {all:?}");
     assert!(positions.is_sorted_by(|one, other| one > other), "{positions:?}");
     let filtered =
         one_by_one(&stack, &members, &ada, &format!("/v1/security-feed?user_id={}", ada.user)).await?;
@@ -113,6 +115,9 @@ async fn feeds_of_other_users_are_not_seen() -> Test {
     assert_eq!(failed.len(), 2);
     let nonsense = stack.get(&ada.token, "/v1/security-feed?kind=whatever").await?;
     assert_eq!((nonsense.status, nonsense.code()), (StatusCode::BAD_REQUEST, "request.invalid-parameter"));
+    let unknown = stack.get(&ada.token, "/v1/security-feed?kind=platform.whatever").await?;
+    let told = unknown.json["detail"].as_str().unwrap_or_default();
+    assert!(told.contains("platform.impersonation-started"), "the words that there are: {told}");
     Ok(())
 }
 

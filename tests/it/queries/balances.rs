@@ -108,8 +108,8 @@ async fn a_balance_is_known_as_of_any_moment_version_and_position() -> Test {
         ("at_position=1-1&basis=effective".to_owned(), 400, "request.invalid-parameter"),
         ("at_version=0".to_owned(), 400, "request.invalid-parameter"),
         ("at_version=-1".to_owned(), 400, "request.invalid-parameter"),
-        ("at_version=7".to_owned(), 404, "request.not-found"),
-        ("at_version=9223372036854775807".to_owned(), 404, "request.not-found"),
+        ("at_version=7".to_owned(), 404, "read.version-ahead"),
+        ("at_version=9223372036854775807".to_owned(), 404, "read.version-ahead"),
         ("as_of=yesterday".to_owned(), 400, "request.invalid-parameter"),
         ("basis=both".to_owned(), 400, "request.invalid-parameter"),
     ] {
