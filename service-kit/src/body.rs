@@ -1,5 +1,6 @@
 //! What comes in: JSON bodies, query strings and path parameters, each refused with a problem that says where.
 
+mod known;
 mod query;
 
 use std::borrow::Cow;
@@ -17,14 +18,20 @@ use domain::ErrorKind;
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_path_to_error::{Path as Place, Segment};
 
+pub use known::{KnownParameters, refuse_unknown};
 pub use query::Query;
 
 use crate::problem::{CodeDoc, FieldProblem, Problem, code};
 
 /// Marks an error made by [`Strict`]; the code follows it.
 const STRICT: &str = "strict:";
+
+/// What is said of a value where an object with one field or a word is taken.
+const ONE_OF_SEVERAL: &str =
+    "one of several is taken here, under its name: /openapi.json says which, and how they are written";
 
 /// Kinds of the codes that domain types report while they are parsed, as `[some.code] text`. Given to a router with
 /// `Extension`; a code that no table holds is [`ErrorKind::Invalid`].
@@ -98,8 +105,9 @@ pub fn parse<T: DeserializeOwned>(text: &[u8], codes: ParseCodes) -> Result<T, P
 pub(crate) fn parse_any<T: DeserializeOwned>(text: &[u8], codes: ParseCodes) -> Result<T, Problem> {
     let text = std::str::from_utf8(text).map_err(|_| Problem::new(&code::MALFORMED_JSON, "not UTF-8"))?;
     located(text, |input| serde_path_to_error::deserialize::<_, Strict>(input))
-        .map_err(|it| refused(&it, codes))?;
-    located(text, |input| serde_path_to_error::deserialize::<_, T>(input)).map_err(|it| refused(&it, codes))
+        .map_err(|it| malformed(&it).unwrap_or_else(|| refused(&it, text, codes)))?;
+    located(text, |input| serde_path_to_error::deserialize::<_, T>(input))
+        .map_err(|it| refused(&it, text, codes))
 }
 
 /// Parameters of the path. One that cannot be what it should be names nothing: 404, like an unknown identifier.
@@ -189,40 +197,48 @@ impl<'de> Deserializer<'de> for Failing {
     }
 }
 
-fn refused(error: &Located, codes: ParseCodes) -> Problem {
+/// A text that is no JSON. Only the first reading can say so: the second one speaks of syntax too, where a value of
+/// another sort stands in the place of one of several.
+fn malformed(error: &Located) -> Option<Problem> {
     let inner = error.inner();
-    let message = without_place(&inner.to_string());
-    if inner.is_syntax() || inner.is_eof() || inner.is_io() {
-        return Problem::new(&code::MALFORMED_JSON, format!("{message} at line {}", inner.line()));
-    }
-    let mut pointer = pointer_of(error.path());
+    let is_malformed = inner.is_syntax() || inner.is_eof() || inner.is_io();
+    let message = || format!("{} at line {}", without_place(&inner.to_string()), inner.line());
+    is_malformed.then(|| Problem::new(&code::MALFORMED_JSON, message()))
+}
+
+/// A text that is JSON, but not what was asked for.
+fn refused(error: &Located, text: &str, codes: ParseCodes) -> Problem {
+    let message = without_place(&error.inner().to_string());
+    let pointer = Pointer::of(error.path(), text);
     if let Some((code, kind, detail)) = carried(&message, codes) {
-        return Problem::field(code, kind, pointer, detail);
+        return Problem::field(code, kind, pointer.text, detail);
     }
-    let at = |doc: &CodeDoc, pointer: String, detail: String| {
-        Problem::new(doc, detail.clone()).at(FieldProblem { pointer, code: doc.code.to_owned(), detail })
+    let (doc, pointer, detail) = told(error, message, pointer);
+    Problem::new(doc, detail.clone()).at(FieldProblem { pointer, code: doc.code.to_owned(), detail })
+}
+
+/// What a reader of ours or of serde complains of, and where.
+fn told(error: &Located, message: String, pointer: Pointer<'_>) -> (&'static CodeDoc, String, String) {
+    let named = |prefix| message.strip_prefix(prefix).and_then(|it: &str| it.split('`').next());
+    if let Some(name) = named("missing field `") {
+        return (&code::MISSING_FIELD, pointer.child(name), message);
+    }
+    if let Some(name) = named("unknown field `") {
+        let is_there = matches!(error.path().iter().last(), Some(Segment::Map { key }) if key == name);
+        let pointer = if is_there { pointer.text } else { pointer.child(name) };
+        return (&code::UNKNOWN_FIELD, pointer, message);
+    }
+    if let Some(name) = named("unknown variant `") {
+        return (&code::INVALID_FIELD, pointer.step(name), message);
+    }
+    let (doc, detail) = match message.strip_prefix(STRICT) {
+        Some("nul") => (&code::NUL_CHARACTER, "the character NUL is not taken".to_owned()),
+        Some("long") => (&code::INVALID_FIELD, format!("a text has at most {TEXT_CHARS_MAX} characters")),
+        Some(_) => (&code::DUPLICATE_FIELD, "the field is given twice".to_owned()),
+        None if error.inner().is_syntax() => (&code::INVALID_FIELD, ONE_OF_SEVERAL.to_owned()),
+        None => (&code::INVALID_FIELD, message),
     };
-    for (prefix, doc) in
-        [("unknown field `", &code::UNKNOWN_FIELD), ("missing field `", &code::MISSING_FIELD)]
-    {
-        if let Some(name) = message.strip_prefix(prefix).and_then(|it| it.split('`').next()) {
-            let last = format!("/{}", escaped(name));
-            if !pointer.ends_with(&last) {
-                pointer.push_str(&last);
-            }
-            return at(doc, pointer, message);
-        }
-    }
-    if let Some(name) = message.strip_prefix(STRICT) {
-        return match name {
-            "nul" => at(&code::NUL_CHARACTER, pointer, "the character NUL is not taken".to_owned()),
-            "long" => {
-                at(&code::INVALID_FIELD, pointer, format!("a text has at most {TEXT_CHARS_MAX} characters"))
-            }
-            _ => at(&code::DUPLICATE_FIELD, pointer, "the field is given twice".to_owned()),
-        };
-    }
-    at(&code::INVALID_FIELD, pointer, message)
+    (doc, pointer.text, detail)
 }
 
 /// serde_json ends its messages with a place in the text, which says nothing beside a pointer.
@@ -241,17 +257,38 @@ fn carried(message: &str, codes: ParseCodes) -> Option<(String, ErrorKind, Strin
     Some((code.to_owned(), known.map_or(ErrorKind::Invalid, |(_, kind)| *kind), detail.to_owned()))
 }
 
-fn pointer_of(place: &Place) -> String {
-    let mut pointer = String::new();
-    for segment in place {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escaped(key))),
-            // An enum's variant is no place in the text, unless it is also a key; serde does not say which.
-            Segment::Enum { .. } | Segment::Unknown => {}
+/// A place in a body, as a pointer of RFC 6901.
+struct Pointer<'a> {
+    text: String,
+    body: &'a str,
+}
+
+impl<'a> Pointer<'a> {
+    fn of(place: &Place, body: &'a str) -> Self {
+        let mut it = Self { text: String::new(), body };
+        for segment in place {
+            it.text = match segment {
+                Segment::Seq { index } => format!("{}/{index}", it.text),
+                Segment::Map { key } => it.child(key),
+                Segment::Enum { variant } => it.step(variant),
+                Segment::Unknown => continue,
+            };
         }
+        it
     }
-    pointer
+
+    /// The field `name` of what stands here, whether it is there or not.
+    fn child(&self, name: &str) -> String {
+        format!("{}/{}", self.text, escaped(name))
+    }
+
+    /// The same, if it is there. One of several is written as an object with its name for a field, or as the name alone:
+    /// serde does not say which, so the body is asked.
+    fn step(&self, name: &str) -> String {
+        let child = self.child(name);
+        let is_there = serde_json::from_str::<Value>(self.body).is_ok_and(|it| it.pointer(&child).is_some());
+        if is_there { child } else { self.text.clone() }
+    }
 }
 
 fn escaped(key: &str) -> Cow<'_, str> {

@@ -42,10 +42,46 @@ impl TryFrom<String> for Amount {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    items: Vec<Item>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only whether they can be read matters")]
+enum Item {
+    Transfer(Transfer),
+    #[serde(rename = "a/b")]
+    Priced {
+        amount: Priced,
+    },
+    Side(Side),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only whether it can be read matters")]
+struct Priced {
+    amount: Amount,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Debit,
+}
+
 const CODES: ParseCodes = ParseCodes(&[&[("money.too-large", ErrorKind::Rejected)]]);
 
 fn fault(text: &[u8]) -> (String, u16, String) {
-    let problem = parse::<Transfer>(text, CODES).unwrap_err();
+    fault_of::<Transfer>(text)
+}
+
+fn fault_of<T: DeserializeOwned + fmt::Debug>(text: &[u8]) -> (String, u16, String) {
+    let problem = parse::<T>(text, CODES).unwrap_err();
     let body = problem.body();
     (body.code.to_string(), body.status, body.errors.first().map(|it| it.pointer.clone()).unwrap_or_default())
 }
@@ -70,6 +106,34 @@ fn places_are_named() {
     expect(r#"{"legs":[{"amount":"1","a/b":1}]}"#, "request.unknown-field", 400, "/legs/0/a~1b");
     expect(r#"{"legs":null}"#, "request.invalid-field", 400, "/legs");
     expect("[]", "request.invalid-field", 400, "");
+}
+
+#[test]
+fn the_name_of_one_of_several_is_a_step_where_the_body_has_it() {
+    for (item, code, pointer) in [
+        (r#"{"transfer":{}}"#, "request.missing-field", "/transfer/legs"),
+        (r#"{"transfer":{"legs":[],"x":1}}"#, "request.unknown-field", "/transfer/x"),
+        (r#"{"transfer":{"legs":[{"amount":"odd"}]}}"#, "money.odd", "/transfer/legs/0/amount"),
+        (r#"{"transfer":[]}"#, "request.invalid-field", "/transfer"),
+        (r#"{"transfer":null}"#, "request.invalid-field", "/transfer"),
+        (r#"{"transfer":{"legs":[],"legs":[]}}"#, "request.duplicate-field", "/transfer/legs"),
+        (r#"{"a/b":{}}"#, "request.missing-field", "/a~1b/amount"),
+        (r#"{"a/b":{"amount":{}}}"#, "request.missing-field", "/a~1b/amount/amount"),
+        (r#"{"a/b":{"amount":{"amount":"odd"}}}"#, "money.odd", "/a~1b/amount/amount"),
+        (r#"{"side":"credit"}"#, "request.invalid-field", "/side"),
+        (r#"{"side":{"debit":1}}"#, "request.invalid-field", "/side/debit"),
+        (r#"{"side":5}"#, "request.invalid-field", "/side"),
+        (r#"{"other":{}}"#, "request.invalid-field", "/other"),
+        (r#""transfer""#, "request.invalid-field", ""),
+        (r#""other""#, "request.invalid-field", ""),
+        (r#"{"side":"debit","transfer":{"legs":[]}}"#, "request.invalid-field", ""),
+        ("{}", "request.invalid-field", ""),
+        ("5", "request.invalid-field", ""),
+    ] {
+        let text = format!(r#"{{"items":[{{"side":"debit"}},{item}]}}"#);
+        let expected = (code.to_owned(), 400, format!("/items/1{pointer}"));
+        assert_eq!(fault_of::<Batch>(text.as_bytes()), expected, "{text}");
+    }
 }
 
 #[test]
