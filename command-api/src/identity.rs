@@ -34,7 +34,6 @@ use std::sync::Arc;
 
 use domain::Refusal;
 use domain::ids::TenantId;
-use domain::organisation::OrganisationError;
 use domain::organisation::tenant::SLUG_SCOPE;
 use event_schemas::envelope::LogPosition;
 use event_store::keyring::IndexOf;
@@ -66,6 +65,7 @@ pub mod invitations;
 pub(crate) mod lent;
 mod letters;
 pub mod limits;
+pub mod opening;
 pub mod origin;
 pub mod passkeys;
 mod person;
@@ -143,8 +143,7 @@ impl Identity {
 
     /// The organisation of a name; none if nobody has it.
     async fn tenant(&self, slug: &str) -> Result<Option<TenantId>, Problem> {
-        // As people type it: phones begin with a capital and end with a space. The one place where a slug is looked up.
-        let slug = &*slug.trim().to_ascii_lowercase();
+        let slug = &*spelt(slug);
         if slug == PLATFORM_SLUG {
             return Ok(Some(TenantId::PLATFORM));
         }
@@ -152,15 +151,15 @@ impl Identity {
         Ok(holder.map_err(unavailable)?.map(TenantId::new))
     }
 
-    /// The organisation of a name, where it may be told that nobody has it.
-    async fn known_tenant(&self, slug: &str) -> Result<TenantId, Problem> {
-        let known = self.tenant(slug).await?;
-        known.ok_or_else(|| Refusal::from(OrganisationError::TenantNotFound).into())
+    /// The organisation of a name, or what stands in for it.
+    async fn tenant_or_stand_in(&self, slug: &str) -> Result<TenantId, Problem> {
+        Ok(self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(slug)))
     }
 
-    /// What stands in for an organisation that does not exist, so that everything that follows is the same: an identifier
-    /// that nobody has and nobody can guess.
+    /// What stands in for an organisation that does not exist, so that everything that follows is the same, the counters too:
+    /// an identifier that nobody has and nobody can guess.
     fn nobodys(&self, slug: &str) -> TenantId {
+        let slug = spelt(slug);
         let Digest(hash) = self.0.master.index(TenantId::PLATFORM, IndexOf::UnknownTenant, slug.as_bytes());
         let (half, _) = hash.as_chunks::<16>();
         // Of version 8, which we give to nothing: so it is nobody's.
@@ -180,6 +179,11 @@ impl Identity {
         let refused = receipt.results.into_iter().filter_map(Result::err).find(|it| it.code != NOT_APPLIED);
         Ok(refused.map_or(Ok(receipt.position), Err))
     }
+}
+
+/// A slug as it is looked up, of what people type: phones begin with a capital and end with a space.
+fn spelt(slug: &str) -> String {
+    slug.trim().to_ascii_lowercase()
 }
 
 /// The database did not answer a look-up.

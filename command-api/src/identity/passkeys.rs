@@ -188,21 +188,22 @@ impl Identity {
         self.submit(unit).await?.map_err(Problem::from)
     }
 
-    /// Says what a browser is to sign to sign in. Whoever asks is told the same, since nobody says who they are yet.
+    /// Says what a browser is to sign to sign in. Whoever asks is told the same, since nobody says who they are yet; also for an
+    /// organisation that does not exist, and all of those have room for one.
     ///
     /// # Errors
-    /// `rate.limited`, `organisation.not-found`.
+    /// `rate.limited`.
     pub async fn begin_passkey_sign_in(&self, slug: &str, origin: &Origin) -> Result<String, Problem> {
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
-        let tenant = self.known_tenant(slug).await?;
+        let tenant = self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(""));
         self.challenge(tenant, None, origin).await
     }
 
     /// Signs a person in who has signed what they were asked to, with a passkey of theirs.
     ///
     /// # Errors
-    /// `rate.limited`, `organisation.not-found`, `identity.passkey-invalid`, also for somebody who may not come in; and what
-    /// else refuses a session.
+    /// `rate.limited`; `identity.passkey-invalid`, also for somebody who may not come in and for an organisation that does not
+    /// exist; and what else refuses a session.
     pub async fn sign_in_with_passkey(
         &self,
         shown: Signed,
@@ -219,7 +220,7 @@ impl Identity {
         origin: &Origin,
     ) -> Result<SignedIn, Problem> {
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
-        let tenant = self.known_tenant(&shown.tenant_slug).await?;
+        let tenant = self.tenant_or_stand_in(&shown.tenant_slug).await?;
         let vault = &self.parts().vault;
         let asked = ceremony::challenge_of(&shown.client_data, Asked::Get, party)?;
         if !vault.take_challenge(tenant, asked, None).await.map_err(unavailable)? {

@@ -182,7 +182,7 @@ impl Identity {
         slug: &str,
         email: &EmailAddress,
     ) -> Result<OfferedLink, Problem> {
-        let shown_in = self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(slug));
+        let shown_in = self.tenant_or_stand_in(slug).await?;
         if shown_in == who.tenant {
             return Err(Refusal::from(IdentityError::SameOrganisation).into());
         }

@@ -300,7 +300,7 @@ impl Identity {
         kind: impl FnOnce(Asker) -> Request,
         origin: &Origin,
     ) -> Result<(), Problem> {
-        let tenant = self.tenant(slug).await?.unwrap_or_else(|| self.nobodys(slug));
+        let tenant = self.tenant_or_stand_in(slug).await?;
         self.causes_a_letter(tenant, email, origin).await?;
         let policy = self.policy(tenant).await?;
         let asker = Asker {

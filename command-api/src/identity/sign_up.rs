@@ -95,7 +95,7 @@ impl Identity {
     pub async fn sign_up(&self, asked: SignUp, origin: &Origin) -> Result<SignedUp, Problem> {
         // A password costs as much to take as to check.
         self.limits().check([Counted::address(Limit::SignIn, origin.ip)]).await?;
-        let tenant = self.known_tenant(&asked.tenant_slug).await?;
+        let tenant = self.tenant(&asked.tenant_slug).await?.ok_or_else(nobodys)?;
         if !self.works(tenant).await? {
             return Err(nobodys());
         }

@@ -23,7 +23,7 @@ use super::visitor::{BROWSER, DEVICE, Visitor};
 use crate::app::App;
 use crate::identity::browser::{Called, InBrowser};
 use crate::identity::device::KNOWN_FOR;
-use crate::identity::second_factor::{Proof, SecondHalf};
+use crate::identity::second_factor::{Lacks, Proof, SecondHalf};
 use crate::identity::sessions::InSession;
 use crate::identity::sign_in::SignIn;
 use crate::oauth::{Asked, Next};
@@ -63,9 +63,19 @@ impl Onward {
         Self { organization: Some(slug.to_owned()), ..Self::default() }
     }
 
+    /// The same by way of an organisation, which an application names by itself.
+    pub(super) fn at(self, slug: &str) -> Self {
+        Self { organization: Some(slug.to_owned()).filter(|_| self.request.is_none()), ..self }
+    }
+
     /// The same without the organisation, where a form asks for that itself.
     pub(super) fn elsewhere(self) -> Self {
         Self { organization: None, ..self }
+    }
+
+    /// What an application asked for.
+    pub(super) fn asked(&self) -> Option<&str> {
+        self.request.as_deref()
     }
 
     /// Taken apart again.
@@ -159,6 +169,8 @@ struct Here<'a> {
     frame: Frame<'a>,
     email: &'a str,
     organisation: &'a str,
+    /// Whether they can set one up.
+    offers_passkey: bool,
 }
 
 /// Where somebody signs in: the organisation that an application names, or that they do.
@@ -211,6 +223,7 @@ pub(super) async fn show(
     if let Some(asked) = &place.asked {
         match app.oauth.next(asked, visitor.who(), &visitor.origin).await? {
             Next::SignIn => {}
+            Next::Enrol => return Ok(to_set_up(&visitor, &onward)),
             Next::Consent => return Ok(to_consent(&visitor, asked)),
             Next::Back(url) => return leaving(&visitor, &url),
         }
@@ -320,10 +333,9 @@ pub(super) async fn second(
 /// With whom else somebody can sign in: what it is called, and the link.
 async fn providers(app: &App, onward: &Onward, place: &Place) -> Result<Vec<(String, String)>, Problem> {
     let tenant = match &place.asked {
-        Some(asked) => Some(asked.tenant),
-        None => app.identity.organisation(&place.slug).await.ok(),
+        Some(asked) => asked.tenant,
+        None => app.identity.organisation(&place.slug).await?,
     };
-    let Some(tenant) = tenant else { return Ok(Vec::new()) };
     let all = app.identity.providers(tenant).await?;
     let link = |name: &str| {
         let name = serde_urlencoded::to_string([("provider", name)]).unwrap_or_default();
@@ -359,18 +371,33 @@ async fn onwards(app: &App, visitor: &Visitor, onward: &Onward, who: InSession) 
         let asked = app.oauth.asked(request).await?;
         return match app.oauth.next(&asked, Some(who), &visitor.origin).await? {
             Next::SignIn => Ok(see_other(visitor, &format!("/sign-in?{}", onward.query()))),
+            Next::Enrol => Ok(to_set_up(visitor, onward)),
             Next::Consent => Ok(to_consent(visitor, &asked)),
             Next::Back(url) => leaving(visitor, &url),
         };
     }
-    match &onward.device {
-        Some(_) => Ok(see_other(visitor, &device_path(onward))),
-        None => Ok(see_other(visitor, "/sign-in")),
+    match app.identity.lacks(who).await? {
+        Some(Lacks::Factor) => Ok(to_set_up(visitor, onward)),
+        Some(Lacks::Proof) | None => Ok(see_other(visitor, &path_of(onward))),
     }
+}
+
+/// Where somebody sets up the second factor that their organisation asks for, before they go on.
+pub(super) fn to_set_up(visitor: &Visitor, onward: &Onward) -> Response {
+    see_other(visitor, &format!("/second-factor/set-up?{}", onward.clone().elsewhere().query()))
 }
 
 fn to_consent(visitor: &Visitor, asked: &Asked) -> Response {
     see_other(visitor, &format!("/consent?{}", Onward::request(&asked.request).query()))
+}
+
+/// Where that is, for whoever is signed in.
+pub(super) fn path_of(onward: &Onward) -> String {
+    match (&onward.request, &onward.device) {
+        (Some(request), _) => format!("/sign-in?{}", Onward::request(request).query()),
+        (None, Some(_)) => device_path(onward),
+        (None, None) => "/sign-in".to_owned(),
+    }
 }
 
 fn device_path(onward: &Onward) -> String {
@@ -381,23 +408,43 @@ fn device_path(onward: &Onward) -> String {
 
 /// Who is signed in, and what they can do here.
 async fn here(app: &App, visitor: &Visitor, signed_in: &InBrowser) -> Result<Response, Problem> {
-    let Known { email, organisation } = known(app, signed_in.who).await?;
-    let template = Here { frame: visitor.frame(), email: &email, organisation: &organisation };
-    page(visitor, StatusCode::OK, false, &template)
+    let Known { email, organisation, .. } = known(app, signed_in.who).await?;
+    let frame = visitor.frame();
+    let offers_passkey =
+        passkey::are_possible(&frame) && app.identity.may_enrol(signed_in.who.tenant).await?;
+    let template = Here { frame, email: &email, organisation: &organisation, offers_passkey };
+    page(visitor, StatusCode::OK, offers_passkey, &template)
 }
 
 /// How somebody who is signed in is shown to themselves.
 pub(super) struct Known {
     pub(super) email: String,
     pub(super) organisation: String,
+    /// The short name of that.
+    pub(super) slug: String,
 }
 
-/// Their address and the name of their organisation.
+/// Their address and the names of their organisation.
 pub(super) async fn known(app: &App, who: InSession) -> Result<Known, Problem> {
     let email = app.identity.address(who).await?.unwrap_or_default();
-    let organisation =
-        app.identity.organisation_called(who.tenant).await?.map(|it| it.name).unwrap_or_default();
-    Ok(Known { email, organisation })
+    let called = app.identity.organisation_called(who.tenant).await?;
+    let (organisation, slug) = called.map(|it| (it.name, it.slug)).unwrap_or_default();
+    Ok(Known { email, organisation, slug })
+}
+
+/// The form of the first half, for somebody who is signed in and must show once more who they are: `problem` says so.
+pub(super) async fn prove_again(
+    app: &App,
+    visitor: &Visitor,
+    onward: Onward,
+    who: InSession,
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let Known { email, organisation, slug } = known(app, who).await?;
+    let onward = onward.at(&slug);
+    let place = Place { name: organisation, slug, asked: None };
+    let told = Told::of(problem, visitor.language);
+    form(app, visitor, &onward, &place, Some(&email), Some(&told)).await
 }
 
 /// Where somebody signs in who is not signed in and wants to go on to something.

@@ -152,13 +152,12 @@ pub struct LinkItems {
 
 /// Lists with whom one can sign in
 ///
-/// The providers of an organisation, by name. Open to everybody.
+/// The providers of an organisation, by name; none of one that does not exist. Open to everybody.
 #[utoipa::path(
     get, path = "/v1/auth/providers", tag = "providers", operation_id = "listProviderChoices", security(()),
     params(OrganisationParams),
     responses(
         (status = 200, description = "They are these.", body = ProviderChoices),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn list(

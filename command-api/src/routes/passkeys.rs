@@ -330,8 +330,7 @@ pub async fn remove_passkey(
     post, path = "/v1/auth/passkey-sign-in/options", tag = "auth", operation_id = "beginPasskeySignIn", security(()),
     request_body(content = PasskeySignInOptionsBody, example = json!({ "tenant_slug": "acme" })),
     responses(
-        (status = 200, description = "The browser can go on.", body = RequestOptions),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The browser can go on, as far as anybody can tell: it is said of every organisation.", body = RequestOptions),
     )
 )]
 pub async fn sign_in_options(
@@ -357,7 +356,6 @@ pub async fn sign_in_options(
         (status = 200, description = "The person is signed in.", body = TokenAnswer),
         (status = 401, description = "The passkey, or what it signed, is not good.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The address is not proven yet, or the organisation may not work.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn sign_in_with_passkey(

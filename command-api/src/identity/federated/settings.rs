@@ -49,12 +49,12 @@ pub(in crate::identity) fn not_kept(error: FederationVaultError) -> Problem {
 }
 
 impl Identity {
-    /// The organisation of a name.
+    /// The organisation of a name, or one that has no providers if nobody has that name: who asks cannot tell.
     ///
     /// # Errors
-    /// `organisation.not-found`.
+    /// If the log does not answer.
     pub async fn organisation(&self, slug: &str) -> Result<TenantId, Problem> {
-        self.known_tenant(slug).await
+        self.tenant_or_stand_in(slug).await
     }
 
     /// The providers with which people of an organisation sign in, by name.

@@ -62,6 +62,29 @@ impl<'a> Keyed<'a> {
 }
 
 #[tokio::test]
+async fn nothing_that_is_open_to_everybody_tells_which_organisations_there_are() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut it = Keyed::of(&stack).await?;
+    let options = "/v1/auth/passkey-sign-in/options";
+    let mut told = Vec::new();
+    for slug in ["acme", "nowhere"] {
+        let asked = it.acme.post("", options, &json!({ "tenant_slug": slug })).await?;
+        let mut shape = asked.json.clone();
+        assert!(shape["challenge"].take().as_str().is_some_and(|it| it.len() == 43), "{}", asked.text);
+        // Signed with a passkey that nobody there has.
+        let signed = Passkey::at(PUBLIC_URL)?.sign(slug, &asked.json)?;
+        let refused = it.acme.post("", "/v1/auth/passkey-sign-in", &signed).await?;
+        let providers = format!("{}/v1/auth/providers?tenant_slug={slug}", stack.command_url);
+        let providers = answer(stack.request(Method::GET, "", &providers)).await?;
+        told.push((asked.status, shape, refused.status, refused.code().to_owned(), providers.status, providers.text));
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!((told[0].0, told[0].3.as_str()), (StatusCode::OK, INVALID.1));
+    assert_eq!(it.sign_in().await?.status, StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_passkey_signs_in_by_itself_and_shows_two_factors() -> Test {
     let stack = Stack::commands_only().await?;
     let mut it = Keyed::of(&stack).await?;

@@ -138,7 +138,7 @@ async fn people_are_sent_back_only_where_the_organisation_says() -> Test {
         ("acme", "corp", "https://evil.example/", CHALLENGE, 400, "federation.return-uri-unknown"),
         ("acme", "corp", RETURN, "plain", 400, "request.invalid-parameter"),
         ("acme", "other", RETURN, CHALLENGE, 404, "request.not-found"),
-        ("nowhere", "corp", RETURN, CHALLENGE, 404, "organisation.not-found"),
+        ("nowhere", "corp", RETURN, CHALLENGE, 404, "request.not-found"),
     ] {
         let told = begin(slug, name, back, challenge).await?;
         assert_eq!((told.status.as_u16(), told.code()), (status, code), "{back} {}", told.text);

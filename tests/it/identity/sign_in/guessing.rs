@@ -48,6 +48,26 @@ async fn who_is_not_there_and_who_may_not_come_are_told_what_a_wrong_password_is
 }
 
 #[tokio::test]
+async fn however_a_name_is_typed_what_is_counted_does_not_tell_whether_an_organisation_has_it() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let typed = async |slug: &str| {
+        let body = json!({ "tenant_slug": slug, "email": "nobody@example.com", "password": WRONG });
+        Ok::<_, anyhow::Error>(said(&acme.post("", "/v1/auth/login", &body).await?))
+    };
+    let mut told = Vec::new();
+    for spellings in [["acme", "ACME", " Acme "], ["nowhere", "NOWHERE", " Nowhere "]] {
+        for _ in 0..5 {
+            assert_eq!(typed(spellings[0]).await?.0, StatusCode::UNAUTHORIZED);
+        }
+        told.push([typed(spellings[1]).await?, typed(spellings[2]).await?]);
+    }
+    assert_eq!(told[0][0].0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(told[0], told[1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn cve_2023_47111_of_a_hundred_parallel_guesses_five_are_looked_at() -> Test {
     let stack = Stack::commands_only().await?;
     let acme = Organisation::found(&stack, "acme").await?;
