@@ -6,8 +6,9 @@
 //! | pages | in |
 //! |---|---|
 //! | signing in, with a second factor, with a passkey, with a provider | `sign_in.rs`, `passkey.rs`, `provider.rs` |
+//! | setting a passkey up | `new_passkey.rs` |
 //! | signing out | `sign_out.rs` |
-//! | links of letters, and asking for one | `recovery.rs`, `invitation.rs` |
+//! | links of letters, and asking for one | `recovery.rs`, `invitation.rs`, `link.rs` |
 //! | allowing an application something, connecting a device | `consent.rs`, `device.rs` |
 //! | who looks, and their cookies; the one way to what they send | `visitor.rs`, `form.rs` |
 //! | headers, problems, words | `view.rs`, `words.rs` |
@@ -37,6 +38,8 @@ mod consent;
 mod device;
 mod form;
 mod invitation;
+mod link;
+mod new_passkey;
 mod passkey;
 mod provider;
 mod recovery;
@@ -80,13 +83,17 @@ pub const FORMS: &[&str] = &[
     "/sign-in/second-factor",
     "/sign-in/passkey",
     "/sign-in/passkey/answer",
+    "/passkey/set-up",
+    "/passkey/set-up/answer",
     "/sign-out",
     "/forgot",
     "/reset",
+    "/reset/open",
     "/verify",
     "/verify/address",
     "/verify/organization",
     "/invitation",
+    "/invitation/open",
     "/consent",
     "/device",
     "/device/answer",
@@ -145,16 +152,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/sign-in/second-factor", post(sign_in::second_factor))
         .route("/sign-in/passkey", post(passkey::begin))
         .route("/sign-in/passkey/answer", post(passkey::answer))
+        .route("/passkey/set-up", post(new_passkey::begin))
+        .route("/passkey/set-up/answer", post(new_passkey::answer))
         .route("/sign-in/with", get(provider::begin))
         .route(BACK_PATH, get(provider::back))
         .route("/sign-out", get(sign_out::show).post(sign_out::sign_out))
         .route("/signed-out", get(sign_out::signed_out))
         .route("/forgot", get(recovery::forgot).post(recovery::ask))
         .route("/reset", get(recovery::reset).post(recovery::save))
+        .route("/reset/open", post(recovery::reset_opened))
         .route("/verify", get(recovery::verify).post(recovery::verified))
         .route("/verify/address", get(recovery::address).post(recovery::address_confirmed))
         .route("/verify/organization", get(recovery::organization).post(recovery::organization_confirmed))
         .route("/invitation", get(invitation::show).post(invitation::answer))
+        .route("/invitation/open", post(invitation::opened))
         .route("/consent", get(consent::show).post(consent::answer))
         .route("/device", get(device::show).post(device::look))
         .route("/device/answer", post(device::answer))

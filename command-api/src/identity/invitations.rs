@@ -29,6 +29,6 @@ pub(in crate::identity) fn useless(tenant: TenantId, invitation: InvitationId) -
 }
 
 /// There is no such invitation, or its link is not good any more.
-fn gone() -> Problem {
+pub(in crate::identity) fn gone() -> Problem {
     Refusal::from(OrganisationError::InvitationInvalid).into()
 }

@@ -63,7 +63,7 @@ pub(super) async fn show(
         Next::Back(url) => return leaving(&visitor, &url),
         Next::Consent => {}
     }
-    let Known { email, organisation } = known(&app, who).await?;
+    let Known { email, organisation, .. } = known(&app, who).await?;
     let words = visitor.words();
     let template = ConsentPage {
         frame: visitor.frame(),

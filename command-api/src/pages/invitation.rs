@@ -12,13 +12,18 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
+use super::link::{LinkFields, link_page, not_opened};
 use super::recovery::done;
 use super::sign_in::known;
 use super::view::{Frame, Told, message, refused_page};
 use super::visitor::Visitor;
 use crate::app::App;
 use crate::identity::invitations::NewMember;
+use crate::identity::opening::{LinkFor, Opened};
 use crate::passwords::Password;
+
+/// Where the page of a link sends its secret.
+const OPEN: &str = "/invitation/open";
 
 /// What somebody answers.
 #[derive(Deserialize)]
@@ -44,6 +49,10 @@ struct InvitationPage<'a> {
     frame: Frame<'a>,
     told: Option<&'a Told>,
     token: &'a str,
+    inviter: Option<&'a str>,
+    organisation: &'a str,
+    /// What a password must be.
+    hint: String,
     /// As whom it is accepted, if somebody is signed in.
     email: Option<String>,
     given_name: &'a str,
@@ -59,8 +68,22 @@ struct Written<'a> {
 }
 
 /// `GET /invitation`
-pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Response, Problem> {
-    form(&app, &visitor, &Written::default(), None).await
+pub(super) async fn show(visitor: Visitor) -> Result<Response, Problem> {
+    link_page(&visitor, visitor.words().invitation_title, OPEN)
+}
+
+/// `POST /invitation/open`
+pub(super) async fn opened(
+    State(app): State<App>,
+    Filled { fields, visitor }: Filled<LinkFields>,
+) -> Result<Response, Problem> {
+    match app.identity.open_link(&fields.token, LinkFor::Invitation, &visitor.origin).await {
+        Ok(opened) => {
+            let written = Written { token: &fields.token, ..Written::default() };
+            form(&app, &visitor, &opened, &written, None).await
+        }
+        Err(problem) => not_opened(&visitor, visitor.words().invitation_title, OPEN, problem),
+    }
 }
 
 /// `POST /invitation`
@@ -90,7 +113,13 @@ pub(super) async fn answer(
                 given_name: fields.given_name.as_deref().unwrap_or_default(),
                 family_name: fields.family_name.as_deref().unwrap_or_default(),
             };
-            form(&app, &visitor, &written, Some(&Told::of(problem, visitor.language))).await
+            match app.identity.behind_link(&fields.token, LinkFor::Invitation).await {
+                Ok(opened) => {
+                    let told = Told::of(problem, visitor.language);
+                    form(&app, &visitor, &opened, &written, Some(&told)).await
+                }
+                Err(problem) => not_opened(&visitor, words.invitation_title, OPEN, problem),
+            }
         }
     }
 }
@@ -125,6 +154,7 @@ async fn accept(app: &App, visitor: &Visitor, fields: &Fields) -> Result<(), Pro
 async fn form(
     app: &App,
     visitor: &Visitor,
+    opened: &Opened,
     written: &Written<'_>,
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
@@ -133,7 +163,16 @@ async fn form(
         None => None,
     };
     let Written { token, given_name, family_name } = *written;
-    let frame = Frame { scripted: true, ..visitor.frame() };
-    let template = InvitationPage { frame, told, token, email, given_name, family_name };
-    refused_page(visitor, told, true, &template)
+    let template = InvitationPage {
+        frame: visitor.frame(),
+        told,
+        token,
+        inviter: opened.inviter.as_deref(),
+        organisation: opened.organisation.as_ref().map_or("", |it| &*it.name),
+        hint: visitor.words().password_hint(opened.length_min),
+        email,
+        given_name,
+        family_name,
+    };
+    refused_page(visitor, told, false, &template)
 }

@@ -99,18 +99,32 @@ pub(super) async fn begin(
     let BeginFields { request, organization, device, ticket } = fields;
     let onward = Onward::new(request, organization, device);
     let place = Place::of(&app, &mut visitor, &onward).await?.ok_or_else(nowhere)?;
+    let (words, ticket) = (visitor.words(), ticket.as_deref());
+    let texts = (words.passkey_title, words.passkey_text);
+    match to_sign(&app, &visitor, &onward, &place.slug, ticket, texts).await {
+        Ok(page) => Ok(page),
+        Err(problem) => again(&app, &visitor, &onward, &place, ticket, problem).await,
+    }
+}
+
+/// Has the browser sign, of somebody of this organisation. The page has this title, and says this.
+pub(super) async fn to_sign(
+    app: &App,
+    visitor: &Visitor,
+    onward: &Onward,
+    slug: &str,
+    ticket: Option<&str>,
+    (title, text): (&str, &str),
+) -> Result<Response, Problem> {
     let party = party(&app.providers)?;
-    let challenge = match app.identity.begin_passkey_sign_in(&place.slug, &visitor.origin).await {
-        Ok(challenge) => challenge,
-        Err(problem) => return again(&app, &visitor, &onward, &place, ticket.as_deref(), problem).await,
-    };
+    let challenge = app.identity.begin_passkey_sign_in(slug, &visitor.origin).await?;
     let words = visitor.words();
     let mut kept = onward.fields();
-    kept.extend(ticket.as_deref().map(|it| ("ticket", it)));
+    kept.extend(ticket.map(|it| ("ticket", it)));
     let asking = Asking {
         frame: visitor.frame(),
-        title: words.passkey_title,
-        text: words.passkey_text,
+        title,
+        text,
         asks: "get",
         options: options(&RequestOptions::of(challenge, &party))?,
         path: "/sign-in/passkey/answer",
@@ -118,7 +132,7 @@ pub(super) async fn begin(
         answers: &SIGNED,
         otherwise: (words.passkey_otherwise, &format!("/sign-in?{}", onward.query())),
     };
-    asking.page(&visitor)
+    asking.page(visitor)
 }
 
 /// `POST /sign-in/passkey/answer`

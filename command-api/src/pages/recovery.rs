@@ -12,13 +12,18 @@ use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
+use super::link::{LinkFields, link_page, not_opened};
 use super::sign_in::{Onward, Place};
 use super::view::{Frame, Told, message, refused_page};
 use super::visitor::Visitor;
 use super::words::Words;
 use crate::app::App;
 use crate::identity::browser::Called;
+use crate::identity::opening::{LinkFor, Opened};
 use crate::passwords::Password;
+
+/// Where the page of a link to another password sends its secret.
+const RESET: &str = "/reset/open";
 
 /// Somebody has forgotten their password.
 #[derive(Deserialize)]
@@ -73,6 +78,8 @@ struct ResetPage<'a> {
     frame: Frame<'a>,
     told: Option<&'a Told>,
     token: &'a str,
+    /// What a password must be.
+    hint: String,
 }
 
 #[derive(Template)]
@@ -174,7 +181,18 @@ fn forgot_page(
 
 /// `GET /reset`
 pub(super) async fn reset(visitor: Visitor) -> Result<Response, Problem> {
-    reset_page(&visitor, "", None)
+    link_page(&visitor, visitor.words().reset_title, RESET)
+}
+
+/// `POST /reset/open`
+pub(super) async fn reset_opened(
+    State(app): State<App>,
+    Filled { fields, visitor }: Filled<LinkFields>,
+) -> Result<Response, Problem> {
+    match app.identity.open_link(&fields.token, LinkFor::Reset, &visitor.origin).await {
+        Ok(opened) => reset_page(&visitor, &fields.token, &opened, None),
+        Err(problem) => not_opened(&visitor, visitor.words().reset_title, RESET, problem),
+    }
 }
 
 /// `POST /reset`
@@ -189,13 +207,21 @@ pub(super) async fn save(
             let of = app.identity.organisation_of_link(&token).await?;
             done(&visitor, words.reset_done_title, words.reset_done, of.as_ref())
         }
-        Err(problem) => reset_page(&visitor, &token, Some(&Told::of(problem, visitor.language))),
+        Err(problem) => match app.identity.behind_link(&token, LinkFor::Reset).await {
+            Ok(opened) => reset_page(&visitor, &token, &opened, Some(&Told::of(problem, visitor.language))),
+            Err(problem) => not_opened(&visitor, visitor.words().reset_title, RESET, problem),
+        },
     }
 }
 
-fn reset_page(visitor: &Visitor, token: &str, told: Option<&Told>) -> Result<Response, Problem> {
-    let frame = Frame { scripted: true, ..visitor.frame() };
-    refused_page(visitor, told, true, &ResetPage { frame, told, token })
+fn reset_page(
+    visitor: &Visitor,
+    token: &str,
+    opened: &Opened,
+    told: Option<&Told>,
+) -> Result<Response, Problem> {
+    let (frame, hint) = (visitor.frame(), visitor.words().password_hint(opened.length_min));
+    refused_page(visitor, told, false, &ResetPage { frame, told, token, hint })
 }
 
 /// `GET /verify`

@@ -51,7 +51,7 @@ pub(super) async fn show(
         // Whoever is meant is not there to be asked.
         return gone(&visitor, leaves, asked.as_deref());
     };
-    let Known { email, organisation } = known(&app, signed_in.who).await?;
+    let Known { email, organisation, .. } = known(&app, signed_in.who).await?;
     let template = SignOutPage {
         frame: visitor.frame(),
         client: leaves.as_ref().and_then(|it| it.client.as_deref()),

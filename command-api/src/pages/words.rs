@@ -38,6 +38,12 @@ pub(super) struct Words {
     pub passkey_text: &'static str,
     pub passkey_failed: &'static str,
     pub passkey_otherwise: &'static str,
+    pub set_up_passkey: &'static str,
+    pub passkey_new_title: &'static str,
+    pub passkey_not_now: &'static str,
+    pub passkey_done_title: &'static str,
+    pub passkey_done: &'static str,
+    pub passkey_use_once: &'static str,
 
     pub here_title: &'static str,
     pub signed_in_as: &'static str,
@@ -83,7 +89,8 @@ pub(super) struct Words {
     pub reset_title: &'static str,
     pub reset_text: &'static str,
     pub new_password: &'static str,
-    pub new_password_hint: &'static str,
+    /// What stands round the number of characters that a password has at least.
+    new_password_hint: [&'static str; 2],
     pub reset_save: &'static str,
     pub reset_done_title: &'static str,
     pub reset_done: &'static str,
@@ -102,6 +109,8 @@ pub(super) struct Words {
     pub confirm: &'static str,
 
     pub invitation_title: &'static str,
+    pub invitation_by: &'static str,
+    pub invitation_to: &'static str,
     pub invitation_as: &'static str,
     pub invitation_new: &'static str,
     pub invitation_known: &'static str,
@@ -154,6 +163,12 @@ impl Words {
         })
     }
 
+    /// What a new password must be where it has at least so many characters.
+    pub(super) fn password_hint(&self, length_min: u16) -> String {
+        let [before, behind] = self.new_password_hint;
+        format!("{before}{length_min}{behind}")
+    }
+
     /// What is wrong with a password; nothing if the code is not of a password.
     pub(super) fn weakness(&self, code: &str, detail: &str) -> Option<String> {
         let is_of_password = code.starts_with("password.");
@@ -189,6 +204,10 @@ mod tests {
             "identity.password-weak",
             "identity.code-invalid",
             "identity.passkey-invalid",
+            "identity.factors-off",
+            "identity.factor-exists",
+            "identity.too-many-factors",
+            "auth.step-up-required",
             "auth.second-factor-missing",
             "organisation.not-active",
             "organisation.slug-taken",
@@ -218,6 +237,13 @@ mod tests {
             [400, 429, 500, 503].map(|status| words.refusal("some.code", status)).into();
         assert_eq!(told.len(), 4);
         assert_eq!(words.refusal("some.code", 403), words.not_possible);
+    }
+
+    #[test]
+    fn a_new_password_has_as_many_characters_as_the_organisation_says() {
+        let said = |language| Words::of(language).password_hint(23);
+        assert!(said(Language::En).starts_with("At least 23 characters; "));
+        assert!(said(Language::De).starts_with("Mindestens 23 Zeichen; "));
     }
 
     #[test]

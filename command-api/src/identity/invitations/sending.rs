@@ -1,6 +1,8 @@
 //! Who is written to: an invitation goes out, goes out again, or is taken back. Each sending has a link of its own, and makes
 //! those before it useless.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::identity::{EMAIL_SCOPE, EmailHash};
 use domain::ids::{InvitationId, TenantId, UserId};
@@ -145,9 +147,7 @@ impl Identity {
         self.sends_letters(caller, key).await?;
         let until = Utc::now() + lasts;
         let command = ResendInvitation { invitation_id: invitation, expires_at: until };
-        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
-        let asked = look(&mut conn, &InvitationAsked { tenant, invitation }).await.map_err(unknown)?;
-        drop(conn);
+        let asked = self.invitation(tenant, invitation).await?;
         let (version, Invitation::Pending(pending)) = asked.as_ref() else {
             return Ok(Resending { command, vault: Vec::new(), expected: None });
         };
@@ -170,6 +170,16 @@ impl Identity {
         let email = self.address_invited(tenant, invitation).await?.ok_or_else(gone)?;
         let email_hash = EmailHash::new(self.email_index(tenant, &email).0);
         Ok((RevokeInvitation { invitation_id: invitation, email_hash }, useless(tenant, invitation)))
+    }
+
+    /// How an invitation stands, and the version at which it does.
+    pub(in crate::identity) async fn invitation(
+        &self,
+        tenant: TenantId,
+        invitation: InvitationId,
+    ) -> Result<Arc<(i64, Invitation)>, Problem> {
+        let mut conn = self.parts().pool.acquire().await.map_err(unavailable)?;
+        look(&mut conn, &InvitationAsked { tenant, invitation }).await.map_err(unknown)
     }
 
     /// What an organisation is called, in letters to people who may not know it.

@@ -205,8 +205,15 @@ impl Identity {
 
     /// Spares somebody the way to an enrolment that the rule would refuse: what is asked at the commit, asked before.
     pub(in crate::identity) async fn lets_enrol(&self, tenant: TenantId) -> Result<(), Problem> {
-        let off = self.policy(tenant).await?.second_factor == SecondFactor::Off;
-        if off { Err(refused(IdentityError::FactorsOff)) } else { Ok(()) }
+        if self.may_enrol(tenant).await? { Ok(()) } else { Err(refused(IdentityError::FactorsOff)) }
+    }
+
+    /// Whether an organisation lets its people enrol factors.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    pub async fn may_enrol(&self, tenant: TenantId) -> Result<bool, Problem> {
+        Ok(self.policy(tenant).await?.second_factor != SecondFactor::Off)
     }
 
     /// How the session of somebody stands who may change what they sign in with.

@@ -32,6 +32,12 @@ pub(super) static WORDS: Words = Words {
     passkey_text: "Ihr Browser fragt nun danach. Folgen Sie dem, was er sagt.",
     passkey_failed: "Das hat nicht geklappt oder wurde abgebrochen. Mit dem Knopf versuchen Sie es noch einmal.",
     passkey_otherwise: "Auf andere Weise anmelden",
+    set_up_passkey: "Passkey einrichten",
+    passkey_new_title: "Passkey einrichten",
+    passkey_not_now: "Nicht jetzt",
+    passkey_done_title: "Ihr Passkey ist eingerichtet",
+    passkey_done: "Von nun an können Sie sich damit anmelden, ohne Passwort.",
+    passkey_use_once: "Benutzen Sie ihn nun einmal, damit sicher ist, dass er geht: Ihr Browser fragt danach.",
 
     here_title: "Sie sind angemeldet",
     signed_in_as: "Sie sind angemeldet als",
@@ -78,7 +84,7 @@ pub(super) static WORDS: Words = Words {
     reset_title: "Neues Passwort wählen",
     reset_text: "Sie werden überall abgemeldet.",
     new_password: "Neues Passwort",
-    new_password_hint: "Mindestens 15 Zeichen; mehrere Wörter ohne Zusammenhang sind gut",
+    new_password_hint: ["Mindestens ", " Zeichen; mehrere Wörter ohne Zusammenhang sind gut"],
     reset_save: "Passwort speichern",
     reset_done_title: "Ihr Passwort wurde geändert",
     reset_done: "Sie wurden überall abgemeldet. Melden Sie sich mit dem neuen Passwort an.",
@@ -98,6 +104,8 @@ pub(super) static WORDS: Words = Words {
     confirm: "Bestätigen",
 
     invitation_title: "Sie sind eingeladen",
+    invitation_by: "lädt Sie ein zu",
+    invitation_to: "Sie sind eingeladen zu",
     invitation_as: "Sie nehmen an als",
     invitation_new: "Wählen Sie ein Passwort für Ihr neues Konto, oder geben Sie das ein, das Sie hier schon haben.",
     invitation_known: "Sie haben hier schon ein Konto? Melden Sie sich erst an und öffnen Sie dann den Link noch einmal.",
@@ -210,6 +218,14 @@ fn refusals(code: &str) -> Option<&'static str> {
         "identity.passkey-invalid" => {
             "Dieser Passkey ist hier nicht bekannt, oder was er gezeigt hat, gilt nicht. Versuchen Sie es noch einmal, oder \
              melden Sie sich auf andere Weise an."
+        }
+        "identity.factors-off" => "Ihre Organisation lässt niemanden einen zweiten Faktor einrichten.",
+        "identity.factor-exists" => "Das haben Sie schon eingerichtet.",
+        "identity.too-many-factors" => {
+            "Sie haben so viele Passkeys, wie Sie haben dürfen. Entfernen Sie erst einen."
+        }
+        "auth.step-up-required" => {
+            "Zeigen Sie dafür noch einmal, dass Sie es sind: Melden Sie sich an und beginnen Sie dann neu."
         }
         "identity.code-invalid" => "Der Code stimmt nicht oder gilt nicht mehr.",
         "organisation.not-active" => "Die Organisation kann zurzeit nicht benutzt werden.",

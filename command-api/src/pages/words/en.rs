@@ -34,6 +34,12 @@ pub(super) static WORDS: Words = Words {
     passkey_text: "Your browser asks for it now. Follow what it says.",
     passkey_failed: "That did not work, or was stopped. Press the button to try it again.",
     passkey_otherwise: "Sign in in another way",
+    set_up_passkey: "Set up a passkey",
+    passkey_new_title: "Set up a passkey",
+    passkey_not_now: "Not now",
+    passkey_done_title: "Your passkey is set up",
+    passkey_done: "From now on you can sign in with it, without a password.",
+    passkey_use_once: "Use it once now, so that it is known to work: your browser asks for it.",
 
     here_title: "You are signed in",
     signed_in_as: "You are signed in as",
@@ -80,7 +86,7 @@ pub(super) static WORDS: Words = Words {
     reset_title: "Choose a new password",
     reset_text: "You will be signed out everywhere.",
     new_password: "New password",
-    new_password_hint: "At least 15 characters; several unrelated words make a good one",
+    new_password_hint: ["At least ", " characters; several unrelated words make a good one"],
     reset_save: "Save the password",
     reset_done_title: "Your password was changed",
     reset_done: "You were signed out everywhere. Sign in with the new password.",
@@ -100,6 +106,8 @@ pub(super) static WORDS: Words = Words {
     confirm: "Confirm",
 
     invitation_title: "You are invited",
+    invitation_by: "invites you to join",
+    invitation_to: "You are invited to join",
     invitation_as: "You accept as",
     invitation_new: "Choose a password for your new account, or type the one that you have here already.",
     invitation_known: "You have an account here already? Sign in first, then open the link once more.",
@@ -153,6 +161,10 @@ fn refusals(code: &str) -> Option<&'static str> {
             "Your organisation asks everybody for a second factor, and you have none yet. Set one up first, then begin again at \
              the application."
         }
+        "identity.factors-off" => "Your organisation lets nobody set up a second factor.",
+        "identity.factor-exists" => "You have set this up already.",
+        "identity.too-many-factors" => "You have as many passkeys as you may. Remove one first.",
+        "auth.step-up-required" => "For this, show once more who you are: sign in, then begin again.",
         "identity.passkey-invalid" => {
             "This passkey is not known here, or what it showed is not good. Try it again, or sign in in another way."
         }
