@@ -32,6 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use domain::application::LiveService;
 use domain::application::service::OFFLINE_ACCESS;
 use domain::words::Scope;
 use event_store::MasterKey;
@@ -64,6 +65,10 @@ pub const OF_OPENID: [&str; 5] = [OPENID, PROFILE, EMAIL, OFFLINE_ACCESS, ORGANI
 
 /// What a service may do to come by tokens, as its registration says it.
 pub mod grant {
+    use domain::words::Word;
+    use serde::{Deserialize, Serialize};
+    use utoipa::ToSchema;
+
     /// People sign in and are sent back with a code.
     pub const AUTHORIZATION_CODE: &str = domain::application::service::AUTHORIZATION_CODE;
     /// The service signs in itself.
@@ -72,8 +77,37 @@ pub mod grant {
     pub const REFRESH_TOKEN: &str = domain::application::service::REFRESH_TOKEN;
     /// People let devices in by typing a code.
     pub const DEVICE_CODE: &str = "device-code";
-    /// All of them.
-    pub const ALL: [&str; 4] = [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, REFRESH_TOKEN];
+
+    /// The same by the names of OAuth, as services are registered (RFC 7591 section 2). The names above, which stand in the log,
+    /// are taken as well.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+    pub enum GrantType {
+        /// People sign in and are sent back with a code.
+        #[serde(rename = "authorization_code", alias = "authorization-code")]
+        AuthorizationCode,
+        /// The service signs in itself.
+        #[serde(rename = "client_credentials", alias = "client-credentials")]
+        ClientCredentials,
+        /// It goes on when an access token is over.
+        #[serde(rename = "refresh_token", alias = "refresh-token")]
+        RefreshToken,
+        /// People let devices in by typing a code.
+        #[serde(rename = "urn:ietf:params:oauth:grant-type:device_code", alias = "device-code")]
+        DeviceCode,
+    }
+
+    impl GrantType {
+        /// As it stands in the log.
+        #[must_use]
+        pub const fn word(self) -> Word {
+            Word::of(match self {
+                Self::AuthorizationCode => AUTHORIZATION_CODE,
+                Self::ClientCredentials => CLIENT_CREDENTIALS,
+                Self::RefreshToken => REFRESH_TOKEN,
+                Self::DeviceCode => DEVICE_CODE,
+            })
+        }
+    }
 }
 
 /// The provider. Clones are the same.
@@ -162,6 +196,11 @@ fn scopes(text: &str) -> Result<Vec<Scope>, OauthError> {
 /// The same, written again.
 fn written(scopes: &[Scope]) -> String {
     scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Of names parted by spaces those that a service may ask for by now.
+fn registered(scope: &str, service: &LiveService) -> String {
+    scope.split(' ').filter(|it| service.may_ask(it)).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether names parted by spaces have one.

@@ -17,7 +17,6 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::oauth::grant;
 use crate::routes::batches::BatchRequest;
 use crate::routes::platform::REASON_CHARS_MAX;
 
@@ -165,21 +164,6 @@ texts! {
     Base64Text "Base64Url" BASE64URL_PATTERN, BASE64URL_CHARS_MAX;
     /// The description of [`RedirectUri`].
     RedirectText "RedirectUri" REDIRECT_PATTERN, RedirectUri::BYTES_MAX;
-}
-
-/// The description of a grant of OAuth as we name it.
-pub struct GrantText;
-
-impl PartialSchema for GrantText {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(grant::ALL)).into()
-    }
-}
-
-impl ToSchema for GrantText {
-    fn name() -> Cow<'static, str> {
-        "Grant".into()
-    }
 }
 
 /// A reason in words, which may be longer than a label.

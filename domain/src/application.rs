@@ -26,11 +26,11 @@ pub use device_grant::{
 pub use error::{ApplicationError, CODES};
 pub use inventory::Inventory;
 pub use service::{
-    AddSecret, ChangeRedirectUris, LimitService, LiveService, RedirectUri, RegisterService, RemoveSecret,
-    RemoveService, RenameService, ResumeService, Secret, Service, ServiceLimits, SuspendService,
+    AddSecret, ChangeService, LimitService, LiveService, RedirectUri, RegisterService, RemoveSecret,
+    RemoveService, ResumeService, Secret, Service, ServiceLimits, SuspendService,
 };
 pub use service::{
-    RedirectUrisChanged, SecretAdded, SecretRemoved, ServiceLimited, ServiceRegistered, ServiceRemoved,
+    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited, ServiceRegistered, ServiceRemoved,
     ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 
@@ -47,6 +47,12 @@ pub enum ApplicationEvent {
     /// People are sent back to other addresses.
     #[serde(rename = "application.redirect-uris-changed")]
     RedirectUrisChanged(RedirectUrisChanged),
+    /// It comes by tokens in other ways.
+    #[serde(rename = "application.grants-changed")]
+    GrantsChanged(GrantsChanged),
+    /// It may ask for something else.
+    #[serde(rename = "application.scopes-changed")]
+    ScopesChanged(ScopesChanged),
     /// It may ask less or more often.
     #[serde(rename = "application.service-limited")]
     ServiceLimited(ServiceLimited),
@@ -99,6 +105,8 @@ impl ApplicationEvent {
             Self::ServiceRegistered(_) => "application.service-registered",
             Self::ServiceRenamed(_) => "application.service-renamed",
             Self::RedirectUrisChanged(_) => "application.redirect-uris-changed",
+            Self::GrantsChanged(_) => "application.grants-changed",
+            Self::ScopesChanged(_) => "application.scopes-changed",
             Self::ServiceLimited(_) => "application.service-limited",
             Self::ServiceSuspended(_) => "application.service-suspended",
             Self::ServiceResumed(_) => "application.service-resumed",
@@ -122,6 +130,8 @@ impl ApplicationEvent {
             Self::ServiceRegistered(_)
             | Self::ServiceRenamed(_)
             | Self::RedirectUrisChanged(_)
+            | Self::GrantsChanged(_)
+            | Self::ScopesChanged(_)
             | Self::ServiceLimited(_)
             | Self::ServiceSuspended(_)
             | Self::ServiceResumed(_)
@@ -146,6 +156,8 @@ impl ApplicationEvent {
             Self::ServiceRegistered(it) => service::stream(it.service_id),
             Self::ServiceRenamed(it) => service::stream(it.service_id),
             Self::RedirectUrisChanged(it) => service::stream(it.service_id),
+            Self::GrantsChanged(it) => service::stream(it.service_id),
+            Self::ScopesChanged(it) => service::stream(it.service_id),
             Self::ServiceLimited(it) => service::stream(it.service_id),
             Self::ServiceSuspended(it) => service::stream(it.service_id),
             Self::ServiceResumed(it) => service::stream(it.service_id),

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::private::Private;
 use crate::stream::StreamId;
 pub use access_token::{
-    AccessToken, AccessTokenError, AccessTokenMinted, AccessTokenRevoked, CODES, MintAccessToken,
-    RevokeAccessToken, Role,
+    AccessToken, AccessTokenError, AccessTokenMinted, AccessTokenRevoked, CODES, GiveBackToken,
+    MintAccessToken, RevokeAccessToken, Role,
 };
 pub use error::IdentityError;
 pub use factors::{

@@ -140,6 +140,8 @@ impl RowPerStream for Services {
         match event {
             ApplicationEvent::ServiceRenamed(it) => it.name.as_str().clone_into(&mut row.name),
             ApplicationEvent::RedirectUrisChanged(it) => row.redirect_uris = texts(&it.redirect_uris),
+            ApplicationEvent::GrantsChanged(it) => row.grants = texts(&it.grants),
+            ApplicationEvent::ScopesChanged(it) => row.scopes = texts(&it.scopes),
             ApplicationEvent::ServiceLimited(it) => row.limits = Some(Json(LimitsOfService::of(it.limits))),
             ApplicationEvent::ServiceSuspended(it) => {
                 "suspended".clone_into(&mut row.status);

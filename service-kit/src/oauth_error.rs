@@ -44,8 +44,6 @@ pub enum OauthCode {
     ConsentRequired,
     /// What was asked as a request object is not taken (OpenID Connect Core, section 6).
     RequestNotSupported,
-    /// A token of this kind cannot be given back (RFC 7009 section 2.2.1).
-    UnsupportedTokenType,
     /// Too much at once, or not now.
     TemporarilyUnavailable,
     /// Something went wrong on our side.
@@ -72,7 +70,6 @@ impl OauthCode {
             Self::InteractionRequired => "interaction_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",
-            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

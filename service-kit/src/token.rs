@@ -121,6 +121,9 @@ pub struct Claims {
     /// The service that asked for it (RFC 9068, section 2.2).
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// Names the secret for which a service got it to act for itself: the token ends with the secret.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<Uuid>,
     /// Who acts in the person's place (RFC 8693, section 4.1).
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
@@ -174,6 +177,7 @@ impl Claims {
             auth_time: None,
             scope: None,
             client_id: None,
+            secret_id: None,
             act: None,
         }
     }

@@ -143,6 +143,7 @@ impl Identity {
             auth_time: Some(stands.session.auth_time),
             scope: None,
             client_id: None,
+            secret_id: None,
             act: Some(asked.staff),
         };
         self.parts().signer.issue(&grant, now, stands.remains(now)).map_err(|error| match error {

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use domain::application::service;
-use domain::application::{Consent, Consented, LiveService, RevokeConsent, Service, consent};
+use domain::application::{Consent, Consented, LiveService, RevokeConsent, Secret, Service, consent};
 use domain::gate::{Bearer as Bearing, Gate, Gated};
-use domain::identity::{LiveSession, User, session, user};
-use domain::ids::{ActorId, ServiceId, SessionId, TenantId, UserId};
+use domain::identity::{GiveBackToken, LiveSession, User, session, user};
+use domain::ids::{ActorId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::{Standing, TenantStatus, standing};
 use domain::sign_in::StartSession;
 use domain::words::{Scope, Word};
@@ -23,6 +23,7 @@ use domain::{Decision, Refusal, StreamId, View};
 use event_store::Unit;
 use event_store::access::{Question, look};
 use event_store::vault::{Digest, NewFamily, Rotation, ShownToken, VaultChange};
+use sabotage::Guard;
 use secrecy::SecretString;
 use service_kit::bearer::{Bearer, ClientId, Kind};
 use service_kit::permissions::role_table;
@@ -272,12 +273,12 @@ impl Identity {
             })
         });
         let (first, noted) = first.unzip();
-        let start: Box<dyn Decision> = Box::new(Consented {
-            user_id: lent.user,
-            service_id: service,
-            scopes: named(&lent.scope),
-            inner: Box::new(start),
-        });
+        let (user_id, scopes, inner) = (lent.user, named(&lent.scope), Box::new(start));
+        let start: Box<dyn Decision> = if sabotage::stands(Guard::ConsentAtCommit) {
+            Box::new(Consented { user_id, service_id: service, scopes, inner })
+        } else {
+            inner
+        };
         let mut decisions = first.into_iter().chain([start]);
         // The session in which it was allowed is asked for once: the first command carries the gate.
         let gated = decisions.next().map(|it| own_hand(who, it));
@@ -365,9 +366,28 @@ impl Identity {
         }
     }
 
-    /// An access token for a service that acts for itself.
-    pub(crate) async fn service_token(&self, client: ClientId, scope: String) -> Result<Issued, Problem> {
+    /// Makes a token good no more that a service got to act for itself.
+    pub(crate) async fn give_back(
+        &self,
+        client: ClientId,
+        token_id: TokenId,
+        origin: &Origin,
+    ) -> Result<(), Problem> {
+        let by = client.service.actor();
+        let unit = Unit::new(client.tenant, origin.cause(by), GiveBackToken { token_id, by });
+        self.submit(unit).await?.map_err(Problem::from)?;
+        Ok(())
+    }
+
+    /// An access token for a service that acts for itself. It is good while the secret is for which the service gets it.
+    pub(crate) async fn service_token(
+        &self,
+        client: ClientId,
+        secret: Secret,
+        scope: String,
+    ) -> Result<Issued, Problem> {
         let policy = self.policy(client.tenant).await?;
+        let now = Utc::now();
         let grant = Grant {
             sub: client.service.actor(),
             tenant_id: client.tenant,
@@ -378,10 +398,12 @@ impl Identity {
             auth_time: None,
             scope: Some(scope),
             client_id: Some(client.to_string()),
+            secret_id: Some(secret.secret_id.uuid()),
             act: None,
         };
         let life = Duration::from_secs(policy.sessions.access_s.into());
-        let issued = self.parts().signer.issue(&grant, Utc::now(), life);
+        let left = secret.expires_at.map_or(life, |it| (it - now).to_std().unwrap_or_default());
+        let issued = self.parts().signer.issue(&grant, now, life.min(left));
         issued.map_err(|error| not_signed(&error))
     }
 }

@@ -52,6 +52,7 @@ impl Identity {
             client_id: session
                 .service_id
                 .map(|service| ClientId { tenant: holder.tenant, service }.to_string()),
+            secret_id: None,
             act: None,
         };
         let life = Duration::from_secs(stands.policy.sessions.access_s.into()).min(stands.remains(now));

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::application::LiveService;
+use domain::application::{LiveService, Secret};
 use domain::ids::SecretId;
 use service_kit::bearer::{ClientId, Kind};
 use service_kit::oauth_error::{OauthCode, OauthError};
@@ -19,15 +19,16 @@ use crate::identity::limits::{Counted, Policy};
 pub(super) struct Client {
     pub id: ClientId,
     pub service: LiveService,
+    /// The secret that it has shown.
+    pub secret: Option<Secret>,
 }
 
 impl Client {
     /// Refuses what the service is not granted.
     pub(super) fn granted(&self, grant: &str) -> Result<(), OauthError> {
-        let has = self.service.grants.iter().any(|it| it.as_str() == grant);
         let not =
             || OauthError::new(OauthCode::UnauthorizedClient, "the client is not registered for this grant");
-        has.then_some(()).ok_or_else(not)
+        self.service.is_granted(grant).then_some(()).ok_or_else(not)
     }
 
     /// Whether it goes on when an access token is over.
@@ -35,9 +36,9 @@ impl Client {
         self.service.refreshes()
     }
 
-    /// Refuses a service that has shown nothing.
-    pub(super) fn confidential(&self) -> Result<(), OauthError> {
-        self.service.confidential.then_some(()).ok_or_else(|| OauthError::client(false))
+    /// The secret that it has shown. Refuses a service that has shown nothing.
+    pub(super) fn confidential(&self) -> Result<Secret, OauthError> {
+        self.secret.ok_or_else(|| OauthError::client(false))
     }
 }
 
@@ -63,13 +64,16 @@ impl Oauth {
         let identity = &self.parts().identity;
         let failures = || Counted::id(Policy::TokenFailures, id.tenant, id.service.uuid());
         let service = identity.service(id).await?;
-        let right = match (&service, &shows.secret) {
-            (Some(service), Some(secret)) if service.confidential => self.proves(id, service, secret).await?,
-            (Some(service), None) => !service.confidential,
-            _ => false,
+        let (right, secret) = match (&service, &shows.secret) {
+            (Some(service), Some(secret)) if service.confidential => {
+                let shown = self.proves(id, service, secret).await?;
+                (shown.is_some(), shown)
+            }
+            (Some(service), None) => (!service.confidential, None),
+            _ => (false, None),
         };
         match service.filter(|_| right) {
-            Some(service) => Ok(Client { id, service }),
+            Some(service) => Ok(Client { id, service, secret }),
             None => {
                 // A right one always passes: the name of a client is public, and nobody is to shut it out by wrong ones.
                 if shows.secret.is_some() {
@@ -81,15 +85,20 @@ impl Oauth {
         }
     }
 
-    /// Whether a secret is one of the service's that are good now. It is found by its hash, so nothing is compared piece by
-    /// piece.
-    async fn proves(&self, id: ClientId, service: &LiveService, secret: &str) -> Result<bool, OauthError> {
+    /// Which of the service's secrets that are good now this is, if it is one. It is found by its hash, so nothing is compared
+    /// piece by piece.
+    async fn proves(
+        &self,
+        id: ClientId,
+        service: &LiveService,
+        secret: &str,
+    ) -> Result<Option<Secret>, OauthError> {
         let Some(shown) = shown(Kind::ClientSecret, secret).filter(|it| it.tenant == id.tenant) else {
-            return Ok(false);
+            return Ok(None);
         };
         let owner = self.parts().vault.service_of_secret(&shown).await;
         let owner = owner.map_err(|error| OauthError::from(Problem::store_unavailable(&error)))?;
-        Ok(owner == Some(id.service) && service.has_secret(SecretId::new(shown.id)))
+        Ok(service.secret(SecretId::new(shown.id)).copied().filter(|_| owner == Some(id.service)))
     }
 }
 

@@ -20,7 +20,7 @@ use super::ask::{challenge_by, not_registered};
 use super::authorize::binding;
 use super::client::Client;
 use super::params::Params;
-use super::{OPENID, Oauth, grant, has, scopes, shown, written};
+use super::{OPENID, Oauth, grant, has, registered, scopes, shown, written};
 use crate::identity::Origin;
 use crate::identity::lent::{Lent, LentTokens, not_signed};
 use crate::identity::sessions::InSession;
@@ -70,6 +70,12 @@ struct IdToken<'a> {
 /// A code or token that is good for nothing, whatever the reason: nobody learns which by trying.
 fn invalid_grant() -> OauthError {
     OauthError::new(OauthCode::InvalidGrant, "the grant is not good, or not any more, or not this client's")
+}
+
+/// What of that which a person allowed the service is registered with still.
+fn still_good(client: &Client, allowed: &str) -> Result<String, OauthError> {
+    let scope = registered(allowed, &client.service);
+    if scope.is_empty() { Err(invalid_grant()) } else { Ok(scope) }
 }
 
 /// The person or their organisation may not be let in any more.
@@ -146,7 +152,7 @@ impl Oauth {
             client: client.id,
             user: granted.user,
             came_by: granted.came_by,
-            scope: granted.scope,
+            scope: still_good(client, &granted.scope)?,
             method: "authorization-code",
             refreshes: client.refreshes(),
         };
@@ -186,10 +192,13 @@ impl Oauth {
         let it = it.ok_or_else(invalid_grant)?;
         let service = Some(client.id.service.uuid());
         let shown = ShownToken { tenant: it.tenant, token: it.id, hash: Digest(it.hash()), service };
-        let narrowed = |allowed: &str| match &asked {
-            None => Ok(allowed.to_owned()),
-            Some(asked) if asked.iter().all(|it| has(allowed, it.as_str())) => Ok(written(asked)),
-            Some(_) => Err(not_registered()),
+        let narrowed = |allowed: &str| {
+            let allowed = still_good(client, allowed)?;
+            match &asked {
+                None => Ok(allowed),
+                Some(asked) if asked.iter().all(|it| has(&allowed, it.as_str())) => Ok(written(asked)),
+                Some(_) => Err(not_registered()),
+            }
         };
         let tokens = self.parts().identity.refresh_lent(&shown, narrowed, origin).await?;
         self.answer(issuer, client, tokens, None)
@@ -197,7 +206,7 @@ impl Oauth {
 
     /// A service for itself: the permissions that it is registered with, or fewer.
     async fn by_itself(&self, client: &Client, params: &Params) -> Result<TokenBody, OauthError> {
-        client.confidential()?;
+        let secret = client.confidential()?;
         let of_programs = |it: &&Scope| !super::OF_OPENID.contains(&it.as_str());
         let scopes = match params.get("scope") {
             Some(text) => scopes(text)?,
@@ -208,7 +217,7 @@ impl Oauth {
             return Err(not_registered());
         }
         let scope = written(&scopes);
-        let issued = self.parts().identity.service_token(client.id, scope.clone()).await?;
+        let issued = self.parts().identity.service_token(client.id, secret, scope.clone()).await?;
         Ok(TokenBody {
             expires_in: (issued.expires_at - Utc::now()).num_seconds().max(0),
             access_token: issued.token,
@@ -243,6 +252,7 @@ impl Oauth {
             }
             Polled::Unknown => return Err(invalid_grant()),
         };
+        let scope = still_good(client, &scope)?;
         let grant_id = GrantId::new(device.id);
         let session = SessionId::new(Uuid::now_v7());
         let redeem = RedeemDevice { grant_id, service_id: client.id.service, session_id: session };

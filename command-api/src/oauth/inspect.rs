@@ -8,8 +8,8 @@ use event_store::access::look;
 use event_store::vault::{Digest, ServiceFamily, ShownToken};
 use serde::Serialize;
 use service_kit::access::Who;
-use service_kit::bearer::{Bearer, Kind};
-use service_kit::oauth_error::{OauthCode, OauthError};
+use service_kit::bearer::{Bearer, ClientId, Kind};
+use service_kit::oauth_error::OauthError;
 use service_kit::problem::{Problem, code};
 use service_kit::token::{Claims, TokenError};
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::params::Params;
-use super::{EMAIL, OPENID, ORGANISATION, Oauth, PROFILE, has};
+use super::{EMAIL, OPENID, ORGANISATION, Oauth, PROFILE, has, registered};
 use crate::identity::Origin;
 use crate::identity::sessions::InSession;
 
@@ -136,6 +136,14 @@ impl Oauth {
         Ok(answer.as_ref().as_ref().ok().map(|it| (**it).clone()).filter(stands))
     }
 
+    /// What an access token is for, as the service is registered that it was given to by now.
+    async fn scope_of(&self, claims: &Claims) -> Result<Option<String>, Problem> {
+        let client = claims.client_id.as_deref().and_then(ClientId::parse);
+        let (Some(scope), Some(client)) = (&claims.scope, client) else { return Ok(claims.scope.clone()) };
+        let service = self.parts().identity.service(client).await?;
+        Ok(service.map(|it| registered(scope, &it)))
+    }
+
     /// What is known of a token. A service that keeps secrets may ask about every access token of its organisation, and about
     /// refresh tokens of its own.
     ///
@@ -152,7 +160,7 @@ impl Oauth {
                 }
                 Ok(TokenFacts {
                     active: true,
-                    scope: Some(family.scope),
+                    scope: Some(registered(&family.scope, &client.service)),
                     client_id: Some(client.id.to_string()),
                     token_type: Some("refresh_token"),
                     sub: Some(who.user.uuid()),
@@ -162,7 +170,7 @@ impl Oauth {
             }
             Own::Access(claims) if self.admission(&claims).await?.is_some() => Ok(TokenFacts {
                 active: true,
-                scope: claims.scope,
+                scope: self.scope_of(&claims).await?,
                 client_id: claims.client_id,
                 token_type: Some("Bearer"),
                 sub: Some(claims.sub.uuid()),
@@ -177,13 +185,12 @@ impl Oauth {
         }
     }
 
-    /// Gives a token back: the session ends of which it is, with every token of it. One that is not known is as good as given
-    /// back (RFC 7009 section 2.2). One of another service stays as it is and is answered alike, whatever it is for: so nobody
-    /// learns by trying whose a token is.
+    /// Gives a token back: the session ends of which it is, with every token of it; of one that a service got for itself there
+    /// is no session, and it ends alone. One that is not known is as good as given back (RFC 7009 section 2.2). One of another
+    /// service stays as it is and is answered alike, whatever it is for: so nobody learns by trying whose a token is.
     ///
     /// # Errors
-    /// `unsupported_token_type` for one that a service got for itself, which
-    /// ends by itself.
+    /// [`OauthError`].
     pub async fn revoke(
         &self,
         headers: &HeaderMap,
@@ -198,10 +205,10 @@ impl Oauth {
                 if claims.client_id.as_deref() != Some(client.id.to_string().as_str()) {
                     return Ok(());
                 }
-                let session = claims.sid.map(SessionId::new);
-                let own = || OauthError::new(OauthCode::UnsupportedTokenType, "it ends by itself");
-                let user = UserId::new(claims.sub.uuid());
-                InSession { tenant: claims.tenant_id, session: session.ok_or_else(own)?, user }
+                let Some(session) = claims.sid.map(SessionId::new) else {
+                    return Ok(self.parts().identity.give_back(client.id, claims.jti, origin).await?);
+                };
+                InSession { tenant: claims.tenant_id, session, user: UserId::new(claims.sub.uuid()) }
             }
         };
         let by = ActorId::new(client.id.service.uuid());
@@ -220,7 +227,8 @@ impl Oauth {
         };
         let token = bearer(headers).ok_or_else(missing)?;
         let claims = self.parts().verifier.verify_fresh(token).await.map_err(|_| missing())?.claims;
-        let scope = claims.scope.as_deref().unwrap_or_default();
+        let scope = self.scope_of(&claims).await?.unwrap_or_default();
+        let scope = scope.as_str();
         let (Some(session), Some(_), true) = (claims.sid, &claims.client_id, has(scope, OPENID)) else {
             return Err(missing());
         };

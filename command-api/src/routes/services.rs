@@ -6,8 +6,8 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::Decision;
 use domain::application::{
-    AddSecret, ChangeRedirectUris, RedirectUri, RegisterService, RemoveSecret, RemoveService, RenameService,
-    ResumeService, SuspendService, service,
+    AddSecret, ChangeService, RedirectUri, RegisterService, RemoveSecret, RemoveService, ResumeService,
+    SuspendService, service,
 };
 use domain::gate::Granting;
 use domain::ids::{SecretId, ServiceId};
@@ -29,9 +29,10 @@ use uuid::Uuid;
 use crate::answer::{Accepted, Together};
 use crate::app::App;
 use crate::keys::{OptionalKey, Request};
+use crate::oauth::OF_OPENID;
+use crate::oauth::grant::GrantType;
 use crate::oauth::grants::may_be_lent;
-use crate::oauth::{OF_OPENID, grant};
-use crate::schema::{GrantText, LabelText, RedirectText, ScopeText};
+use crate::schema::{LabelText, RedirectText, ScopeText};
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/services";
@@ -68,12 +69,12 @@ pub struct ServiceBody {
     #[serde(default)]
     #[schema(value_type = Vec<RedirectText>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
     redirect_uris: Vec<RedirectUri>,
-    /// How it comes by tokens: `authorization-code`, `client-credentials`, `device-code`, `refresh-token`. It never changes.
-    #[schema(value_type = Vec<GrantText>, min_items = 1, max_items = 4, example = json!(["authorization-code", "refresh-token"]))]
-    grants: Vec<Word>,
-    /// What it may ask for: `openid`, `profile`, `email`, `organization`, `offline_access`, which the grant `refresh-token` brings along; names of
-    /// permissions that the caller holds, to read and to keep the
-    /// books; and names with a colon, which mean something to others. It never changes.
+    /// How it comes by tokens.
+    #[schema(min_items = 1, max_items = 4, example = json!(["authorization_code", "refresh_token"]))]
+    grants: Vec<GrantType>,
+    /// What it may ask for: `openid`, `profile`, `email`, `phone`, `organization`, `offline_access`, which the grant
+    /// `refresh_token` brings along; names of permissions that the caller holds, to read and to keep the books; and names with
+    /// a colon, which mean something to others.
     #[serde(default)]
     #[schema(value_type = Vec<ScopeText>, max_items = 100, example = json!(["openid", "email", "ledger.read-accounts"]))]
     scopes: Vec<Scope>,
@@ -91,6 +92,15 @@ pub struct ServiceChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<RedirectText>>, max_items = 20, example = json!(["https://shop.example.com/signed-in"]))]
     redirect_uris: Option<Vec<RedirectUri>>,
+    /// All the ways in which it comes by tokens. What it came by in another way is refused everywhere within a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 4, example = json!(["authorization_code", "refresh_token"]))]
+    grants: Option<Vec<GrantType>>,
+    /// All that it may ask for, as at its registration. What is left out is taken from every token that it has, within a second,
+    /// and people who are sent to sign in are not asked for it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<ScopeText>>, max_items = 100, example = json!(["openid", "email", "ledger.read-accounts"]))]
+    scopes: Option<Vec<Scope>>,
 }
 
 /// A secret that a service is to have.
@@ -158,20 +168,21 @@ fn field(pointer: String, told: &'static str) -> Problem {
     Problem::new(&code::INVALID_FIELD, told).at(FieldProblem { pointer, code, detail: told.to_owned() })
 }
 
-impl ServiceBody {
-    /// Refuses what no service can be, and says which permissions it would be lent.
-    fn lent(&self) -> Result<Granted, Problem> {
-        if let Some(place) = self.grants.iter().position(|it| !grant::ALL.contains(&it.as_str())) {
-            return Err(field(format!("/grants/{place}"), "this is no way to come by tokens"));
-        }
-        let of_others = |it: &Scope| OF_OPENID.contains(&it.as_str()) || it.as_str().contains(':');
-        let known = |it: &Scope| of_others(it) || may_be_lent(it.as_str());
-        if let Some(place) = self.scopes.iter().position(|it| !known(it)) {
-            let told = "it is neither of OpenID Connect, nor a permission that services are lent, nor has it a colon";
-            return Err(field(format!("/scopes/{place}"), told));
-        }
-        Ok(Granted::only(self.scopes.iter().filter(|it| !of_others(it)).map(ToString::to_string)))
+/// Refuses scopes that no service can have, and says which permissions it would be lent.
+fn lent(scopes: &[Scope]) -> Result<Granted, Problem> {
+    let of_others = |it: &Scope| OF_OPENID.contains(&it.as_str()) || it.as_str().contains(':');
+    let known = |it: &Scope| of_others(it) || may_be_lent(it.as_str());
+    if let Some(place) = scopes.iter().position(|it| !known(it)) {
+        let told =
+            "it is neither of OpenID Connect, nor a permission that services are lent, nor has it a colon";
+        return Err(field(format!("/scopes/{place}"), told));
     }
+    Ok(Granted::only(scopes.iter().filter(|it| !of_others(it)).map(ToString::to_string)))
+}
+
+/// As the log names them.
+fn words(grants: &[GrantType]) -> Vec<Word> {
+    grants.iter().map(|it| it.word()).collect()
 }
 
 /// Registers a service
@@ -183,7 +194,7 @@ impl ServiceBody {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
     request_body(content = ServiceBody, example = json!({
         "name": "Web shop", "confidential": true, "redirect_uris": ["https://shop.example.com/signed-in"],
-        "grants": ["authorization-code", "refresh-token"], "scopes": ["openid", "email", "ledger.read-accounts"]
+        "grants": ["authorization_code", "refresh_token"], "scopes": ["openid", "email", "ledger.read-accounts"]
     })),
     responses(
         (status = 201, description = "It is registered.", body = ServiceMade, example = json!({
@@ -200,7 +211,7 @@ pub async fn register(
     Json(body): Json<ServiceBody>,
 ) -> Result<Response, Problem> {
     let key = app.key(&allowed, &key, &Request::new("POST /v1/services", &body))?;
-    let lent = body.lent()?;
+    let lent = lent(&body.scopes)?;
     let caller = allowed.caller();
     let (tenant, service_id) = (caller.tenant, ServiceId::new(Uuid::now_v7()));
     let register = RegisterService {
@@ -208,7 +219,7 @@ pub async fn register(
         name: body.name,
         confidential: body.confidential,
         redirect_uris: body.redirect_uris,
-        grants: body.grants,
+        grants: words(&body.grants),
         scopes: body.scopes,
         limits: None,
     };
@@ -221,7 +232,10 @@ pub async fn register(
 
 /// Changes a service
 ///
-/// Its name, or the addresses to which people may be sent back. Permission: `application.manage-services`.
+/// Its name, the addresses to which people may be sent back, how it comes by tokens, what it may ask for: all that is named, or
+/// nothing. By other addresses or grants somebody could be the service, so the caller must hold what it may do; other scopes lend
+/// it no permission that the caller does not hold. What a grant or scope was good for ends with it; what people allowed is theirs
+/// to take back, and means something again if it is registered again. Permission: `application.manage-services`.
 #[utoipa::path(
     patch, path = "/v1/services/{id}", tag = "services", operation_id = "changeService",
     params(("id" = Uuid, Path, description = "The service"),
@@ -231,7 +245,7 @@ pub async fn register(
         (status = 200, description = "It is so.", body = Accepted),
         (status = 404, description = "There is no such service.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "It needs an address, or these are too many.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "It could do nothing, needs an address, can keep no secret, or these are too many.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn change(
@@ -243,22 +257,31 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let request = Request::new("PATCH /v1/services/{id}", &body).about(service_id);
     let key = app.key(&allowed, &key, &request)?;
-    let rename = body.name.map(|name| Box::new(RenameService { service_id, name }) as Box<dyn Decision>);
-    let send = body
-        .redirect_uris
-        .map(|redirect_uris| Box::new(ChangeRedirectUris { service_id, redirect_uris }) as Box<dyn Decision>);
-    // Where people are sent back to, there their codes go.
-    let send = send.map(|it| being(allowed.caller(), service_id, it));
-    match (rename, send) {
-        (Some(rename), Some(send)) => {
-            let together = Together { commands: [rename, send], vault: vec![] };
-            app.run_together(&allowed, key, LOCATION, together).await
-        }
-        (Some(one), None) | (None, Some(one)) => {
-            app.run_together(&allowed, key, LOCATION, Together { commands: [one], vault: vec![] }).await
-        }
-        (None, None) => Err(field(String::new(), "name what is to be another")),
+    let command = changing(allowed.caller(), service_id, body)?;
+    app.run_together(&allowed, key, LOCATION, Together { commands: [command], vault: vec![] }).await
+}
+
+/// The change of a service, on the word of one who holds what it takes.
+fn changing(
+    caller: &Caller,
+    service_id: ServiceId,
+    body: ServiceChange,
+) -> Result<Box<dyn Decision>, Problem> {
+    let ServiceChange { name, redirect_uris, grants, scopes } = body;
+    // Where people are sent back to, there their codes go; and by a grant more it could be somebody that it could not be.
+    let becomes = redirect_uris.is_some() || grants.is_some();
+    if !becomes && name.is_none() && scopes.is_none() {
+        return Err(field(String::new(), "name what is to be another"));
     }
+    let lent = scopes.as_deref().map(lent).transpose()?;
+    let grants = grants.as_deref().map(words);
+    let mut command: Box<dyn Decision> =
+        Box::new(ChangeService { service_id, name, redirect_uris, grants, scopes });
+    if let Some(lent) = lent {
+        let table = permissions::role_table(caller.tenant).clone();
+        command = Box::new(Granting::new(granter(caller), table, lent, command));
+    }
+    Ok(if becomes { being(caller, service_id, command) } else { command })
 }
 
 /// Suspends a service
@@ -404,7 +427,7 @@ pub async fn add_secret(
 
 /// Takes a secret from a service
 ///
-/// It is good no more, at once. Permission: `application.manage-services`.
+/// It is good no more, at once, and every token that the service got for it is refused everywhere within a second. Permission: `application.manage-services`.
 #[utoipa::path(
     delete, path = "/v1/services/{id}/secrets/{secret_id}", tag = "services", operation_id = "removeServiceSecret",
     params(("id" = Uuid, Path, description = "The service"),

@@ -1,6 +1,7 @@
 //! A service of an organisation: a program that lets people sign in, or signs in itself. Which addresses it may send people
 //! back to, what it may ask for, and which of its secrets are good.
 
+mod change;
 mod decide;
 mod event;
 
@@ -12,13 +13,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
+pub use change::ChangeService;
 pub use decide::{
-    AddSecret, ChangeRedirectUris, LimitService, RegisterService, RemoveSecret, RemoveService, RenameService,
-    ResumeService, SuspendService,
+    AddSecret, LimitService, RegisterService, RemoveSecret, RemoveService, ResumeService, SuspendService,
 };
 pub use event::{
-    RedirectUrisChanged, SecretAdded, SecretRemoved, ServiceLimited, ServiceRegistered, ServiceRemoved,
-    ServiceRenamed, ServiceResumed, ServiceSuspended,
+    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 
 use super::ApplicationEvent;
@@ -242,24 +243,42 @@ impl LiveService {
     /// # Errors
     /// [`ApplicationError::ScopeNotRegistered`] with the first that it may not ask for.
     pub fn has_scopes(&self, scopes: &[Scope]) -> Result<(), ApplicationError> {
-        let may =
-            |it: &Scope| self.scopes.contains(it) || (it.as_str() == OFFLINE_ACCESS && self.refreshes());
-        match scopes.iter().find(|it| !may(it)) {
+        match scopes.iter().find(|it| !self.may_ask(it.as_str())) {
             Some(scope) => Err(ApplicationError::ScopeNotRegistered { scope: scope.clone() }),
             None => Ok(()),
         }
     }
 
+    /// Whether it may ask for this by now. What it was given for a scope that it may not ask for any more is good for
+    /// nothing of that scope.
+    #[must_use]
+    pub fn may_ask(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|it| it.as_str() == scope) || (scope == OFFLINE_ACCESS && self.refreshes())
+    }
+
     /// Whether it has this secret, good or over.
     #[must_use]
     pub fn has_secret(&self, id: SecretId) -> bool {
-        self.secrets.iter().any(|it| it.secret_id == id)
+        self.secret(id).is_some()
+    }
+
+    /// A secret that was not removed; it may be over.
+    #[must_use]
+    pub fn secret(&self, id: SecretId) -> Option<&Secret> {
+        self.secrets.iter().find(|it| it.secret_id == id)
+    }
+
+    /// Whether it comes by tokens in this way by now. What it came by in a way that it is not granted any more is not good
+    /// while that is so.
+    #[must_use]
+    pub fn is_granted(&self, grant: &str) -> bool {
+        self.grants.iter().any(|it| it.as_str() == grant)
     }
 
     /// Whether it goes on when an access token is over.
     #[must_use]
     pub fn refreshes(&self) -> bool {
-        self.grants.iter().any(|it| it.as_str() == REFRESH_TOKEN)
+        self.is_granted(REFRESH_TOKEN)
     }
 
     /// Whether people may be sent back there: to the letter, but for the port of the own machine.
@@ -326,6 +345,12 @@ impl Aggregate for Service {
             ApplicationEvent::ServiceRenamed(it) => self.change(|service| service.name = it.name.clone()),
             ApplicationEvent::RedirectUrisChanged(it) => {
                 self.change(|service| service.redirect_uris.clone_from(&it.redirect_uris));
+            }
+            ApplicationEvent::GrantsChanged(it) => {
+                self.change(|service| service.grants.clone_from(&it.grants));
+            }
+            ApplicationEvent::ScopesChanged(it) => {
+                self.change(|service| service.scopes.clone_from(&it.scopes));
             }
             ApplicationEvent::ServiceLimited(it) => self.change(|service| service.limits = Some(it.limits)),
             ApplicationEvent::SecretAdded(it) => self.change(|service| {

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::GateError;
-use crate::application::{KeyOwner, LiveApiKey, LiveService, api_key, consent, service};
+use crate::application::service::CLIENT_CREDENTIALS;
+use crate::application::{KeyOwner, LiveApiKey, LiveService, Secret, api_key, consent, service};
 use crate::decision::View;
 use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
-use crate::ids::{ApiKeyId, ServiceId, SessionId, TokenId, UserId};
+use crate::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TokenId, UserId};
 use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
 use crate::stream::StreamId;
 
@@ -42,10 +43,15 @@ pub enum Bearer {
         /// Which.
         key: ApiKeyId,
     },
-    /// By the secret of a service, which acts for itself: it may do what its scopes name.
+    /// By a token that a service got for one of its secrets, to act for itself: it may do what its scopes name, while it has
+    /// that secret.
     Service {
         /// Which.
         service: ServiceId,
+        /// The secret.
+        secret: SecretId,
+        /// The token, which the service can give back.
+        token: TokenId,
         /// What its token allows at most.
         granted: Granted,
     },
@@ -72,15 +78,15 @@ pub(super) enum Standee<'a> {
     /// A person, by a session.
     Person(&'a LiveSession, &'a Membership),
     /// A service that acts for a person, by a session.
-    Delegate(&'a LiveSession, &'a Membership, &'a Granted),
+    Delegate(&'a LiveSession, &'a Membership, &'a LiveService, &'a Granted),
     /// An operator.
     Operator(&'a Granted),
     /// A key of a person.
     KeyOfPerson(&'a LiveApiKey, &'a Membership),
     /// A key of a service.
     KeyOfService(&'a LiveApiKey, &'a LiveService),
-    /// A service.
-    Service(&'a LiveService, &'a Granted),
+    /// A service, by one of its secrets.
+    Service(&'a LiveService, &'a Secret, &'a Granted),
 }
 
 impl Bearer {
@@ -117,7 +123,9 @@ impl Bearer {
                     None => {}
                 }
             }
-            Self::Service { service, .. } => needs.push(service::stream(*service)),
+            Self::Service { service, token, .. } => {
+                needs.extend([service::stream(*service), access_token::stream(*token)]);
+            }
         }
         needs
     }
@@ -134,11 +142,13 @@ impl Bearer {
         let scopes = |service: &LiveService| Granted::only(service.scopes.iter().map(ToString::to_string));
         let granted = match &standee {
             Standee::Person(_, member) => roles(member),
-            Standee::Delegate(_, member, granted) => roles(member).within(granted),
+            Standee::Delegate(_, member, service, granted) => {
+                roles(member).within(granted).within(&scopes(service))
+            }
             Standee::Operator(granted) => (*granted).clone(),
             Standee::KeyOfPerson(key, member) => names(key).within(&roles(member)),
             Standee::KeyOfService(key, service) => names(key).within(&scopes(service)),
-            Standee::Service(service, granted) => scopes(service).within(granted),
+            Standee::Service(service, _, granted) => scopes(service).within(granted),
         };
         let session = standee.session().cloned();
         let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
@@ -159,13 +169,13 @@ impl Bearer {
             Self::Session { session, user } => session_of(*session, *user)
                 .filter(|it| it.service_id.is_none())
                 .and_then(|it| Some(Standee::Person(it, member(view, *user)?))),
-            Self::Delegated { session, user, granted } => session_of(*session, *user)
-                .filter(|it| it.service_id.is_some_and(|service| lent(view, it, service)))
-                .and_then(|it| Some(Standee::Delegate(it, member(view, *user)?, granted))),
+            Self::Delegated { session, user, granted } => {
+                session_of(*session, *user).and_then(|it| Some((it, lent(view, it)?))).and_then(
+                    |(it, service)| Some(Standee::Delegate(it, member(view, *user)?, service, granted)),
+                )
+            }
             Self::Operator { token, granted } => {
-                let known = view.find::<AccessToken>(token.uuid()).map(|seen| seen.state);
-                let revoked = matches!(known, Some(AccessToken::Revoked { .. }));
-                (!revoked).then_some(Standee::Operator(granted))
+                (!is_revoked(view, *token)).then_some(Standee::Operator(granted))
             }
             Self::ApiKey { key } => api_key::live(view, *key).and_then(|key| match key.owner {
                 KeyOwner::User(user) => {
@@ -176,9 +186,11 @@ impl Bearer {
                     service::live(view, service).ok().map(|it| Standee::KeyOfService(key, it))
                 }
             }),
-            Self::Service { service, granted } => {
-                service::live(view, *service).ok().map(|it| Standee::Service(it, granted))
-            }
+            Self::Service { service, secret, token, granted } => service::live(view, *service)
+                .ok()
+                .filter(|it| it.is_granted(CLIENT_CREDENTIALS) && !is_revoked(view, *token))
+                .and_then(|it| Some((it, it.secret(*secret).filter(|it| !it.is_over(view.now))?)))
+                .map(|(it, secret)| Standee::Service(it, secret, granted)),
         };
         found.ok_or(GateError::SessionEnded)
     }
@@ -192,9 +204,18 @@ fn service_of(view: &View<'_>, session: SessionId) -> Option<ServiceId> {
     }
 }
 
-/// Whether a service may have a session still: it works, and the person has not taken back what they allowed it.
-fn lent(view: &View<'_>, session: &LiveSession, service: ServiceId) -> bool {
-    service::live(view, service).is_ok() && consent::upholds(view, session.user_id, service, session.consent)
+/// The service that may have a session still, if it may: it works, comes by sessions in that way by now, and the person has
+/// not taken back what they allowed it.
+fn lent<'a>(view: &View<'a>, session: &LiveSession) -> Option<&'a LiveService> {
+    let service = session.service_id?;
+    let stands = consent::upholds(view, session.user_id, service, session.consent);
+    service::live(view, service).ok().filter(|it| stands && it.is_granted(session.method.as_str()))
+}
+
+/// Whether somebody said that a token is good no more. Of most tokens nothing is ever said.
+fn is_revoked(view: &View<'_>, token: TokenId) -> bool {
+    let known = view.find::<AccessToken>(token.uuid()).map(|seen| seen.state);
+    matches!(known, Some(AccessToken::Revoked { .. }))
 }
 
 fn member<'a>(view: &View<'a>, user: UserId) -> Option<&'a Membership> {
@@ -213,7 +234,8 @@ impl<'a> Standee<'a> {
         match self {
             Self::Person(session, _) | Self::Delegate(session, ..) => Some(session.expires_at),
             Self::KeyOfPerson(key, _) | Self::KeyOfService(key, _) => key.expires_at,
-            Self::Operator(_) | Self::Service(..) => None,
+            Self::Service(_, secret, _) => secret.expires_at,
+            Self::Operator(_) => None,
         }
     }
 
@@ -225,11 +247,13 @@ impl<'a> Standee<'a> {
         let by_scope = |service: &LiveService| service.scopes.iter().any(|it| it.as_str() == permission);
         match self {
             Self::Person(_, member) => by_roles(member),
-            Self::Delegate(_, member, granted) => granted.allows(permission) && by_roles(member),
+            Self::Delegate(_, member, service, granted) => {
+                granted.allows(permission) && by_scope(service) && by_roles(member)
+            }
             Self::Operator(granted) => granted.allows(permission),
             Self::KeyOfPerson(key, member) => by_key(key) && by_roles(member),
             Self::KeyOfService(key, service) => by_key(key) && by_scope(service),
-            Self::Service(service, granted) => by_scope(service) && granted.allows(permission),
+            Self::Service(service, _, granted) => by_scope(service) && granted.allows(permission),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The gate opens to those who stand and may, and closes in a fixed order of reasons.
 
+mod services;
+
 use super::*;
 use crate::application::{
     AddSecret, GrantConsent, IssueApiKey, KeyOwner, RegisterService, RevokeApiKey, RevokeConsent,
@@ -338,11 +340,25 @@ fn till() -> RegisterService {
         service_id: TILL,
         name: crate::metadata::Label::parse("Till").unwrap(),
         confidential: true,
-        redirect_uris: vec![],
-        grants: vec![Word::of("client-credentials")],
+        redirect_uris: vec![crate::application::RedirectUri::parse("https://till.example/back").unwrap()],
+        grants: vec![Word::of("client-credentials"), Word::of("authorization-code")],
         scopes: vec![crate::words::Scope::of(READ)],
         limits: None,
     }
+}
+
+/// A secret of the till, and what shows that it was used.
+fn secret() -> AddSecret {
+    AddSecret { service_id: TILL, secret_id: SecretId::new(Uuid::from_u128(9)), expires_at: None }
+}
+
+fn itself(granted: Granted) -> Bearer {
+    Bearer::Service { service: TILL, secret: secret().secret_id, token: TOKEN, granted }
+}
+
+/// A session that Ada let the till have.
+fn of_till() -> StartSession {
+    StartSession { service_id: Some(TILL), method: Word::of("authorization-code"), ..start() }
 }
 
 fn with_key() -> Gate {
@@ -378,24 +394,22 @@ fn a_key_ends_in_each_of_its_ways() {
 
 #[test]
 fn a_service_does_what_its_scopes_name_by_its_secret_and_by_its_key() {
-    let given = || ada().having(till()).having(key(KeyOwner::Service(TILL), &[READ, POST]));
-    let secret =
-        || Gate::new(Bearer::Service { service: TILL, granted: Granted::only([READ, POST]) }, table());
-    let gates: [fn() -> Gate; 2] = [secret, with_key];
+    let given = || ada().having(till()).having(secret()).having(key(KeyOwner::Service(TILL), &[READ, POST]));
+    let by_secret = || Gate::new(itself(Granted::only([READ, POST])), table());
+    let gates: [fn() -> Gate; 2] = [by_secret, with_key];
     for gate in gates {
         given().when(gated(gate().asking(READ))).then_succeeds();
         given().when(gated(gate().asking(POST))).then_refused_for(missing(POST));
         let suspend = SuspendProgram { service_id: TILL, because: Word::of("abuse") };
         given().having(suspend).when(gated(gate().asking(READ))).then_refused_for(GateError::SessionEnded);
     }
-    let none = Gate::new(Bearer::Service { service: TILL, granted: Granted::nothing() }, table());
+    let none = Gate::new(itself(Granted::nothing()), table());
     given().when(gated(none.asking(READ))).then_refused_for(missing(READ));
 }
 
 #[test]
 fn a_service_acts_for_a_person_within_what_they_allowed_and_never_in_their_account() {
-    let lent =
-        StartSession { session_id: SessionId::new(Uuid::from_u128(55)), service_id: Some(TILL), ..start() };
+    let lent = StartSession { session_id: SessionId::new(Uuid::from_u128(55)), ..of_till() };
     let session = lent.session_id;
     let given = || ada().having(till()).having(lent.clone());
     let lending = |names: &[&'static str]| {
@@ -449,8 +463,8 @@ fn what_a_service_has_of_a_person_ends_when_they_take_back_what_they_allowed_and
     // What they do in their own session, and what the service does for itself, is not touched.
     let own = Gate::new(Bearer::Session { session: SESSION, user: ADA }, table()).asking(READ);
     two().having(revoke()).when(gated(own)).then_succeeds();
-    let itself = Gate::new(Bearer::Service { service: TILL, granted: Granted::All }, table()).asking(READ);
-    two().having(revoke()).when(gated(itself)).then_succeeds();
+    let itself = Gate::new(itself(Granted::All), table()).asking(READ);
+    two().having(secret()).having(revoke()).when(gated(itself)).then_succeeds();
 }
 
 #[test]
@@ -463,11 +477,11 @@ fn a_program_is_nobodys_own_hand() {
 
 #[test]
 fn a_look_at_a_program_says_what_the_gate_says() {
-    let world = ada().having(till()).having(key(KeyOwner::User(ADA), &[READ, POST])).world();
+    let world = ada().having(till()).having(secret()).having(key(KeyOwner::User(ADA), &[READ, POST])).world();
     let look = |bearer: Bearer| bearer.look(&View::new(TENANT, at(20), &world), &table()).unwrap();
     let admission = look(Bearer::ApiKey { key: KEY });
     assert_eq!((admission.granted, admission.until), (Granted::only([READ]), Some(at(500))));
-    let service = look(Bearer::Service { service: TILL, granted: Granted::All });
+    let service = look(itself(Granted::All));
     assert_eq!((service.granted, service.session), (Granted::only([READ]), None));
 }
 

@@ -63,6 +63,16 @@ pub struct RevokeAccessToken {
     pub by: ActorId,
 }
 
+/// Makes a token good no more that a service got to act for itself: whoever was given it gives it back. Already so, if it is.
+/// That it was issued is not recorded, so whoever asks has seen that it is one of ours, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiveBackToken {
+    /// Which.
+    pub token_id: TokenId,
+    /// Who acted with it.
+    pub by: ActorId,
+}
+
 /// An access token is good no more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessTokenRevoked {
@@ -185,6 +195,21 @@ impl Decision for RevokeAccessToken {
     }
 }
 
+impl Decision for GiveBackToken {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.token_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let known = view.find::<AccessToken>(self.token_id.uuid()).map(|seen| seen.state);
+        if matches!(known, Some(AccessToken::Revoked { .. })) {
+            return Ok(Verdict::already(stream(self.token_id)));
+        }
+        let event = AccessTokenRevoked { token_id: self.token_id, by: self.by, at: view.now };
+        Ok(Verdict::done(stream(self.token_id), IdentityEvent::AccessTokenRevoked(event)))
+    }
+}
+
 impl Aggregate for AccessToken {
     const CATEGORY: Category = Category { code: 2, name: "identity.access-token" };
 
@@ -198,11 +223,12 @@ impl Aggregate for AccessToken {
                     expires_at: event.expires_at,
                 };
             }
-            IdentityEvent::AccessTokenRevoked(_) => {
-                if let Self::Minted { subject, .. } = self {
-                    *self = Self::Revoked { subject: *subject };
-                }
-            }
+            IdentityEvent::AccessTokenRevoked(event) if event.token_id.uuid() == id => match self {
+                Self::Minted { subject, .. } => *self = Self::Revoked { subject: *subject },
+                // What a service gives back was never recorded as issued, and the service acted with it.
+                Self::Absent => *self = Self::Revoked { subject: event.by },
+                Self::Revoked { .. } => {}
+            },
             _ => {}
         }
     }

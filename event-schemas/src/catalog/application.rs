@@ -3,8 +3,8 @@
 use domain::application::{
     ApiKey, ApiKeyIssued, ApiKeyRevoked, ApplicationEvent, Consent, ConsentGranted, ConsentQuestioned,
     ConsentRevoked, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, Inventory,
-    RedirectUrisChanged, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceRegistered,
-    ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
+    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, Service, ServiceLimited,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -21,6 +21,14 @@ pub(super) const EVENTS: &[EventType] = &[
     event::<Service, ApplicationEvent, RedirectUrisChanged>(
         "application.redirect-uris-changed",
         "A service sends people back to other addresses.",
+    ),
+    event::<Service, ApplicationEvent, GrantsChanged>(
+        "application.grants-changed",
+        "A service comes by tokens in other ways.",
+    ),
+    event::<Service, ApplicationEvent, ScopesChanged>(
+        "application.scopes-changed",
+        "A service may ask for something else.",
     ),
     event::<Service, ApplicationEvent, ServiceLimited>(
         "application.service-limited",

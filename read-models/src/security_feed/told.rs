@@ -143,6 +143,8 @@ fn of_program(event: &ApplicationEvent) -> Told {
         ApplicationEvent::ServiceRegistered(_)
         | ApplicationEvent::ServiceRenamed(_)
         | ApplicationEvent::RedirectUrisChanged(_)
+        | ApplicationEvent::GrantsChanged(_)
+        | ApplicationEvent::ScopesChanged(_)
         | ApplicationEvent::ServiceLimited(_)
         | ApplicationEvent::ServiceResumed(_)
         | ApplicationEvent::ServiceRemoved(_)

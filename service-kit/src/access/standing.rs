@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::application::KeyOwner;
 use domain::gate::{Admission, Bearer, GateError};
-use domain::ids::{ApiKeyId, ServiceId, SessionId, TenantId, TokenId, UserId};
+use domain::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::Granted;
 use domain::{Question, StreamId, View};
 use futures_util::future::BoxFuture;
@@ -84,8 +84,8 @@ enum Subject {
     Operator { token: TokenId, role: Option<Role> },
     /// A program, by a key of somebody.
     ApiKey { key: ApiKeyId },
-    /// A service that acts for itself, within what its token names.
-    Service { service: ServiceId, scope: Arc<str> },
+    /// A service that acts for itself, within what its token names, while it has the secret for which it got that.
+    Service { service: ServiceId, secret: SecretId, token: TokenId, scope: Arc<str> },
 }
 
 impl Who {
@@ -101,7 +101,11 @@ impl Who {
                     None => Subject::Session { session, user },
                 }
             }
-            (None, Some(service)) => Subject::Service { service, scope: scope() },
+            (None, Some(service)) => {
+                // Nobody has a secret of no name, so a token that names none is good for nothing.
+                let secret = SecretId::new(claims.secret_id.unwrap_or_default());
+                Subject::Service { service, secret, token: claims.jti, scope: scope() }
+            }
             (None, None) => {
                 let has = |role: &Role| claims.roles.iter().any(|it| it == role.name());
                 let role = [Role::Owner, Role::Member].into_iter().find(has);
@@ -157,7 +161,9 @@ impl Who {
             Subject::Delegated { session, user, ref scope } => {
                 Bearer::Delegated { session, user, granted: named(scope) }
             }
-            Subject::Service { service, ref scope } => Bearer::Service { service, granted: named(scope) },
+            Subject::Service { service, secret, token, ref scope } => {
+                Bearer::Service { service, secret, token, granted: named(scope) }
+            }
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Grant {
     pub scope: Option<String>,
     /// The service that asked for it.
     pub client_id: Option<String>,
+    /// Names the secret for which a service gets it to act for itself.
+    pub secret_id: Option<Uuid>,
     /// Who acts in the person's place.
     pub act: Option<ActorId>,
 }
@@ -204,6 +206,7 @@ impl Signer {
             auth_time: grant.auth_time.map(|it| it.timestamp()),
             scope: grant.scope.clone(),
             client_id: grant.client_id.clone(),
+            secret_id: grant.secret_id,
             act: grant.act.map(|sub| Act { sub }),
             ..Claims::new(&self.config, grant.tenant_id, grant.sub, id, now.timestamp(), exp)
         };

@@ -134,7 +134,8 @@ fn lying_claims(keys: &Keys, good: &Value) -> Vec<(String, String)> {
         add(format!("{name} as an object"), with(good, name, json!({"is": 1})));
         add(format!("{name} as a bool"), with(good, name, json!(true)));
     }
-    for name in ["nbf", "sid", "roles", "email", "amr", "auth_time", "scope", "client_id", "act"] {
+    for name in ["nbf", "sid", "roles", "email", "amr", "auth_time", "scope", "client_id", "secret_id", "act"]
+    {
         add(format!("null {name}"), with(good, name, Value::Null));
         add(format!("{name} as an object"), with(good, name, json!({"is": 1})));
         add(format!("{name} as a bool"), with(good, name, json!(true)));
@@ -327,6 +328,7 @@ fn grant() -> Grant {
         auth_time: Some(Utc::now()),
         scope: None,
         client_id: None,
+        secret_id: None,
         act: None,
     }
 }

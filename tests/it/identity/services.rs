@@ -1,5 +1,8 @@
 //! Services: registered, changed, suspended, removed; their secrets; and how they sign in themselves.
 
+mod changes;
+mod ends;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -264,13 +267,13 @@ async fn what_a_service_is_called_and_where_it_sends_people_can_change() -> Test
     let url = format!("{}/v1/services/{}", stack.command_url, shop.id);
     let change = async |body| answer(stack.request(Method::PATCH, &shop.owner, &url).json(&body)).await;
     let both = change(json!({ "name": "Store", "redirect_uris": [BACK, "https://shop.example/b"] })).await?;
-    assert_eq!((both.status.as_u16(), &both.json["version"]), (200, &json!(3)), "{}", both.text);
+    assert_eq!((both.status.as_u16(), &both.json["version"]), (200, &json!(4)), "{}", both.text);
     assert_eq!(change(json!({ "name": "Store" })).await?.json["version"], 4, "it is so already");
     for (body, status, code) in [
         (json!({}), 400, "request.invalid-field"),
         (json!({ "name": "till" }), 409, "application.service-name-taken"),
         (json!({ "redirect_uris": [] }), 422, "application.redirect-uri-missing"),
-        (json!({ "scopes": ["openid"] }), 400, "request.unknown-field"),
+        (json!({ "confidential": false }), 400, "request.unknown-field"),
     ] {
         let refused = change(body.clone()).await?;
         assert_eq!((refused.status.as_u16(), refused.code()), (status, code), "{body}");

@@ -1,17 +1,16 @@
-//! How services come, change and go.
+//! How services come and go, may work, and have secrets. What changes of a registration is in `change.rs`.
 
 use chrono::{DateTime, Utc};
 
 use super::super::ApplicationEvent;
 use super::super::error::ApplicationError;
 use super::super::inventory::{self, Inventory};
+use super::change::{Registered, release, take};
 use super::{
-    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, GRANTS_MAX, RedirectUri, RedirectUrisChanged, SCOPES_MAX,
-    SECRETS_MAX, SERVICE_NAME_SCOPE, Secret, SecretAdded, SecretRemoved, Service, ServiceLimited,
-    ServiceLimits, ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
-    URIS_MAX, known, stream,
+    RedirectUri, SECRETS_MAX, Secret, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceLimits,
+    ServiceRegistered, ServiceRemoved, ServiceResumed, ServiceSuspended, known, stream,
 };
-use crate::decision::{Claim, Decision, Verdict, View};
+use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::ids::{SecretId, ServiceId};
 use crate::metadata::Label;
@@ -20,30 +19,6 @@ use crate::words::{Scope, Word};
 
 /// Why a secret is removed whose time is over.
 const EXPIRED: Word = Word::of("expired");
-
-fn take(name: &Label) -> Claim {
-    let taken = ApplicationError::ServiceNameTaken { name: name.to_string() }.into();
-    Claim::Take { scope: SERVICE_NAME_SCOPE.to_owned(), value: name.as_str().to_lowercase(), taken }
-}
-
-fn release(name: &Label) -> Claim {
-    Claim::Release { scope: SERVICE_NAME_SCOPE.to_owned(), value: name.as_str().to_lowercase() }
-}
-
-/// A list in order, each once, if it is not too long.
-fn sorted<T: Clone + Ord>(list: &[T], what: &'static str, max: usize) -> Result<Vec<T>, ApplicationError> {
-    let mut sorted = list.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    if sorted.len() > max {
-        return Err(ApplicationError::LimitReached { what, max: u32::try_from(max).unwrap_or(u32::MAX) });
-    }
-    Ok(sorted)
-}
-
-fn has(grants: &[Word], grant: &str) -> bool {
-    grants.iter().any(|it| it.as_str() == grant)
-}
 
 /// Registers a service.
 ///
@@ -75,18 +50,8 @@ impl Decision for RegisterService {
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        let redirect_uris = sorted(&self.redirect_uris, "redirect_uris", URIS_MAX)?;
-        let grants = sorted(&self.grants, "grants", GRANTS_MAX)?;
-        let scopes = sorted(&self.scopes, "scopes", SCOPES_MAX)?;
-        if grants.is_empty() {
-            return Err(ApplicationError::GrantMissing.into());
-        }
-        if has(&grants, AUTHORIZATION_CODE) && redirect_uris.is_empty() {
-            return Err(ApplicationError::RedirectUriMissing.into());
-        }
-        if has(&grants, CLIENT_CREDENTIALS) && !self.confidential {
-            return Err(ApplicationError::PublicService.into());
-        }
+        let Registered { redirect_uris, grants, scopes } =
+            Registered::of(self.confidential, &self.redirect_uris, &self.grants, &self.scopes)?;
         let before = view.find::<Service>(self.service_id.uuid()).map(|seen| seen.state);
         if before.is_some_and(|it| *it != Service::Absent) {
             return Err(ApplicationError::ServiceExists.into());
@@ -104,74 +69,6 @@ impl Decision for RegisterService {
             at: view.now,
         });
         Ok(Verdict::created(stream(self.service_id), event).with_claims([take(&self.name)]))
-    }
-}
-
-/// Gives a service another name. Already so, if it has it.
-///
-/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::ServiceNameTaken`].
-#[derive(Debug, Clone)]
-pub struct RenameService {
-    /// Which.
-    pub service_id: ServiceId,
-    /// What it will be called.
-    pub name: Label,
-}
-
-impl Decision for RenameService {
-    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.service_id)]
-    }
-
-    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        let service = known(view, self.service_id)?;
-        if service.name == self.name {
-            return Ok(Verdict::already(stream(self.service_id)));
-        }
-        let event = ApplicationEvent::ServiceRenamed(ServiceRenamed {
-            service_id: self.service_id,
-            before: service.name.clone(),
-            name: self.name.clone(),
-            at: view.now,
-        });
-        let claims = [release(&service.name), take(&self.name)];
-        Ok(Verdict::done(stream(self.service_id), event).with_claims(claims))
-    }
-}
-
-/// Lets a service send people back to other addresses, all of them named. Already so, if it does.
-///
-/// Refused with [`ApplicationError::ServiceNotFound`], [`ApplicationError::LimitReached`],
-/// [`ApplicationError::RedirectUriMissing`].
-#[derive(Debug, Clone)]
-pub struct ChangeRedirectUris {
-    /// Which.
-    pub service_id: ServiceId,
-    /// Where it sends people back to.
-    pub redirect_uris: Vec<RedirectUri>,
-}
-
-impl Decision for ChangeRedirectUris {
-    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.service_id)]
-    }
-
-    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
-        let service = known(view, self.service_id)?;
-        let redirect_uris = sorted(&self.redirect_uris, "redirect_uris", URIS_MAX)?;
-        if has(&service.grants, AUTHORIZATION_CODE) && redirect_uris.is_empty() {
-            return Err(ApplicationError::RedirectUriMissing.into());
-        }
-        if service.redirect_uris == redirect_uris {
-            return Ok(Verdict::already(stream(self.service_id)));
-        }
-        let event = ApplicationEvent::RedirectUrisChanged(RedirectUrisChanged {
-            service_id: self.service_id,
-            before: service.redirect_uris.clone(),
-            redirect_uris,
-            at: view.now,
-        });
-        Ok(Verdict::done(stream(self.service_id), event))
     }
 }
 

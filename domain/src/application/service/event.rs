@@ -62,6 +62,32 @@ pub struct RedirectUrisChanged {
     pub at: DateTime<Utc>,
 }
 
+/// A service comes by tokens in other ways.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GrantsChanged {
+    /// Which.
+    pub service_id: ServiceId,
+    /// What it was granted.
+    pub before: Vec<Word>,
+    /// What it is granted.
+    pub grants: Vec<Word>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A service may ask for something else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScopesChanged {
+    /// Which.
+    pub service_id: ServiceId,
+    /// What it could ask for.
+    pub before: Vec<Scope>,
+    /// What it may ask for.
+    pub scopes: Vec<Scope>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// A service may ask less or more often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceLimited {

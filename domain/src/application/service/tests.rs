@@ -76,9 +76,8 @@ fn there_are_a_hundred_services_at_most_and_a_removed_one_makes_room() {
 fn nothing_happens_to_a_service_that_is_not_there() {
     let limits = ServiceLimits { per_second: 1, burst: 1 };
     let secret_id = SecretId::new(Uuid::from_u128(1));
-    let commands: [Box<dyn Decision>; 8] = [
-        Box::new(RenameService { service_id: TILL, name: Label::parse("Desk").unwrap() }),
-        Box::new(ChangeRedirectUris { service_id: TILL, redirect_uris: vec![] }),
+    let commands: [Box<dyn Decision>; 7] = [
+        Box::new(ChangeService { redirect_uris: Some(vec![]), ..ChangeService::of(TILL) }),
         Box::new(LimitService { service_id: TILL, limits }),
         Box::new(SuspendService { service_id: TILL, because: Word::of("abuse") }),
         Box::new(ResumeService { service_id: TILL }),
@@ -94,7 +93,8 @@ fn nothing_happens_to_a_service_that_is_not_there() {
 
 #[test]
 fn a_service_changes_its_name_and_limits() {
-    let rename = |name: &str| RenameService { service_id: TILL, name: Label::parse(name).unwrap() };
+    let rename =
+        |name: &str| ChangeService { name: Some(Label::parse(name).unwrap()), ..ChangeService::of(TILL) };
     registered().when(rename("Till")).then_already();
     registered()
         .having(other("Desk"))
@@ -238,13 +238,36 @@ fn redirect_uris_match_to_the_letter() {
     {
         assert!(!service.sends_to(text), "{text}");
     }
-    let change = |uris: &[&str]| ChangeRedirectUris {
-        service_id: TILL,
-        redirect_uris: uris.iter().map(|it| uri(it)).collect(),
+    let change = |uris: &[&str]| ChangeService {
+        redirect_uris: Some(uris.iter().map(|it| uri(it)).collect()),
+        ..ChangeService::of(TILL)
     };
     registered().when(change(&[])).then_refused_for(E::RedirectUriMissing);
     registered().when(change(&["https://till.example/back"])).then_already();
     registered().when(change(&["https://till.example/other"])).then_succeeds();
+}
+
+#[test]
+fn a_registration_changes_as_a_whole_by_the_rules_of_registering() {
+    let change = ChangeService::of(TILL);
+    let words = |names: &[&'static str]| Some(names.iter().map(|it| Word::of(it)).collect::<Vec<_>>());
+    registered().when(change.clone()).then_already();
+    let alone = || ChangeService { grants: words(&[CLIENT_CREDENTIALS]), ..change.clone() };
+    let nowhere = || ChangeService { redirect_uris: Some(vec![]), ..alone() };
+    let (verdict, world) = registered().when(nowhere()).then_accepted();
+    assert_eq!(verdict.events.len(), 2, "each list that is another");
+    assert_eq!((live(&world).grants.len(), live(&world).redirect_uris.len()), (1, 0));
+    let back = ChangeService { grants: words(&[AUTHORIZATION_CODE]), ..change.clone() };
+    registered().having(nowhere()).when(back.clone()).then_refused_for(E::RedirectUriMissing);
+    let back = ChangeService { redirect_uris: Some(vec![uri("https://till.example/back")]), ..back };
+    registered().having(nowhere()).when(back).then_succeeds();
+    let none = ChangeService { grants: words(&[]), ..change.clone() };
+    registered().when(none).then_refused_for(E::GrantMissing);
+    let public = RegisterService { confidential: false, grants: vec![Word::of("device-code")], ..till() };
+    given_nothing().having(public).when(alone()).then_refused_for(E::PublicService);
+    let named = ChangeService { name: Some(Label::parse("Till").unwrap()), scopes: Some(vec![]), ..change };
+    let (verdict, world) = registered().when(named).then_accepted();
+    assert_eq!((verdict.events.len(), verdict.claims.len(), live(&world).scopes.len()), (1, 0, 0));
 }
 
 #[test]

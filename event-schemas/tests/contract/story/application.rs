@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 use domain::application::{
-    AddSecret, ApproveDevice, ChangeRedirectUris, DenyDevice, GrantConsent, IssueApiKey, KeyOwner,
-    LimitService, RedeemDevice, RedirectUri, RegisterService, RemoveSecret, RemoveService, RenameService,
-    ResumeService, RevokeApiKey, RevokeConsent, ServiceLimits, SuspendService,
+    AddSecret, ApproveDevice, ChangeService, DenyDevice, GrantConsent, IssueApiKey, KeyOwner, LimitService,
+    RedeemDevice, RedirectUri, RegisterService, RemoveSecret, RemoveService, ResumeService, RevokeApiKey,
+    RevokeConsent, ServiceLimits, SuspendService,
 };
 use domain::identity::EndSession;
 use domain::ids::{ApiKeyId, GrantId, SecretId, ServiceId, SessionId};
@@ -28,9 +28,14 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
         scopes: scopes.clone(),
         limits: Some(ServiceLimits { per_second: 50, burst: 100 }),
     })?;
-    shop.tells(RenameService { service_id, name: label("Front till")? })?;
-    let redirect_uris = vec![RedirectUri::parse("com.example.till:/back")?];
-    shop.tells(ChangeRedirectUris { service_id, redirect_uris })?;
+    let change = ChangeService::of(service_id);
+    shop.tells(ChangeService { name: Some(label("Front till")?), ..change.clone() })?;
+    shop.tells(ChangeService {
+        redirect_uris: Some(vec![RedirectUri::parse("com.example.till:/back")?]),
+        grants: Some(["authorization-code", "client-credentials", "device-code"].map(Word::of).to_vec()),
+        scopes: Some([scopes.clone(), vec![Scope::of("profile")]].concat()),
+        ..change
+    })?;
     shop.tells(LimitService { service_id, limits: ServiceLimits { per_second: 10, burst: 20 } })?;
     let secret_id = SecretId::new(id(0xb2));
     let expires_at = Some(shop.now + TimeDelta::days(90));

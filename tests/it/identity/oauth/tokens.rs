@@ -231,9 +231,6 @@ async fn a_token_can_be_asked_about_and_given_back() -> Test {
         nothing,
         "all of the session"
     );
-    let itself = Tokens::of(&shop.token(&[("grant_type", "client_credentials")]).await?)?;
-    let ends_by_itself = shop.ask("revoke", &[("token", &itself.access)]).await?;
-    assert_eq!(said_no(&ends_by_itself), (400, "unsupported_token_type"));
     // A service that can keep no secret has shown nothing, and asks about nothing.
     let phone = json!({ "name": "Phone", "confidential": false, "redirect_uris": ["com.example.app:/back"],
                         "grants": ["authorization-code"], "scopes": ["openid"] });
