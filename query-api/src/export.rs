@@ -17,10 +17,10 @@ pub(crate) fn cell(text: &str) -> Cow<'_, str> {
 }
 
 /// Rows as CSV (RFC 4180).
-pub(crate) fn csv<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> Result<Bytes, csv::Error> {
+pub(crate) fn csv(rows: impl IntoIterator<Item: AsRef<[String]>>) -> Result<Bytes, csv::Error> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     for row in rows {
-        writer.write_record(&row)?;
+        writer.write_record(row.as_ref())?;
     }
     let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(Bytes::from(bytes))

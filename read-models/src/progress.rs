@@ -153,11 +153,13 @@ pub struct ProjectionRow {
     pub active: bool,
     /// The epoch of its checkpoint.
     pub epoch: i32,
-    /// Everything up to here is in it.
-    #[schema(example = 4711)]
+    /// Everything up to here is in it; a position of its own epoch.
+    #[serde(skip)]
+    #[schema(ignore)]
     pub position: i64,
     /// The newest position of the log.
-    #[schema(example = 4711)]
+    #[serde(skip)]
+    #[schema(ignore)]
     pub head: i64,
     /// Events that are not in it yet.
     pub lag_events: i64,
@@ -178,7 +180,9 @@ pub struct ProjectionRow {
 pub struct PublisherRow {
     /// The epoch of its position.
     pub epoch: i32,
-    /// Everything up to here is published.
+    /// Everything up to here is published; a position of its own epoch.
+    #[serde(skip)]
+    #[schema(ignore)]
     pub position: i64,
     /// Events that are not published yet.
     pub lag_events: i64,

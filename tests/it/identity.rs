@@ -10,6 +10,7 @@ mod factors;
 mod federation;
 mod feeds;
 mod flood;
+mod found;
 mod grpc;
 mod hijacking;
 mod impersonation;

@@ -40,6 +40,9 @@ pub struct TrailExported {
     pub size: u64,
     /// SHA-256 of the whole text, in hexadecimal digits.
     pub sha256: String,
+    /// How many columns its rows have, if it is CSV; 12 where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<u16>,
     /// When it was made.
     pub at: DateTime<Utc>,
 }

@@ -31,6 +31,7 @@ fn exported(export_id: ExportId, at: DateTime<Utc>) -> AuditEvent {
         rows: 12,
         size: 900,
         sha256: "ab".repeat(32),
+        columns: Some(14),
         at,
     })
 }

@@ -23,7 +23,8 @@ pub(crate) const ROWS_MAX: u64 = 1_000_000;
 /// Entries that are read at once, each page in a transaction of its own.
 const PART_ROWS: i64 = 5_000;
 
-const CSV_HEAD: [&str; 12] = [
+/// Columns of CSV, in order; a new one goes to the end, and what was exported before goes on without it.
+const CSV_HEAD: [&str; 14] = [
     "position",
     "recorded_at",
     "first_at",
@@ -36,13 +37,27 @@ const CSV_HEAD: [&str; 12] = [
     "resources",
     "correlation",
     "event_id",
+    "session_id",
+    "on_behalf_of",
 ];
+/// Columns of CSV where an export does not say how many it has.
+const CSV_COLUMNS_FIRST: u16 = 12;
+
+/// How many columns an export has that is made now.
+pub(crate) fn columns(format: ExportFormat) -> Option<u16> {
+    match format {
+        ExportFormat::Csv => u16::try_from(CSV_HEAD.len()).ok(),
+        ExportFormat::Ndjson => None,
+    }
+}
 
 /// What an export is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     pub(crate) tenant: TenantId,
     pub(crate) format: ExportFormat,
+    /// How many columns its rows have; of CSV alone, and of before that was said none.
+    pub(crate) columns: Option<u16>,
     pub(crate) filter: TrailFilter,
     pub(crate) up_to: LogPosition,
 }
@@ -83,7 +98,7 @@ impl Text {
     }
 
     async fn next(&mut self, behind: i64) -> Result<Bytes, PartFailed> {
-        let Recipe { tenant, format, filter, up_to } = &self.recipe;
+        let Recipe { tenant, format, columns, filter, up_to } = &self.recipe;
         let mut tx = TenantTx::begin(&self.pool, *tenant, &[Touch::all::<AuditTrail>()]).await?;
         let rows = AuditTrail::between(&mut tx, filter, behind, up_to.position, PART_ROWS).await?;
         tx.end().await?;
@@ -93,8 +108,10 @@ impl Text {
         let entries = rows.into_iter().map(|row| TrailEntry::of(row, up_to.epoch));
         let bytes = match format {
             ExportFormat::Csv => {
+                let columns = usize::from(columns.unwrap_or(CSV_COLUMNS_FIRST));
                 let head = (!self.begun).then(|| CSV_HEAD.map(str::to_owned));
-                export::csv(head.into_iter().chain(entries.map(csv_row)))?
+                let rows = head.into_iter().chain(entries.map(csv_row));
+                export::csv(rows.map(|row| row.into_iter().take(columns).collect::<Vec<_>>()))?
             }
             ExportFormat::Ndjson => {
                 let mut text = Vec::new();
@@ -134,6 +151,8 @@ fn csv_row(entry: TrailEntry) -> [String; CSV_HEAD.len()] {
         text(&entry.resources.join(" ")),
         id(entry.correlation),
         entry.event_id.to_string(),
+        id(entry.session_id),
+        id(entry.on_behalf_of),
     ]
 }
 

@@ -1,6 +1,11 @@
 //! Exports: the same bytes for ever, as the checksum says.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use chrono::Utc;
+use domain::audit::{AuditEvent, ExportFormat, RecordAudit, TrailExported};
+use domain::ids::ExportId;
+use domain::organisation::RoleRef;
+use tests::members::Members;
 use tests::stack::answer;
 
 use super::*;
@@ -65,6 +70,54 @@ async fn an_export_is_what_its_checksum_says_whenever_it_is_fetched() -> Test {
         assert_eq!(entry["action"], "audit.export-trail");
         assert_eq!(entry["resources"], json!([path]));
     }
+    Ok(())
+}
+
+/// The text of an export without its last columns, as a build wrote it that did not know them yet.
+fn narrowed(text: &str, columns: usize) -> anyhow::Result<String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in reader.records() {
+        writer.write_record(row?.iter().take(columns))?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_says_in_which_session_and_for_whom_and_what_was_exported_before_stays_as_it_was() -> Test {
+    let stack = Stack::whole().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let ada = members.join(&[RoleRef::OWNER]).await?;
+    let body = json!({ "id": id(1), "name": "x", "currency": "EUR" });
+    let opened = stack.post(&ada.token, "/v1/ledger/accounts", &body).await?;
+    assert_eq!(opened.status, StatusCode::CREATED, "{}", opened.text);
+    let made =
+        export(&stack, &ada.token, &json!({ "format": "csv" }), opened.header("quipu-position")).await?;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let content = async |id: &str| stack.get(&ada.token, &format!("/v1/audit/exports/{id}/content")).await;
+    let whole = content(made.json["export_id"].as_str().unwrap_or_default()).await?.text;
+    let head = whole.lines().next().unwrap_or_default();
+    assert!(head.ends_with(",event_id,session_id,on_behalf_of"), "{head}");
+    let line = whole.lines().find(|it| it.contains("ledger.account-opened")).unwrap_or_default();
+    assert!(line.ends_with(&format!(",{},", ada.session)), "in their session, for themselves: {line}");
+
+    // An older build exported the same, and did not say how many columns there were.
+    let (export_id, narrow) = (ExportId::new(Uuid::now_v7()), narrowed(&whole, 12)?);
+    assert!(narrow.lines().next().is_some_and(|it| it.ends_with(",event_id")), "{narrow}");
+    let before = TrailExported {
+        export_id,
+        format: ExportFormat::Csv,
+        filters: std::collections::BTreeMap::new(),
+        up_to: made.json["up_to"].as_str().unwrap_or_default().to_owned(),
+        rows: made.json["rows"].as_u64().unwrap_or_default(),
+        size: u64::try_from(narrow.len())?,
+        sha256: sha256(&narrow),
+        columns: None,
+        at: Utc::now(),
+    };
+    members.done(RecordAudit(AuditEvent::TrailExported(before))).await?;
+    let again = content(&export_id.to_string()).await?;
+    assert_eq!((again.status, again.text), (StatusCode::OK, narrow));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use projector::{Projector, ProjectorOptions};
 use query_api::{LiveConfig, QueryApi};
 use quipu::erase::certificate::Signed;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::config::{ErasureConfig, KeyConfig, NatsConfig};
 use service_kit::permissions::role_table;
 use service_kit::token::{Claims, Role};
@@ -229,6 +229,13 @@ async fn zitadel_7811_an_erased_person_is_in_no_byte_we_keep() -> Test {
     assert_eq!(after.json["status"], "erased", "{}", after.text);
     for field in ["email", "given_name", "family_name", "phone", "address"] {
         assert!(after.json[field].is_null(), "{field}: {}", after.text);
+    }
+    let sessions = stack.get_at(&staff, &format!("{path}/sessions"), &event.position).await?;
+    let sessions = sessions.json["items"].as_array().cloned().unwrap_or_default();
+    assert!(!sessions.is_empty(), "they had some");
+    for session in sessions {
+        assert_eq!((&session["status"], &session["origin"]), (&Value::from("ended"), &Value::Null), "{session}");
+        assert!(session["ended_at"].is_string() && session["ended_because"].is_string(), "{session}");
     }
     assert_eq!(org.log_in(&person.email, PASSWORD).await?.status, StatusCode::UNAUTHORIZED);
     assert!(!org.is_taken(&signed_in.access).await?);

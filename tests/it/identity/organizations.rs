@@ -162,6 +162,14 @@ async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
     let waiting = platform.stack.get(&owner, "/v1/platform/organizations?status=pending").await?;
     assert_eq!(waiting.status, StatusCode::OK, "{}", waiting.text);
 
+    for (slug, there) in [("acme-1", 1), ("acme-2", 0)] {
+        let path = format!("/v1/platform/organizations?slug={slug}");
+        let found = platform.stack.get(&owner, &path).await?;
+        assert_eq!(found.json["items"].as_array().map(Vec::len), Some(there), "{slug}: {}", found.text);
+    }
+    let malformed = platform.stack.get(&owner, "/v1/platform/organizations?slug=Acme%201").await?;
+    assert_eq!((malformed.status.as_u16(), malformed.code()), (400, "request.invalid-parameter"));
+
     let approved = platform.decide(&owner, "approve", acme).await?;
     assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
     until(PATIENCE, async || Ok(platform.open_account(&ann).await?.status == StatusCode::CREATED)).await?;

@@ -57,6 +57,7 @@ fn audited(now: DateTime<Utc>) -> [AuditEvent; 5] {
             rows: 2,
             size: 412,
             sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            columns: None,
             at: now,
         }),
     ]

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::answer;
 use crate::app::App;
 use crate::audit::author;
-use crate::audit::export::{ExportFailed, Made, ROWS_MAX, Recipe, make, parts};
+use crate::audit::export::{ExportFailed, Made, ROWS_MAX, Recipe, columns, make, parts};
 use crate::audit::filters::TrailFilters;
 use crate::export::TEXT_CSV;
 use crate::reading::{Conditions, QUIPU_POSITION, Reading, limit, listed, position_header};
@@ -71,6 +71,9 @@ pub(crate) struct ExportRow {
     size: u64,
     /// SHA-256 of its text.
     sha256: String,
+    #[serde(skip)]
+    #[schema(ignore)]
+    columns: Option<u16>,
     /// When it was made.
     at: DateTime<Utc>,
     /// By whom; `null` if that cannot be read.
@@ -99,6 +102,7 @@ impl ExportRow {
             rows: made.rows,
             size: made.size,
             sha256: made.sha256,
+            columns: made.columns,
             at: made.at,
             actor,
             position: position.to_string(),
@@ -136,7 +140,8 @@ pub(crate) async fn create(
     }
     let up_to = reading.position();
     reading.tx.end().await?;
-    let recipe = Recipe { tenant: caller.tenant, format: request.format, filter, up_to };
+    let columns = columns(request.format);
+    let recipe = Recipe { tenant: caller.tenant, format: request.format, columns, filter, up_to };
     let Made { rows, size, sha256 } = make(&app.pool, &recipe).await.map_err(not_made)?;
     let exported = TrailExported {
         export_id,
@@ -146,6 +151,7 @@ pub(crate) async fn create(
         rows,
         size,
         sha256,
+        columns,
         at: Utc::now(),
     };
     let written = app.recorder.write(&author(caller), AuditEvent::TrailExported(exported)).await;
@@ -290,7 +296,7 @@ pub(crate) async fn content(
     let reading = app.read(tenant, &conditions.reaching(up_to)?, &touches).await?;
     let position = reading.position();
     reading.tx.end().await?;
-    let recipe = Recipe { tenant, format: row.format, filter, up_to };
+    let recipe = Recipe { tenant, format: row.format, columns: row.columns, filter, up_to };
     let made = Made { rows: row.rows, size: row.size, sha256: row.sha256.clone() };
     let (media_type, file) = match row.format {
         ExportFormat::Csv => (TEXT_CSV, "audit.csv"),
