@@ -77,6 +77,8 @@ pub mod grant {
     pub const REFRESH_TOKEN: &str = domain::application::service::REFRESH_TOKEN;
     /// People let devices in by typing a code.
     pub const DEVICE_CODE: &str = "device-code";
+    /// All of them.
+    pub const ALL: [&str; 4] = [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, REFRESH_TOKEN];
 
     /// The same by the names of OAuth, as services are registered (RFC 7591 section 2). The names above, which stand in the log,
     /// are taken as well.

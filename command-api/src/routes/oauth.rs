@@ -257,8 +257,8 @@ pub async fn introspect(
 
 /// Gives a token back
 ///
-/// Its session ends, with every token of it. One that is not known, or is another's, is answered alike and stays as it is. Scripts can read the answer as that
-/// of `/oauth2/token`. Open to services.
+/// Its session ends, with every token of it; one that a service got for itself ends alone. One that is not known, or is another's,
+/// is answered alike and stays as it is. Scripts can read the answer as that of `/oauth2/token`. Open to services.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "oauth", operation_id = "giveTokenBack", security(()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded", example = json!({
@@ -266,7 +266,7 @@ pub async fn introspect(
     })),
     responses(
         (status = 200, description = "It is good no more (RFC 7009).", body = RevokedBody),
-        (status = 400, description = "It ends by itself alone.", body = OauthErrorBody),
+        (status = 400, description = "No token is named.", body = OauthErrorBody),
         (status = 401, description = "The service is not known by what it shows.", body = OauthErrorBody),
     )
 )]
