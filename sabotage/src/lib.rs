@@ -100,6 +100,10 @@ guards! {
     Audience "audience";
     /// The kind in the hash of a secret.
     KindOfSecret "kind-of-secret";
+    /// That what a service gets of a person is judged on what they allow at the commit.
+    ConsentAtCommit "consent-at-commit";
+    /// That whoever registered with an address and never showed that it is theirs makes room for whom the organisation means.
+    MakingRoom "making-room";
     /// The limit of a body.
     BodyLimit "body-limit";
     /// The time that a head may take.
@@ -150,6 +154,8 @@ guards! {
     RedirectExact "redirect-exact";
     /// In SQL: that a code that links two users is good for the one alone for whom it was asked.
     LinkCodeOf "link-code-of";
+    /// In SQL: that a code that links two users is gone when it is shown.
+    LinkCodeOnce "link-code-once";
     /// In SQL: that a code that was used ends what began with it.
     CodeReplay "code-replay";
     /// In SQL: that somebody who was erased gets no other key.

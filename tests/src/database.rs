@@ -117,6 +117,15 @@ const UNGUARDED: &[(Guard, &str)] = &[
          end $$",
     ),
     (
+        Guard::LinkCodeOnce,
+        "do $$ begin
+             execute replace(replace(pg_get_functiondef('vault.take_link_code'::regproc),
+                                     'delete from vault.link_codes it',
+                                     'select it.user_id, it.session_id from vault.link_codes it'),
+                             'returning it.user_id, it.session_id;', ';');
+         end $$",
+    ),
+    (
         Guard::CodeReplay,
         "do $$ begin
              execute replace(pg_get_functiondef('vault.settle_code'::regproc),

@@ -7,6 +7,7 @@ use domain::ids::{InvitationId, TenantId, UserId};
 use domain::organisation::invitation::{INVITATION_SCOPE, RevokeInvitation};
 use domain::unproven::DisplaceUnproven;
 use event_store::vault::{Digest, VaultChange};
+use sabotage::Guard;
 use service_kit::problem::Problem;
 
 use super::invitations::useless;
@@ -31,7 +32,8 @@ impl Identity {
         let holder = self.parts().vault.claim_holder(tenant, EMAIL_SCOPE, &index.to_string()).await;
         let Some(user_id) = holder.map_err(unavailable)?.map(UserId::new) else { return Ok(None) };
         let state = self.person_in_log(tenant, user_id).await?;
-        let waits = state.registered().is_some_and(|it| it.is_unproven() && !it.is_displaced);
+        let waits = state.registered().is_some_and(|it| it.is_unproven() && !it.is_displaced)
+            && sabotage::stands(Guard::MakingRoom);
         Ok(waits.then(|| DisplaceUnproven { user_id, email_hash: EmailHash::new(index.0) }))
     }
 

@@ -214,14 +214,17 @@ async fn nothing_outlives_what_is_taken_back_while_codes_and_tokens_are_exchange
     for _ in 0..8 {
         let before = shop.sign_in(&ann, "openid").await?;
         let codes = [shop.code(&ann, "openid").await?, shop.code(&ann, "openid").await?];
-        let by_code = codes.iter().zip(&urls).map(async |(code, url)| {
+        let late = shop.code(&ann, "openid").await?;
+        let exchange = async |(code, url): (&String, &String)| {
             let fields = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", BACK)];
             shop.ask_at(url, &[&fields[..], &[("code_verifier", VERIFIER)]].concat()).await
-        });
+        };
+        let by_code = codes.iter().zip(&urls).map(exchange);
         let exchanged = join(try_join_all(by_code), shop.refresh(&before.refresh));
         let (taken, (codes, refreshed)) = join(take_back(&stack, &own.access, &path), exchanged).await;
         assert_eq!(taken?.status, StatusCode::OK);
         assert!(!is_active(&shop, &before.access).await?);
+        assert_eq!(said_no(&exchange((&late, &urls[0])).await?), INVALID_GRANT, "it was allowed once");
         for got in codes?.iter().chain([&refreshed?]) {
             if got.status != StatusCode::OK {
                 assert_eq!(said_no(got), INVALID_GRANT);

@@ -279,6 +279,30 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         &[whole("identity::persons::a_stolen_code_links_nobody_else")],
     ),
     of(
+        Guard::LinkCodeOnce,
+        "a code that links two users is used up when it is shown",
+        &[whole("identity::persons::a_stolen_code_links_nobody_else")],
+    ),
+    of(
+        Guard::ConsentAtCommit,
+        "a service gets nothing on the strength of what was taken back while it asked",
+        &[whole(
+            "identity::oauth::consents::nothing_outlives_what_is_taken_back_while_codes_and_tokens_are_exchanged",
+        )],
+    ),
+    of(
+        Guard::MakingRoom,
+        "an address is its owner's, whoever registered with it first",
+        &[
+            whole(
+                "identity::hijacking::prehijacking_an_invitation_displaces_who_registered_with_the_address",
+            ),
+            whole(
+                "identity::hijacking::prehijacking_an_account_that_is_made_displaces_who_registered_with_the_address",
+            ),
+        ],
+    ),
+    of(
         Guard::KindOfSecret,
         "a secret of one kind opens nothing of another",
         &[kit("bearer::tests::cve_2026_4282_a_secret_of_one_kind_has_another_hash_in_every_other")],
@@ -310,6 +334,7 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         "an address, the name of an organisation and an open invitation are one person's, however many ask at once",
         &[
             whole("identity::sign_in::cve_2021_3754_of_twenty_who_register_one_address_one_gets_it"),
+            whole("identity::persons::of_many_who_show_codes_at_once_one_links"),
             whole(
                 "identity::organizations::nothing_is_taken_before_the_link_is_used_and_a_slug_is_given_once",
             ),
