@@ -14,7 +14,7 @@ use event_store::erasure_journal::standing;
 use event_store::vault::{ApiKeys, Vault};
 use event_store::{Executor, ExecutorOptions, MasterKey};
 use service_kit::audit::{Recorder, Words};
-use service_kit::body::ParseCodes;
+use service_kit::body::{KnownParameters, ParseCodes, refuse_unknown};
 use service_kit::database::{self, Purpose};
 use service_kit::health::Health;
 use service_kit::metrics::Metrics;
@@ -255,10 +255,12 @@ fn router(
 ) -> anyhow::Result<Router> {
     let (routes, document) = routes::routes().split_for_parts();
     let document = openapi::complete(document);
+    let known = KnownParameters::of(&document, routes::takes_any_query);
     let pages = pages::router(app.clone());
     let routes = routes
         .with_state(app.clone())
         .layer(Extension(Arc::clone(&recorder)))
+        .route_layer(from_fn_with_state(known, refuse_unknown))
         .route_layer(from_fn_with_state(recorder, refusals::record))
         .route_layer(from_fn_with_state(app, pages::told_to_people))
         .merge(signing::published(Arc::clone(&verifier)))

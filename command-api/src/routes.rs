@@ -2,6 +2,7 @@
 
 use service_kit::openapi::{self, Way};
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -38,7 +39,11 @@ pub mod users;
     info(
         title = "Quipu command API",
         description = "Writes. Every command is judged on the state of the moment of its commit; every answer carries \
-                       `Quipu-Position`, up to which the log holds what the answer says.",
+                       `Quipu-Position`, up to which the log holds what the answer says.\n\nAn `Idempotency-Key` \
+                       makes a command safe to repeat: the same request under the same key is answered as the first time, \
+                       with `Idempotent-Replayed: true`, and nothing happens again. Keys count for each caller and for \
+                       each operation apart: the same key names another request with another operation, but with the \
+                       same one it may not come with another path, body or `If-Match` (422 `idempotency.key-reused`).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
@@ -72,6 +77,14 @@ const WAYS: &[Way] = &[
 
 const fn way(from: &'static str, to: &'static str) -> Way {
     Way { from, to, parameter: "id", value: "$response.body#/id" }
+}
+
+/// Whether an operation passes over parameters of the query that it does not know. RFC 6749 demands it of OAuth (sections
+/// 3.1 and 3.2), and a provider may send people back with more than we ask for.
+#[must_use]
+pub fn takes_any_query(operation: &Operation) -> bool {
+    operation.tags.iter().flatten().any(|it| it == "oauth")
+        || operation.operation_id.as_deref() == Some("endProviderSignIn")
 }
 
 /// Every command, with its description.

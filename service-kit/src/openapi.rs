@@ -52,6 +52,10 @@ const BODY_REFUSALS: [(&str, &str); 3] = [
     ("415", "The body is not declared as JSON, or is encoded."),
 ];
 
+/// The header of a key.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// How far a key counts.
+const KEY_SCOPE: &str = ". Keys count for each caller and for each operation apart";
 /// The refusal of operations that remember a key.
 const KEY_REFUSAL: (&str, &str) = ("422", "The key was used for another request.");
 
@@ -157,7 +161,7 @@ fn complete_operation(operation: &mut Operation) {
     }
     operation.parameters.iter_mut().flatten().for_each(complete_parameter);
     let of_bodies = BODY_REFUSALS.into_iter().filter(|_| operation.request_body.is_some());
-    let is_key = |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.name == "Idempotency-Key");
+    let is_key = |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.name == IDEMPOTENCY_KEY);
     let remembers = operation.parameters.iter().flatten().any(is_key);
     let of_keys = remembers.then_some(KEY_REFUSAL);
     for (status, description) in REFUSALS.into_iter().chain(of_bodies).chain(of_keys) {
@@ -173,6 +177,9 @@ fn complete_operation(operation: &mut Operation) {
 /// Says what a header of ours looks like, and how large a number is. A parameter that may be left out is no `null`: a query or a header has none.
 fn complete_parameter(parameter: &mut RefOr<Parameter>) {
     let RefOr::T(parameter) = parameter else { return };
+    if parameter.name == IDEMPOTENCY_KEY {
+        parameter.description.get_or_insert_default().push_str(KEY_SCOPE);
+    }
     let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
     if let SchemaType::Array(types) = &schema.schema_type
         && let [one, Type::Null] | [Type::Null, one] = types.as_slice()

@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::application::RedirectUri;
 use domain::organisation::RoleRef;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tests::database::tenant;
 use tests::stack::{Answer, Stack, answer};
 use tests::tools;
 
@@ -93,6 +94,49 @@ fn every_reference_leads_somewhere_within_its_document() -> Test {
         }
         assert!(used.len() > 5, "{name}: {used:?}");
     }
+    Ok(())
+}
+
+/// What an operation of command-api does not describe it does not take, but for those that standards keep open.
+#[tokio::test]
+async fn no_command_takes_a_parameter_that_it_does_not_describe() -> Test {
+    let stack = Stack::commands_only().await?;
+    let document = serde_json::to_value(command_api::app::document())?;
+    let (mut closed, mut open) = (0, Vec::new());
+    for (place, operation) in operations(&document) {
+        let (method, path) = place.split_once(' ').context("a method and a path")?;
+        let path = path.replace('{', "").replace('}', "");
+        let url = format!("{}{path}?dry_run=true", stack.command_url);
+        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())?;
+        let told = answer(stack.request(method, &stack.owner(tenant(1))?, &url)).await?;
+        if told.code() != "request.unknown-parameter" {
+            open.push(operation["operationId"].as_str().unwrap_or_default().to_owned());
+            continue;
+        }
+        assert_eq!(
+            (told.status, &told.json["details"]["parameter"]),
+            (StatusCode::BAD_REQUEST, &"dry_run".into())
+        );
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for it in parameters.filter(|it| it["in"] == "query") {
+            assert!(
+                told.json["detail"]
+                    .as_str()
+                    .is_some_and(|told| told.contains(it["name"].as_str().unwrap_or("?"))),
+                "{}",
+                told.text
+            );
+        }
+        closed += 1;
+    }
+    assert!(closed > 80, "{closed}");
+    let is_open = |it: &String| {
+        let found =
+            operations(&document).into_iter().find(|(_, operation)| operation["operationId"] == *it.as_str());
+        it == "endProviderSignIn" || found.is_some_and(|(_, it)| it["tags"][0] == "oauth")
+    };
+    let wrong: Vec<_> = open.iter().filter(|it| !is_open(it)).collect();
+    assert!(wrong.is_empty() && open.len() >= 10, "{wrong:?} of {open:?}");
     Ok(())
 }
 

@@ -108,7 +108,7 @@ async fn busy() -> anyhow::Result<Value> {
     let http = HttpConfig { trusted_proxies: vec!["127.0.0.0/8".parse()?], ..http_config() };
     let (url, _) = stack.command_api_with(http).await?;
     let send = |path: &str, token: &str, n: usize, body: Value| {
-        let request = reqwest::Client::new().post(format!("{url}{path}?mail={mail}")).bearer_auth(token);
+        let request = reqwest::Client::new().post(format!("{url}{path}")).bearer_auth(token);
         let request = request.header("X-Forwarded-For", address).header("User-Agent", agent);
         answer(request.header("Idempotency-Key", format!("{key}-{n}")).json(&body))
     };
@@ -117,7 +117,9 @@ async fn busy() -> anyhow::Result<Value> {
         let body = transfer_of(&accounts[0], &accounts[1], "1.00");
         anyhow::ensure!(send("/v1/ledger/transfers", &owner, n, body).await?.status == StatusCode::CREATED);
     }
-    // Refused by a rule, by the reader of bodies, and at the door.
+    // Refused by a rule, by the readers of queries and of bodies, and at the door.
+    let unknown = send(&format!("/v1/ledger/transfers?{mail}={mail}"), &owner, 20, json!({})).await?;
+    anyhow::ensure!(unknown.code() == "request.unknown-parameter", "{}", unknown.text);
     let refused = send("/v1/ledger/transfers", &owner, 20, transfer_of(&accounts[1], &accounts[0], "900.00"));
     anyhow::ensure!(refused.await?.code() == "ledger.insufficient-funds");
     for (n, body) in
