@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use domain::ids::TenantId;
 use domain::organisation::RoleTable;
 
-use crate::problem::{FieldProblem, Problem, code};
+use crate::problem::{CodeDoc, FieldProblem, Problem, code};
 
 /// A role that every organisation has. The owner is not among them: an owner holds whatever there is, so a permission
 /// that is born later needs no change of anything recorded.
@@ -226,12 +226,35 @@ pub fn must_exist<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), Problem> {
     let is_known = |name: &str| find(name).is_some_and(|it| it.exists_in(tenant));
-    let unknown = names.into_iter().enumerate().filter(|(_, name)| !is_known(name));
-    let told = unknown.fold(None, |told: Option<Problem>, (place, name)| {
-        let detail = format!("{name} is no permission");
-        let problem = told.unwrap_or_else(|| Problem::new(&code::PERMISSION_UNKNOWN, ""));
-        let code = code::PERMISSION_UNKNOWN.code.to_owned();
-        Some(problem.at(FieldProblem { pointer: format!("{pointer}/{place}"), code, detail }))
+    none(&code::PERMISSION_UNKNOWN, "is no permission", pointer, names, |name| !is_known(name))
+}
+
+/// Looks whether a program can use all of these, as [`must_exist`] looks whether they are there: one that is used in person
+/// would never be of use, and whoever made the key would learn it only when its program fails.
+///
+/// # Errors
+/// `auth.permission-in-person`, with the place of each.
+pub fn must_be_for_programs<'a>(
+    pointer: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Problem> {
+    let in_person = |name: &str| find(name).is_some_and(|it| it.only_in_person);
+    none(&code::PERMISSION_IN_PERSON, "is used in person", pointer, names, in_person)
+}
+
+/// Refuses names of which something is so, each at its place.
+fn none<'a>(
+    doc: &CodeDoc,
+    said: &str,
+    pointer: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    is_so: impl Fn(&str) -> bool,
+) -> Result<(), Problem> {
+    let found = names.into_iter().enumerate().filter(|(_, name)| is_so(name));
+    let told = found.fold(None, |told: Option<Problem>, (place, name)| {
+        let (pointer, code) = (format!("{pointer}/{place}"), doc.code.to_owned());
+        let problem = told.unwrap_or_else(|| Problem::new(doc, ""));
+        Some(problem.at(FieldProblem { pointer, code, detail: format!("{name} {said}") }))
     });
     told.map_or(Ok(()), Err)
 }

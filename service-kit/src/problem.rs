@@ -68,6 +68,7 @@ edge_codes! {
     TOKEN_INVALID 401 "auth.token-invalid" "the access token is not one of ours" "log in again";
     TOKEN_EXPIRED 401 "auth.token-expired" "the access token has expired" "refresh it or log in again";
     PERMISSION_MISSING 403 "auth.permission-missing" "the caller may not do this" "ask an owner of the organisation for the permission that `details` names";
+    PERMISSION_IN_PERSON 422 "auth.permission-in-person" "a permission is used in person, so no key of a program could ever use it" "leave out what `errors` names; `GET /v1/permissions` says which those are";
     PERMISSION_UNKNOWN 422 "auth.permission-unknown" "there is no such permission" "take the names of `GET /v1/permissions`; `errors` says which are none of them";
     STANDING_UNKNOWN 503 "auth.standing-unknown" "who may act is not known for sure at the moment" "send it again a little later, with the same idempotency key";
     INVALID_CREDENTIALS 401 "identity.invalid-credentials" "organisation, address and password do not belong together" "check all three; a person who was deactivated is answered the same";
@@ -77,7 +78,13 @@ edge_codes! {
     PASSKEYS_OFF 503 "identity.passkeys-off" "nobody has said under which address people reach us, which passkeys are bound to" "tell the operator to set QUIPU_PUBLIC_URL";
     REFRESH_INVALID 401 "identity.refresh-invalid" "the refresh token is not good, or not any more" "sign in again";
     REFRESH_REUSED 401 "identity.refresh-reused" "the refresh token was used before, so somebody has a copy: its session was ended" "sign in again; change the password if it was not you";
-    PASSWORD_WEAK 422 "identity.password-weak" "the password is too weak" "see `errors` for each reason";
+    PASSWORD_WEAK 422 "identity.password-weak" "the password is too weak" "see `errors` for each reason: their codes begin with `password.`";
+    PASSWORD_SHORT 422 "password.too-short" "the password has too few characters" "take a longer one; several unrelated words are easy to keep in mind. Stands in `errors`";
+    PASSWORD_LONG 422 "password.too-long" "the password has too many characters" "take one of 128 characters at most. Stands in `errors`";
+    PASSWORD_COMMON 422 "password.common" "many people use this password, so it is tried first" "take another one. Stands in `errors`";
+    PASSWORD_PERSONAL 422 "password.personal" "the password is made of what everybody knows about its owner" "leave name, address and organisation out of it. Stands in `errors`";
+    PASSWORD_KINDS 422 "password.kinds-missing" "the password has fewer kinds of characters than the organisation asks for" "mix small letters, large letters, digits and others. Stands in `errors`";
+    PASSWORD_GUESSABLE 422 "password.guessable" "the password is quickly guessed" "take several unrelated words. Stands in `errors`, with what would make it better if that is known";
     EMAIL_MALFORMED 400 "identity.email-malformed" "a text is not an address of mail" "write it as `name@example.com`";
     PHONE_MALFORMED 400 "identity.phone-malformed" "a text is not a telephone number" "write 4 to 15 digits, with a plus before them or without, and spaces or dashes between them";
     REGISTRATION_CLOSED 403 "identity.registration-closed" "the organisation takes people by invitation only" "ask a member of it for an invitation";
@@ -114,7 +121,7 @@ edge_codes! {
     POSITION_MALFORMED 400 "read.position-malformed" "Quipu-Position is not <epoch>-<position>" "send the header as an answer gave it";
     CURSOR_INVALID 400 "read.cursor-invalid" "the cursor is not one of this list" "begin at the first page";
     CATEGORY_UNKNOWN 404 "read.category-unknown" "there are no streams of this category" "take one of the categories that `details` names";
-    VERSION_AHEAD 404 "read.version-ahead" "the stream has not come to this version" "ask for a version up to the newest one, which `details` names";
+    VERSION_AHEAD 404 "read.version-ahead" "the stream, or the log, has not come so far" "ask for a version or a position up to the newest one, which `details` names";
     HISTORY_TOO_LONG 422 "read.history-too-long" "too many versions lie between the points to be looked at at once" "ask for points that are nearer to each other; `details` names how many versions may lie between them";
     TIME_IN_FUTURE 400 "read.time-in-future" "the moment asked for has not come" "ask for a moment that has passed";
     AUDIT_NOT_RECORDED 503 "audit.not-recorded" "a sensitive read cannot be recorded now, and is not answered without" "send it again a little later";

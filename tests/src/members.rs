@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::Decision;
+use domain::application::{IssueApiKey, KeyOwner};
 use domain::identity::{EmailHash, EndSession, PersonNames, RegisterUser};
-use domain::ids::{RoleId, SessionId, TenantId, UserId};
+use domain::ids::{ApiKeyId, RoleId, SessionId, TenantId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{
     AddMember, ChangeStanding, DefineRole, Granter, RedefineRole, RemoveMember, RoleRef, TenantStatus,
@@ -12,14 +13,17 @@ use domain::organisation::{
 use domain::private::Private;
 use domain::sign_in::StartSession;
 use domain::words::{Language, Permission, Word};
+use event_store::vault::{Digest, KeyHolder, NewApiKey, VaultChange};
 use event_store::{Executor, Receipt, Unit};
+use secrecy::ExposeSecret as _;
+use service_kit::bearer::{Bearer, Kind};
 use service_kit::permissions::role_table;
 use service_kit::token::Role;
 use uuid::Uuid;
 
 use crate::database::cause;
 use crate::ledger::accepted;
-use crate::programs::equip;
+use crate::programs::{api_key, equip};
 use crate::stack::Stack;
 
 /// An organisation whose members a test makes.
@@ -149,6 +153,22 @@ impl<'a> Members<'a> {
         let receipt = self.executor.submit(Unit::of(self.tenant, cause(), commands)).await?;
         accepted(&receipt)?;
         Ok(receipt)
+    }
+
+    /// A key of somebody, with its identifier. It may name permissions that are used in person, as no key that is made over the
+    /// interface does: what guards those is tested with it.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn key(&self, owner: UserId, names: &[&str]) -> anyhow::Result<(Uuid, String)> {
+        let (tenant, key) = (self.tenant, ApiKeyId::new(Uuid::now_v7()));
+        let bearer = Bearer::make(Kind::ApiKey, tenant, key.uuid())?;
+        let permissions = names.iter().map(|it| Permission::parse(it)).collect::<Result<_, _>>()?;
+        let issue = IssueApiKey { permissions, expires_at: None, ..api_key(key, KeyOwner::User(owner))? };
+        let kept = NewApiKey { tenant, key, holder: KeyHolder::User(owner), hash: Digest(bearer.hash()) };
+        let unit = Unit::new(tenant, cause(), issue).with_vault([VaultChange::PutApiKey(kept)]);
+        accepted(&self.executor.submit(unit).await?)?;
+        Ok((key.uuid(), bearer.text().expose_secret().to_owned()))
     }
 
     /// Registers somebody, who becomes a member with these roles and has a session.

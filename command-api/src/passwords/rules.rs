@@ -2,6 +2,7 @@
 //! what everybody knows about its owner, hard to guess. Kinds of characters are asked for only where an organisation's
 //! policy says so. Passwords that are there already are never judged by these rules.
 
+use service_kit::problem::code;
 use zxcvbn::{Score, zxcvbn};
 
 use super::blocklist::Blocklist;
@@ -50,12 +51,12 @@ impl Weakness {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Short(_) => "password.too-short",
-            Self::Long => "password.too-long",
-            Self::Common => "password.common",
-            Self::Personal => "password.personal",
-            Self::Kinds(_) => "password.kinds-missing",
-            Self::Guessable(_) => "password.guessable",
+            Self::Short(_) => code::PASSWORD_SHORT.code,
+            Self::Long => code::PASSWORD_LONG.code,
+            Self::Common => code::PASSWORD_COMMON.code,
+            Self::Personal => code::PASSWORD_PERSONAL.code,
+            Self::Kinds(_) => code::PASSWORD_KINDS.code,
+            Self::Guessable(_) => code::PASSWORD_GUESSABLE.code,
         }
     }
 

@@ -47,7 +47,8 @@ pub struct ApiKeyBody {
     /// Its name for people.
     #[schema(value_type = LabelText, example = "Nightly export")]
     name: Label,
-    /// What it allows at most: names of permissions that the caller holds. It allows no more than its owner does when it is used.
+    /// What it allows at most: names of permissions that the caller holds, and none that is used in person. It allows no more
+    /// than its owner does when it is used.
     #[schema(value_type = Vec<PermissionText>, min_items = 1, max_items = 200, example = json!(["ledger.read-journal"]))]
     permissions: Vec<Permission>,
     /// Until when it is good; for ever, if it is left out.
@@ -114,7 +115,7 @@ fn owner_of(body: &ApiKeyBody, caller: &Caller) -> Result<KeyOwner, Problem> {
         })),
         (status = 404, description = "There is no such service.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The service is suspended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "It would allow nothing, has expired already, or there are too many keys.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "It would allow nothing, or what no program may do; it has expired already, or there are too many keys.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn issue(
@@ -126,7 +127,9 @@ pub async fn issue(
     let key = app.key(&allowed, &key, &Request::new("POST /v1/api-keys", &body))?;
     let caller = allowed.caller();
     let (tenant, owner) = (caller.tenant, owner_of(&body, caller)?);
-    permissions::must_exist(tenant, "/permissions", body.permissions.iter().map(Permission::as_str))?;
+    let names = || body.permissions.iter().map(Permission::as_str);
+    permissions::must_exist(tenant, "/permissions", names())?;
+    permissions::must_be_for_programs("/permissions", names())?;
     let key_id = ApiKeyId::new(Uuid::now_v7());
     let bearer = Bearer::make(Kind::ApiKey, tenant, key_id.uuid()).map_err(|error| Problem::fault(&error))?;
     let holder = match owner {

@@ -162,12 +162,14 @@ pub(crate) struct PermissionRow {
     is_audited: bool,
     /// Whether a session must have been proven anew shortly before.
     needs_step_up: bool,
+    /// Whether it is used in person: neither by a program, whatever a role or a key says, nor by staff in somebody's place.
+    only_in_person: bool,
 }
 
 impl From<&PermissionDoc> for PermissionRow {
     fn from(doc: &PermissionDoc) -> Self {
-        let PermissionDoc { name, text, is_audited, needs_step_up, .. } = *doc;
-        Self { name, text, is_audited, needs_step_up }
+        let PermissionDoc { name, text, is_audited, needs_step_up, only_in_person, .. } = *doc;
+        Self { name, text, is_audited, needs_step_up, only_in_person }
     }
 }
 

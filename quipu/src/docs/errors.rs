@@ -29,8 +29,8 @@ Every refusal is `application/problem+json` (RFC 9457):
 ```
 
 A client decides by `code`: it is never renamed and never used for something else. `detail` is for a person and may
-change. `details` has the figures by name. `errors`, where it is there, points into the body (RFC 6901). `trace_id`
-names the request in the logs.
+change. `details` has the figures by name. `errors`, where it is there, points into the body (RFC 6901) and has
+a code for each place, which is in the tables too. `trace_id` names the request in the logs.
 
 A request with several faults is refused for the first of them: first what is wrong with the request alone, then with
 what it names, then with the state. Within the ledger the order of the table below is the order of the checks.

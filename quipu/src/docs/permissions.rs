@@ -25,7 +25,8 @@ operation that is marked as recorded is an entry of the audit trail, written bef
 that is refused.
 
 Conditions: *pending* works while the organisation waits for its approval; *step-up* needs a session whose person showed
-within ten minutes who they are.
+within ten minutes who they are; *in person* is used by the person alone: by no program, whatever a role says, and by no
+staff in their place. An API key that names one is refused, and no service is lent one.
 
 ";
 
@@ -45,7 +46,11 @@ pub(super) fn page() -> anyhow::Result<String> {
 }
 
 fn conditions(doc: &PermissionDoc) -> String {
-    let all = [(doc.works_while_pending, "pending"), (doc.needs_step_up, "step-up")];
+    let all = [
+        (doc.works_while_pending, "pending"),
+        (doc.needs_step_up, "step-up"),
+        (doc.only_in_person, "in person"),
+    ];
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect::<Vec<_>>().join(", ")
 }
 

@@ -225,17 +225,11 @@ async fn lent(members: &Members<'_>, stack: &Stack) -> anyhow::Result<Vec<Identi
 async fn in_anothers_place(stack: &Stack) -> anyhow::Result<Vec<Identity>> {
     let members = Members::of(stack, tenant(1))?;
     let owner = members.join(&[RoleRef::OWNER]).await?;
-    let make = async |names: &[&str]| -> anyhow::Result<(String, String)> {
-        let body = json!({ "name": "A key", "permissions": names });
-        let made = stack.post(&owner.token, "/v1/api-keys", &body).await?;
-        let text = |name: &str| made.json[name].as_str().map(ToOwned::to_owned);
-        text("id").zip(text("key")).with_context(|| made.text.clone())
-    };
     let of_tenant = permissions::ALL.iter().filter(|it| it.exists_in(tenant(1)));
     let everything: Vec<&str> = of_tenant.map(|it| it.name).collect();
-    let (_, all) = make(&everything).await?;
-    let (_, one) = make(&["ledger.read-accounts"]).await?;
-    let (revoked, dead) = make(&everything).await?;
+    let (_, all) = members.key(owner.user, &everything).await?;
+    let (_, one) = members.key(owner.user, &["ledger.read-accounts"]).await?;
+    let (revoked, dead) = members.key(owner.user, &everything).await?;
     stack.post(&owner.token, &format!("/v1/api-keys/{revoked}/revoke"), &Value::Null).await?;
     let staff = Members::of(stack, TenantId::PLATFORM)?.join(&[RoleRef::OWNER]).await?;
     let user = members.join(&[RoleRef::USER]).await?;
