@@ -35,6 +35,8 @@ use tonic::server::NamedService;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET as REFLECTION;
+use tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET as REFLECTION_ALPHA;
+use tonic_reflection::server::Builder as Reflection;
 use tower::Service;
 
 use auth::Auth;
@@ -75,21 +77,24 @@ pub(crate) struct Services {
 /// If a description that was compiled in cannot be read.
 pub(crate) fn routes(services: Services) -> anyhow::Result<Router> {
     let Services { identity, health, shutdown } = services;
-    let described = [rpc::DESCRIPTORS, HEALTH, REFLECTION].map(rpc::methods).into_iter();
+    let described = [rpc::DESCRIPTORS, HEALTH, REFLECTION, REFLECTION_ALPHA].map(rpc::methods).into_iter();
     let methods: Vec<Method> = described.collect::<Result<Vec<_>, _>>().context("a protocol")?.concat();
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let auth = AuthServiceServer::new(Auth(identity)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let health = Readiness::new(health, &methods, Arc::clone(&streams), shutdown.clone());
     let health = HealthServer::new(health).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(HEALTH)
-        .build_v1()
-        .context("the description of the protocols")?
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let describes = || {
+        let both = Reflection::configure().register_encoded_file_descriptor_set(rpc::DESCRIPTORS);
+        both.register_encoded_file_descriptor_set(HEALTH)
+    };
+    let what = "the description of the protocols";
+    let reflection = describes().build_v1().context(what)?.max_decoding_message_size(MESSAGE_BYTES_MAX);
+    // Tools that are a few years old ask for it under its first name.
+    let before = describes().build_v1alpha().context(what)?.max_decoding_message_size(MESSAGE_BYTES_MAX);
     let router = with(Router::new(), &methods, &auth);
     let router = with(router, &methods, &health);
     let router = with(router, &methods, &reflection);
+    let router = with(router, &methods, &before);
     let door = Arc::new(Door::new(&methods, streams, shutdown));
     Ok(router.route_layer(from_fn_with_state(door, at_the_door)))
 }

@@ -22,6 +22,7 @@ type Test = anyhow::Result<()>;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const VALIDATE: &str = "/quipu.auth.v1.AuthService/ValidateToken";
 const OF_TOKENS: [&str; 2] = ["auth.token-invalid", "auth.token-expired"];
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -13,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::{PATIENCE, REFLECTION, Test, channel, code, refusal, send};
+use super::{PATIENCE, REFLECTION, REFLECTION_ALPHA, Test, channel, code, framed, refusal, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_what_readyz_says_and_whoever_watches_learns_of_the_end() -> Test {
@@ -41,6 +41,27 @@ async fn health_is_what_readyz_says_and_whoever_watches_learns_of_the_end() -> T
     assert_eq!(said(nowhere.message().await?), None);
     // Nobody who watches keeps a process from its end.
     tokio::time::timeout(Duration::from_secs(8), served).await???;
+    Ok(())
+}
+
+/// Tools of some years ago know it by the name that it had first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_protocol_is_told_under_either_name_of_reflection_and_to_nobody_without_a_token() -> Test {
+    let stack = Stack::commands_only().await?;
+    let channel = channel(&stack.command_url).await?;
+    let token = format!("Bearer {}", stack.member(tenant(1))?);
+    // Field 7, `list_services`.
+    let list = || framed(&[0x3a, 1, b'*']);
+    for path in [REFLECTION, REFLECTION_ALPHA] {
+        let stranger = send(&channel, path, &[], list()?).await?;
+        assert_eq!(code(&refusal(stranger.headers())?), "auth.token-missing", "{path}");
+        let told = send(&channel, path, &[("authorization", &token)], list()?).await?;
+        let told = axum::body::to_bytes(axum::body::Body::new(told.into_body()), 10_000).await?;
+        for service in [AUTH, "grpc.health.v1.Health"] {
+            let is_told = told.windows(service.len()).any(|it| it == service.as_bytes());
+            assert!(is_told, "{path} does not tell of {service}");
+        }
+    }
     Ok(())
 }
 
