@@ -296,6 +296,59 @@ async fn batches_are_one_transaction_and_one_answer() -> Test {
     Ok(())
 }
 
+/// What cannot be read in an item is pointed at where it stands in the body that was sent.
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_is_told_where() -> Test {
+    let stack = Stack::commands_only().await?;
+    let owner = stack.owner(tenant(1))?;
+    let id = "0190a5c4-7c1e-7000-8000-000000000001";
+    let leg = |amount: &str| json!({ "account_id": id, "side": "debit", "amount": { "amount": amount, "currency": "EUR" } });
+    for (item, code, pointer) in [
+        (json!({ "transfer": {} }), "request.missing-field", "/transfer/legs"),
+        (json!({ "transfer": { "legs": [leg("x")] } }), "money.amount-malformed", "/transfer/legs/0/amount"),
+        (
+            json!({ "transfer": { "legs": [{ "account_id": id, "side": "up", "amount": {} }] } }),
+            "request.invalid-field",
+            "/transfer/legs/0/side",
+        ),
+        (
+            json!({ "transfer": { "legs": [{ "account_id": id, "side": "debit", "amount": { "currency": "EUR" } }] } }),
+            "request.missing-field",
+            "/transfer/legs/0/amount/amount",
+        ),
+        (json!({ "open_account": { "name": "\u{200b}" } }), "text.not-allowed", "/open_account/name"),
+        (json!({ "open_account": { "nam": "x" } }), "request.unknown-field", "/open_account/nam"),
+        (json!({ "post": { "transfer_id": id } }), "request.missing-field", "/post/with"),
+        (
+            json!({ "post": { "transfer_id": id, "with": { "amount": 5 } } }),
+            "request.invalid-field",
+            "/post/with/amount",
+        ),
+        (json!({ "void": { "transfer_id": "x" } }), "request.invalid-field", "/void/transfer_id"),
+        (
+            json!({ "reverse": { "transfer_id": id, "with": { "id": 1 } } }),
+            "request.invalid-field",
+            "/reverse/with/id",
+        ),
+        (json!({ "move": {} }), "request.invalid-field", "/move"),
+        (json!("void"), "request.invalid-field", ""),
+        (json!({}), "request.invalid-field", ""),
+        (json!({ "void": { "transfer_id": id }, "post": {} }), "request.invalid-field", ""),
+    ] {
+        let body = json!({ "items": [{ "void": { "transfer_id": id } }, item] });
+        let refused = stack.post(&owner, "/v1/ledger/batches", &body).await?;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (StatusCode::BAD_REQUEST, code),
+            "{item} {}",
+            refused.text
+        );
+        let place = refused.json["errors"][0]["pointer"].as_str();
+        assert_eq!(place, Some(format!("/items/1{pointer}").as_str()), "{item} {}", refused.text);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn if_match_is_judged_with_the_command() -> Test {
     let stack = Stack::commands_only().await?;

@@ -69,7 +69,8 @@ pub struct RegisterBody {
     #[serde(default)]
     #[schema(value_type = Option<LabelText>)]
     family_name: Option<Label>,
-    /// The language in which they are written to, as a tag (RFC 5646).
+    /// The language in which they are written to, as a tag (RFC 5646). Any is taken: letters and pages are in German for `de`
+    /// and its kin, else in English.
     #[serde(default)]
     #[schema(value_type = Option<LanguageText>, example = "de-AT")]
     language: Option<Language>,

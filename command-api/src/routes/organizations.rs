@@ -62,7 +62,8 @@ pub struct OwnerBody {
     #[serde(default)]
     #[schema(value_type = Option<LabelText>)]
     family_name: Option<Label>,
-    /// The language in which they are written to, as a tag (RFC 5646).
+    /// The language in which they are written to, as a tag (RFC 5646). Any is taken: letters and pages are in German for `de`
+    /// and its kin, else in English.
     #[serde(default)]
     #[schema(value_type = Option<LanguageText>, example = "de-AT")]
     language: Option<Language>,
@@ -241,7 +242,8 @@ pub async fn close(
 
 /// Changes the settings and policies of the organisation
 ///
-/// The body is all of them. Permission: `organisation.set-policy`, shortly after the session was proven anew.
+/// The body is all of them. `language` may be any tag: letters and pages are in German for `de` and its kin, else in English.
+/// Permission: `organisation.set-policy`, shortly after the session was proven anew.
 #[utoipa::path(
     put, path = "/v1/organization/policy", tag = "organizations", operation_id = "setPolicy",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),

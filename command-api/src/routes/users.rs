@@ -84,7 +84,8 @@ pub struct ProfileBody {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 500,
         pattern = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$", example = "1 Main Street\nA-1010 Wien")]
     address: Option<Option<PostalAddress>>,
-    /// The language in which they are written to, as a tag (RFC 5646).
+    /// The language in which they are written to, as a tag (RFC 5646). Any is taken: letters and pages are in German for `de`
+    /// and its kin, else in English.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = LanguageText, required = false, example = "de-AT")]
     language: Option<Language>,
@@ -120,7 +121,8 @@ pub struct CreateBody {
     #[serde(default = "least")]
     #[schema(value_type = Vec<RoleText>, min_items = 1, max_items = 20, default = json!(["user"]))]
     roles: Vec<RoleRef>,
-    /// The language in which they are written to, as a tag (RFC 5646); the organisation's if it is left out.
+    /// The language in which they are written to, as a tag (RFC 5646); the organisation's if it is left out. Any is taken:
+    /// letters and pages are in German for `de` and its kin, else in English.
     #[serde(default)]
     #[schema(value_type = Option<LanguageText>, example = "de-AT")]
     language: Option<Language>,

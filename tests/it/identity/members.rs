@@ -164,6 +164,58 @@ async fn nobody_grants_what_they_lack() -> Test {
     Ok(())
 }
 
+#[tokio::test]
+async fn nobody_deletes_a_role_that_grants_more_than_they_hold() -> Test {
+    let stack = Stack::commands_only().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let admin = members.join(&[RoleRef::ADMIN]).await?;
+    let define = async |name: &str, permission: &str| -> anyhow::Result<String> {
+        let role = json!({ "name": name, "permissions": [permission] });
+        let made = send(&stack, Method::POST, &owner.token, "/v1/roles", Some(role)).await?;
+        Ok(format!("/v1/roles/{}", made.json["id"].as_str().context("an id")?))
+    };
+    let closer = define("Closer", "organisation.close-organisation").await?;
+    let reader = define("Reader", "ledger.read-accounts").await?;
+    let delete = async |token: &str, role: &str| send(&stack, Method::DELETE, token, role, None).await;
+    let refused = delete(&admin.token, &closer).await?;
+    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "organisation.grants-too-much"));
+    assert_eq!(refused.json["details"]["permission"], "organisation.close-organisation");
+    assert_eq!(delete(&admin.token, &reader).await?.status, StatusCode::OK);
+    assert_eq!(delete(&owner.token, &closer).await?.status, StatusCode::OK);
+    Ok(())
+}
+
+/// A role comes to grant more while somebody deletes it who does not hold that, in two processes; many times.
+#[tokio::test]
+async fn a_role_that_grows_while_it_is_deleted_is_not_deleted_by_somebody_who_holds_less() -> Test {
+    let stack = Stack::commands_only().await?;
+    let other = stack.another_command_api().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let admin = members.join(&[RoleRef::ADMIN]).await?;
+    let body = |name: &str, permission: &str| json!({ "name": name, "permissions": [permission] });
+    for n in 0..20 {
+        let name = format!("Role {n}");
+        let small = Some(body(&name, "ledger.read-accounts"));
+        let made = send(&stack, Method::POST, &owner.token, "/v1/roles", small).await?;
+        let role = format!("/v1/roles/{}", made.json["id"].as_str().context("an id")?);
+        let large = Some(body(&name, "organisation.close-organisation"));
+        let (grown, deleted) = tokio::join!(
+            send(&stack, Method::PUT, &owner.token, &role, large),
+            send_to(&stack, &other, Method::DELETE, &admin.token, &role, None),
+        );
+        let (grown, deleted) = (grown?, deleted?);
+        let told = [(grown.status.as_u16(), grown.code()), (deleted.status.as_u16(), deleted.code())];
+        let either = [
+            [(200, ""), (403, "organisation.grants-too-much")],
+            [(404, "organisation.role-not-found"), (200, "")],
+        ];
+        assert!(either.contains(&told), "{n}: {told:?}");
+    }
+    Ok(())
+}
+
 /// Two owners, two processes, at the same moment; many times.
 #[tokio::test]
 async fn two_owners_leaving_at_once_leave_one() -> Test {

@@ -67,6 +67,31 @@ async fn what_is_known_of_oneself_changes_and_what_is_not_named_stays() -> Test 
     Ok(())
 }
 
+/// A language is kept as it was given, also one that no letter is written in; letters take the nearest that there is.
+#[tokio::test]
+async fn a_language_without_letters_is_kept_and_letters_are_in_english() -> Test {
+    let stack = Stack::whole().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    let session = acme.sign_in(&ann).await?;
+    let _reactors = stack.with_reactors()?;
+    for (n, (language, letters)) in [("fr", "en"), ("de-AT", "de")].into_iter().enumerate() {
+        let changed = patch(&stack, &session.access, "/v1/auth/me", &json!({ "language": language })).await?;
+        assert_eq!(changed.status, StatusCode::OK, "{language} {}", changed.text);
+        let me = stack.get_at(&session.access, "/v1/auth/me", changed.header("quipu-position")).await?;
+        assert_eq!(me.json["user"]["language"], language);
+        let asked = json!({ "tenant_slug": "acme", "email": ann.email });
+        let asked = acme.post("", "/v1/auth/password/forgot", &asked).await?;
+        assert_eq!(asked.status, StatusCode::ACCEPTED, "{language} {}", asked.text);
+        acme.link("reset", n + 1).await?;
+        let sent = acme.letters("reset").await?;
+        assert_eq!(sent.last().map(|it| it.language.tag()), Some(letters), "{language}");
+    }
+    let odd = patch(&stack, &session.access, "/v1/auth/me", &json!({ "language": "French" })).await?;
+    assert_eq!(said(&odd), (StatusCode::BAD_REQUEST, "text.language-malformed"));
+    Ok(())
+}
+
 /// CVE-2026-27946: an update of the profile that sets what nobody may set of themselves.
 #[tokio::test]
 async fn cve_2026_27946_nobody_sets_verified_through_an_update() -> Test {
