@@ -6,7 +6,7 @@
 //! | pages | in |
 //! |---|---|
 //! | signing in, with a second factor, with a passkey, with a provider | `sign_in.rs`, `passkey.rs`, `provider.rs` |
-//! | setting a passkey up | `new_passkey.rs` |
+//! | setting a second factor up, and its picture; a passkey | `set_up.rs`, `picture.rs`, `new_passkey.rs` |
 //! | signing out | `sign_out.rs` |
 //! | links of letters, and asking for one | `recovery.rs`, `invitation.rs`, `link.rs` |
 //! | allowing an application something, connecting a device | `consent.rs`, `device.rs` |
@@ -41,8 +41,10 @@ mod invitation;
 mod link;
 mod new_passkey;
 mod passkey;
+mod picture;
 mod provider;
 mod recovery;
+mod set_up;
 mod sign_in;
 mod sign_out;
 mod view;
@@ -64,6 +66,7 @@ pub const PAGES: &[&str] = &[
     "/sign-in",
     "/sign-out",
     "/signed-out",
+    "/second-factor/set-up",
     "/forgot",
     "/reset",
     "/verify",
@@ -83,6 +86,9 @@ pub const FORMS: &[&str] = &[
     "/sign-in/second-factor",
     "/sign-in/passkey",
     "/sign-in/passkey/answer",
+    "/second-factor/set-up",
+    "/second-factor/set-up/code",
+    "/second-factor/recovery-codes",
     "/passkey/set-up",
     "/passkey/set-up/answer",
     "/sign-out",
@@ -152,6 +158,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/sign-in/second-factor", post(sign_in::second_factor))
         .route("/sign-in/passkey", post(passkey::begin))
         .route("/sign-in/passkey/answer", post(passkey::answer))
+        .route("/second-factor/set-up", get(set_up::show).post(set_up::begin))
+        .route("/second-factor/set-up/code", post(set_up::confirm))
+        .route("/second-factor/recovery-codes", post(set_up::renew))
         .route("/passkey/set-up", post(new_passkey::begin))
         .route("/passkey/set-up/answer", post(new_passkey::answer))
         .route("/sign-in/with", get(provider::begin))

@@ -33,6 +33,9 @@ use super::{Identity, Origin, device, totp, unavailable};
 use crate::passwords::hash::Hashed;
 
 pub mod enrolment;
+mod lacking;
+
+pub use lacking::{FactorAsked, Lacks};
 
 /// How long somebody may take for the second half.
 const TICKET: Duration = Duration::from_secs(300);

@@ -26,6 +26,7 @@ use super::{Oauth, grant, sha256, shown, written};
 use crate::identity::Origin;
 use crate::identity::figures::Waiting;
 use crate::identity::limits::{Counted, LocalPolicy};
+use crate::identity::second_factor::Lacks;
 use crate::identity::sessions::InSession;
 
 /// How long somebody may take to sign in and decide.
@@ -58,6 +59,8 @@ pub struct Asked {
 pub enum Next {
     /// They must show who they are.
     SignIn,
+    /// They must set up the second factor that their organisation asks everybody for.
+    Enrol,
     /// They must say whether they allow it.
     Consent,
     /// They go back to the service, to this address.
@@ -207,24 +210,18 @@ impl Oauth {
         let Some((who, _)) = ready else {
             return self.unless_silent(asked, Next::SignIn, OauthCode::LoginRequired).await;
         };
-        if identity.stands_with_every_factor(who).await?.is_none() {
-            return self.without_factor(asked, who).await;
+        let lacking = identity.lacks(who).await?.map(|it| match it {
+            Lacks::Factor => Next::Enrol,
+            Lacks::Proof => Next::SignIn,
+        });
+        if let Some(next) = lacking {
+            return self.unless_silent(asked, next, OauthCode::InteractionRequired).await;
         }
         let client = asked.ask.client(asked.tenant);
         if prompt.consent || !identity.consents(client, who.user, &asked.scopes).await? {
             return self.unless_silent(asked, Next::Consent, OauthCode::ConsentRequired).await;
         }
         Ok(Next::Back(self.code(asked, who, origin).await?))
-    }
-
-    /// What comes next for somebody who has not shown the second factor that their organisation asks for: to show it, if they
-    /// have one.
-    async fn without_factor(&self, asked: &Asked, who: InSession) -> Result<Next, Problem> {
-        let factors = self.parts().identity.factors(who.tenant, who.user).await?;
-        if factors.is_some() || asked.ask.prompt.none {
-            return self.unless_silent(asked, Next::SignIn, OauthCode::InteractionRequired).await;
-        }
-        Err(Refusal::from(GateError::SecondFactorMissing).into())
     }
 
     /// What comes next, but where the person may be asked nothing.

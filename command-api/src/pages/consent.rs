@@ -9,7 +9,7 @@ use service_kit::body::Query;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
-use super::sign_in::{Known, Onward, known, sign_in_first};
+use super::sign_in::{Known, Onward, known, sign_in_first, to_set_up};
 use super::view::{Frame, leaving, page};
 use super::visitor::Visitor;
 use crate::app::App;
@@ -60,6 +60,7 @@ pub(super) async fn show(
     let Some(who) = visitor.who() else { return Ok(sign_in_first(&visitor, &onward)) };
     match app.oauth.next(&asked, Some(who), &visitor.origin).await? {
         Next::SignIn => return Ok(sign_in_first(&visitor, &onward)),
+        Next::Enrol => return Ok(to_set_up(&visitor, &onward)),
         Next::Back(url) => return leaving(&visitor, &url),
         Next::Consent => {}
     }
@@ -87,8 +88,15 @@ pub(super) async fn answer(
         return Err(Problem::new(&code::FORM_INVALID, ""));
     };
     let url = match fields.answer {
-        Answer::Allow => app.oauth.allow(&asked, who, &visitor.origin).await?,
-        Answer::Deny => app.oauth.deny(&asked).await?,
+        Answer::Allow => app.oauth.allow(&asked, who, &visitor.origin).await,
+        Answer::Deny => app.oauth.deny(&asked).await,
     };
-    leaving(&visitor, &url)
+    match url {
+        Ok(url) => leaving(&visitor, &url),
+        // The organisation began to ask for it meanwhile: what comes first now is looked at anew.
+        Err(problem) if problem.code() == "auth.second-factor-missing" => {
+            Ok(sign_in_first(&visitor, &Onward::request(&fields.request)))
+        }
+        Err(problem) => Err(problem),
+    }
 }

@@ -5,16 +5,19 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::Refusal;
+use domain::gate::GateError;
 use serde::Deserialize;
 use service_kit::body::Query;
 use service_kit::problem::Problem;
 
 use super::consent::Answer;
 use super::form::Filled;
-use super::sign_in::{Onward, known, moment, sign_in_first};
+use super::sign_in::{Onward, known, moment, prove_again, sign_in_first, to_set_up};
 use super::view::{Frame, Told, message, page, refused_page};
 use super::visitor::Visitor;
 use crate::app::App;
+use crate::identity::second_factor::Lacks;
 use crate::identity::sessions::InSession;
 use crate::oauth::Device;
 
@@ -69,7 +72,10 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let user_code = user_code.unwrap_or_default();
     match visitor.who() {
-        Some(who) => code_page(&app, &visitor, who, &user_code, None).await,
+        Some(who) => match first(&app, &visitor, who, &user_code).await? {
+            Some(page) => Ok(page),
+            None => code_page(&app, &visitor, who, &user_code, None).await,
+        },
         None => Ok(sign_in_first(&visitor, &Onward::device(&user_code))),
     }
 }
@@ -83,6 +89,9 @@ pub(super) async fn look(
     let Some(who) = visitor.who() else {
         return Ok(sign_in_first(&visitor, &Onward::device(&user_code)));
     };
+    if let Some(page) = first(&app, &visitor, who, &user_code).await? {
+        return Ok(page);
+    }
     let device = match app.oauth.device(who, &user_code).await {
         Ok(device) => device,
         Err(problem) => {
@@ -108,6 +117,9 @@ pub(super) async fn answer(
     Filled { fields, visitor }: Filled<AnswerFields>,
 ) -> Result<Response, Problem> {
     let Some(who) = visitor.who() else { return Ok(sign_in_first(&visitor, &Onward::device(""))) };
+    if let Some(page) = first(&app, &visitor, who, "").await? {
+        return Ok(page);
+    }
     let words = visitor.words();
     let (title, text) = match fields.answer {
         Answer::Allow => {
@@ -120,6 +132,24 @@ pub(super) async fn answer(
         }
     };
     message(&visitor, title, &[text], None)
+}
+
+/// What somebody does before they decide: what their organisation asks of whoever signs in.
+async fn first(
+    app: &App,
+    visitor: &Visitor,
+    who: InSession,
+    user_code: &str,
+) -> Result<Option<Response>, Problem> {
+    let onward = Onward::device(user_code);
+    Ok(match app.identity.lacks(who).await? {
+        None => None,
+        Some(Lacks::Factor) => Some(to_set_up(visitor, &onward)),
+        Some(Lacks::Proof) => {
+            let missing = Refusal::from(GateError::SecondFactorMissing).into();
+            Some(prove_again(app, visitor, onward, who, missing).await?)
+        }
+    })
 }
 
 async fn code_page(

@@ -65,6 +65,8 @@ pub enum IndexOf {
     Form,
     /// Another organisation of a person: the user here, and that organisation.
     Elsewhere,
+    /// The seed of an authenticator that was offered to somebody, in a session of theirs.
+    OfferedSeed,
 }
 
 impl IndexOf {
@@ -79,6 +81,7 @@ impl IndexOf {
             Self::TypedDevice => b"typed-device\0",
             Self::Form => b"form\0",
             Self::Elsewhere => b"elsewhere\0",
+            Self::OfferedSeed => b"offered-seed\0",
         }
     }
 }

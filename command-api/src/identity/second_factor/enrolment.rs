@@ -30,6 +30,7 @@ use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
 use super::super::facts::Stands;
+use super::super::limits::{Counted, Policy as Limit};
 use super::super::recovery_codes::{COUNT, RecoveryCode};
 use super::super::sessions::{InSession, ending_all};
 use super::super::{Identity, Origin, totp, unavailable};
@@ -84,25 +85,62 @@ impl Identity {
     /// # Errors
     /// What refuses somebody who has not shown who they are; `identity.factors-off`, `identity.factor-exists`.
     pub async fn offer_totp(&self, who: InSession, host: &str) -> Result<Offered, Problem> {
-        let (_, known) = self.fresh(who).await?;
-        self.lets_enrol(who.tenant).await?;
-        if known.totp.is_some() {
-            return Err(refused(IdentityError::FactorExists));
-        }
-        let email = self.address_of(who.tenant, who.user).await?;
-        let email = email.ok_or_else(|| refused(IdentityError::PersonErased))?;
-        let called = self.organisation_called(who.tenant).await?;
-        let issuer = called.map_or_else(|| host.to_owned(), |it| totp::issuer(&it.name, host));
+        self.may_enrol_totp(who).await?;
         let factor = FactorId::new(Uuid::now_v7());
         let plain = totp::seed().map_err(|error| Problem::fault(&error))?;
         let parts = self.parts();
         let seed = SealedSeed::seal(who.tenant, who.user, factor, &plain, &parts.master);
         let seed = seed.map_err(|error| Problem::fault(&error))?;
+        let offered = self.offered(who, factor, &plain, host).await?;
         parts.vault.offer_totp(&seed, OFFER).await.map_err(unavailable)?;
+        Ok(offered)
+    }
+
+    /// Whether a person could enrol an authenticator now.
+    ///
+    /// # Errors
+    /// If not, as [`Identity::offer_totp`].
+    pub async fn may_enrol_totp(&self, who: InSession) -> Result<(), Problem> {
+        let (_, known) = self.fresh(who).await?;
+        self.lets_enrol(who.tenant).await?;
+        if known.totp.is_some() { Err(refused(IdentityError::FactorExists)) } else { Ok(()) }
+    }
+
+    /// The seed of this authenticator once more, if it is the one that was shown last. Ask only for whoever was shown it.
+    ///
+    /// # Errors
+    /// As [`Identity::offer_totp`]; `identity.factor-not-found` if another was shown since, or this one too long ago.
+    pub async fn offered_totp(
+        &self,
+        who: InSession,
+        factor: Option<FactorId>,
+        host: &str,
+    ) -> Result<Offered, Problem> {
+        self.may_enrol_totp(who).await?;
+        let parts = self.parts();
+        let seed = parts.vault.offered_totp(who.tenant, who.user).await.map_err(unavailable)?;
+        let seed = seed.filter(|it| factor == Some(it.factor()));
+        let seed = seed.ok_or_else(|| refused(IdentityError::FactorNotFound))?;
+        let plain = seed.open(&parts.master).map_err(|error| Problem::fault(&error))?;
+        self.offered(who, seed.factor(), &plain, host).await
+    }
+
+    /// A seed, as it is shown to a person.
+    async fn offered(
+        &self,
+        who: InSession,
+        factor: FactorId,
+        plain: &[u8],
+        host: &str,
+    ) -> Result<Offered, Problem> {
+        let email = self.address_of(who.tenant, who.user).await?;
+        let email = email.ok_or_else(|| refused(IdentityError::PersonErased))?;
+        let called = self.organisation_called(who.tenant).await?;
+        let issuer = called.map_or_else(|| host.to_owned(), |it| totp::issuer(&it.name, host));
         Ok(Offered {
             factor,
-            secret: totp::text(&plain),
-            uri: totp::uri(&plain, &issuer, email.mailbox()),
+            secret: totp::text(plain),
+            uri: totp::uri(plain, &issuer, email.mailbox()),
             expires_in: OFFER.as_secs(),
         })
     }
@@ -111,7 +149,7 @@ impl Identity {
     /// factors from then on; when it last showed the first one stays as it was.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `identity.factors-off`, `identity.factor-exists`;
+    /// `rate.limited`; what refuses somebody who has not shown who they are; `identity.factors-off`, `identity.factor-exists`;
     /// `identity.factor-not-found` if nothing was shown, or too long ago; `identity.code-invalid`.
     pub async fn enrol_totp(
         &self,
@@ -120,6 +158,7 @@ impl Identity {
         label: Option<Label>,
         origin: &Origin,
     ) -> Result<Issued, Problem> {
+        self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         let (stands, known) = self.fresh(who).await?;
         if known.totp.is_some() {
             return Err(refused(IdentityError::FactorExists));
@@ -169,9 +208,10 @@ impl Identity {
     /// Gives a person other recovery codes.
     ///
     /// # Errors
-    /// What refuses somebody who has not shown who they are; `identity.factor-not-found` if there is no authenticator to
+    /// `rate.limited`; what refuses somebody who has not shown who they are; `identity.factor-not-found` if there is no authenticator to
     /// recover from.
     pub async fn renew_recovery_codes(&self, who: InSession, origin: &Origin) -> Result<Issued, Problem> {
+        self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         self.fresh(who).await?;
         let (issue, codes, keep) = issuing(who)?;
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::CodesRenewed).await?;

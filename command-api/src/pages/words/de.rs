@@ -39,6 +39,30 @@ pub(super) static WORDS: Words = Words {
     passkey_done: "Von nun an können Sie sich damit anmelden, ohne Passwort.",
     passkey_use_once: "Benutzen Sie ihn nun einmal, damit sicher ist, dass er geht: Ihr Browser fragt danach.",
 
+    set_up_title: "Zweiten Faktor einrichten",
+    set_up_required: "verlangt von allen einen zweiten Faktor, und Sie haben noch keinen.",
+    set_up_text: "Danach meldet sich niemand als Sie an, der nur Ihr Passwort kennt.",
+    set_up_app: "Authenticator-App benutzen",
+    set_up_not_now: "Nicht jetzt",
+    set_up_app_title: "Konto zur App hinzufügen",
+    set_up_scan: "Öffnen Sie die Authenticator-App auf Ihrem Telefon, fügen Sie dort ein Konto hinzu und scannen Sie dieses Bild.",
+    set_up_picture: "Das Bild für Ihre App. Was es enthält, steht darunter in Buchstaben.",
+    set_up_type: "Können Sie es nicht scannen, geben Sie diesen Schlüssel in die App ein:",
+    set_up_here: "Die App ist auf diesem Gerät: öffnen",
+    set_up_code: "Code",
+    set_up_code_hint: "Sechs Ziffern, die die App nun für dieses Konto zeigt",
+    set_up_save: "Einrichten",
+    set_up_back: "Neu beginnen",
+    set_up_done_title: "Ihr zweiter Faktor ist eingerichtet",
+    set_up_done: "Beim Anmelden werden Sie danach gefragt.",
+    codes_title: "Bewahren Sie Ihre Ersatzcodes auf",
+    codes_text: "Ihr zweiter Faktor ist eingerichtet. Verlieren Sie ihn, steht jeder dieser Codes einmal dafür.",
+    codes_once: "Sie sehen sie nur dieses eine Mal. Schreiben oder drucken Sie sie ab und bewahren Sie sie auf, wo sie sonst niemand \
+                 findet.",
+    codes_kept: "Ich habe sie aufbewahrt: weiter",
+    codes_lost: "Sie haben Ihre Ersatzcodes nicht aufbewahrt? Holen Sie neue: Die bisherigen gelten dann nicht mehr.",
+    codes_renew: "Neue Ersatzcodes holen",
+
     here_title: "Sie sind angemeldet",
     signed_in_as: "Sie sind angemeldet als",
     connect_device: "Gerät verbinden",
@@ -212,12 +236,12 @@ fn refusals(code: &str) -> Option<&'static str> {
         "identity.link-invalid" => "Der Link gilt nicht oder nicht mehr. Fordern Sie einen neuen an.",
         "identity.password-weak" => "Dieses Passwort ist zu schwach.",
         "auth.second-factor-missing" => {
-            "Ihre Organisation verlangt von allen einen zweiten Faktor, und Sie haben noch keinen. Richten Sie zuerst einen ein \
-             und beginnen Sie dann noch einmal bei der Anwendung."
+            "Hier wird ein zweiter Faktor verlangt, und diese Anmeldung hat keinen gezeigt. Melden Sie sich noch einmal an, mit \
+             ihm."
         }
-        "identity.passkey-invalid" => {
-            "Dieser Passkey ist hier nicht bekannt, oder was er gezeigt hat, gilt nicht. Versuchen Sie es noch einmal, oder \
-             melden Sie sich auf andere Weise an."
+        "identity.factor-not-found" => {
+            "Das hat zu lange gedauert, oder Sie haben in einem anderen Fenster neu begonnen. Was Sie Ihrer App hinzugefügt haben, \
+             nützt nichts: Entfernen Sie es dort und beginnen Sie hier neu."
         }
         "identity.factors-off" => "Ihre Organisation lässt niemanden einen zweiten Faktor einrichten.",
         "identity.factor-exists" => "Das haben Sie schon eingerichtet.",
@@ -226,6 +250,10 @@ fn refusals(code: &str) -> Option<&'static str> {
         }
         "auth.step-up-required" => {
             "Zeigen Sie dafür noch einmal, dass Sie es sind: Melden Sie sich an und beginnen Sie dann neu."
+        }
+        "identity.passkey-invalid" => {
+            "Dieser Passkey ist hier nicht bekannt, oder was er gezeigt hat, gilt nicht. Versuchen Sie es noch einmal, oder \
+             melden Sie sich auf andere Weise an."
         }
         "identity.code-invalid" => "Der Code stimmt nicht oder gilt nicht mehr.",
         "organisation.not-active" => "Die Organisation kann zurzeit nicht benutzt werden.",

@@ -41,6 +41,29 @@ pub(super) static WORDS: Words = Words {
     passkey_done: "From now on you can sign in with it, without a password.",
     passkey_use_once: "Use it once now, so that it is known to work: your browser asks for it.",
 
+    set_up_title: "Set up a second factor",
+    set_up_required: "asks everybody for a second factor, and you have none yet.",
+    set_up_text: "From then on nobody signs in as you who only knows your password.",
+    set_up_app: "Use an authenticator app",
+    set_up_not_now: "Not now",
+    set_up_app_title: "Add your account to the app",
+    set_up_scan: "Open the authenticator app on your phone, have it add an account, and scan this picture.",
+    set_up_picture: "The picture for your app. What it holds stands below in letters.",
+    set_up_type: "If you cannot scan it, type this key into the app:",
+    set_up_here: "The app is on this device: open it",
+    set_up_code: "Code",
+    set_up_code_hint: "Six digits that the app shows for this account now",
+    set_up_save: "Set up",
+    set_up_back: "Begin again",
+    set_up_done_title: "Your second factor is set up",
+    set_up_done: "You are asked for it when you sign in.",
+    codes_title: "Keep your recovery codes",
+    codes_text: "Your second factor is set up. If you lose it, each of these codes stands for it once.",
+    codes_once: "They are shown this once. Write them down or print them, and keep them where nobody else finds them.",
+    codes_kept: "I have kept them: continue",
+    codes_lost: "You have not kept your recovery codes? Get new ones: those before are good no more.",
+    codes_renew: "Get new recovery codes",
+
     here_title: "You are signed in",
     signed_in_as: "You are signed in as",
     connect_device: "Connect a device",
@@ -158,8 +181,11 @@ fn refusals(code: &str) -> Option<&'static str> {
         "identity.link-invalid" => "The link is not good, or not any more. Ask for a new one.",
         "identity.password-weak" => "This password is too weak.",
         "auth.second-factor-missing" => {
-            "Your organisation asks everybody for a second factor, and you have none yet. Set one up first, then begin again at \
-             the application."
+            "A second factor is asked for here, and this sign-in has shown none. Sign in once more, with it."
+        }
+        "identity.factor-not-found" => {
+            "This took too long, or you began anew in another window. What you added to your app is of no use: remove it there, \
+             and begin again here."
         }
         "identity.factors-off" => "Your organisation lets nobody set up a second factor.",
         "identity.factor-exists" => "You have set this up already.",
