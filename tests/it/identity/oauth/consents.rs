@@ -219,7 +219,7 @@ async fn nothing_outlives_what_is_taken_back_while_codes_and_tokens_are_exchange
             let fields = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", BACK)];
             shop.ask_at(url, &[&fields[..], &[("code_verifier", VERIFIER)]].concat()).await
         };
-        let by_code = codes.iter().zip(&urls).map(exchange);
+        let by_code = codes.iter().zip(&urls).map(&exchange);
         let exchanged = join(try_join_all(by_code), shop.refresh(&before.refresh));
         let (taken, (codes, refreshed)) = join(take_back(&stack, &own.access, &path), exchanged).await;
         assert_eq!(taken?.status, StatusCode::OK);
