@@ -65,7 +65,8 @@ async fn locks(master: &MasterKey, tx: &mut TenantTx, rows: &mut [UserRow]) -> s
         Some(master.index(tenant, IndexOf::Attempts, email.normal().as_bytes()).0.to_vec())
     };
     let subjects: Vec<Option<Vec<u8>>> = rows.iter().map(counted).collect();
-    let locked = Users::locked(tx, subjects.iter().flatten().cloned().collect()).await?;
+    let asked: Vec<Vec<u8>> = subjects.iter().flatten().cloned().collect();
+    let locked = Users::locked(tx, &asked).await?;
     for (row, subject) in rows.iter_mut().zip(subjects) {
         row.locked_until = subject.and_then(|it| locked.get(&it).copied());
     }

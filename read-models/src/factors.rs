@@ -7,8 +7,8 @@ use domain::ids::FactorId;
 use domain::private::Private;
 use domain::{Aggregate, Category, Event};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub struct FactorRow {
 }
 
 /// The factors of a person as they are now.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FactorsRow {
     pub(crate) tenant_id: Uuid,
     pub(crate) user_id: Uuid,
@@ -112,32 +112,34 @@ impl RowPerStream for Factors {
     }
 
     async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<FactorsRow>> {
-        sqlx::query_as(
-            "select tenant_id, user_id, factors, recovery_codes_left, version, first_position, position
-             from factors where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        sqlx::query_as!(
+            FactorsRow,
+            r#"select tenant_id, user_id, factors as "factors: Json<Vec<FactorRow>>", recovery_codes_left, version,
+                      first_position, position
+               from factors where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
         )
-        .bind(tenants)
-        .bind(ids)
         .fetch_all(conn)
         .await
     }
 
     async fn save(conn: &mut PgConnection, rows: &[FactorsRow]) -> sqlx::Result<()> {
-        sqlx::query(
+        sqlx::query!(
             "insert into factors
              select * from unnest($1::uuid[], $2::uuid[], $3::jsonb[], $4::integer[], $5::bigint[], $6::bigint[],
                                   $7::bigint[])
              on conflict (tenant_id, user_id) do update set
                  factors = excluded.factors, recovery_codes_left = excluded.recovery_codes_left,
                  version = excluded.version, position = excluded.position",
+            column!(rows, tenant_id),
+            column!(rows, user_id),
+            column!(rows, factors) as &[Json<Vec<FactorRow>>],
+            column!(rows, recovery_codes_left),
+            column!(rows, version),
+            column!(rows, first_position),
+            column!(rows, position)
         )
-        .bind(column!(rows, tenant_id))
-        .bind(column!(rows, user_id))
-        .bind(column!(rows, factors))
-        .bind(column!(rows, recovery_codes_left))
-        .bind(column!(rows, version))
-        .bind(column!(rows, first_position))
-        .bind(column!(rows, position))
         .execute(conn)
         .await?;
         Ok(())

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
+use crate::in_epoch;
 use crate::page::{ListError, Newest, Page};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{self, RowPerStream, StreamRow as _, stream_row};
@@ -60,10 +61,12 @@ pub struct ServiceRow {
     #[schema(example = 1)]
     pub version: i64,
     /// Where its first event stands in the log.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub first_position: i64,
     /// Where its newest event stands.
-    #[schema(example = 4711)]
+    #[serde(serialize_with = "in_epoch::position")]
+    #[schema(value_type = String, example = "1-4711")]
     pub position: i64,
 }
 

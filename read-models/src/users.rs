@@ -71,14 +71,11 @@ pub struct UserRow {
     /// Whether they can sign in with a password.
     pub has_password: bool,
     /// Whether a password alone lets them in no more: they have an authenticator.
-    #[sqlx(default)]
     pub second_factor: bool,
     /// Their authenticator and their passkeys, in the order in which they were added.
-    #[sqlx(default)]
     #[schema(value_type = Vec<FactorRow>)]
     pub factors: Json<Vec<FactorRow>>,
     /// How many recovery codes they have left.
-    #[sqlx(default)]
     #[schema(example = 10)]
     pub recovery_codes_left: i32,
     /// Until when no sign-in with their address is looked at, from devices that are not known; `null` if it is not locked.
@@ -93,7 +90,6 @@ pub struct UserRow {
     /// When they registered.
     pub registered_at: DateTime<Utc>,
     /// When a session of theirs began last.
-    #[sqlx(default)]
     pub last_sign_in_at: Option<DateTime<Utc>>,
     /// Version of their stream.
     #[schema(example = 1)]
@@ -147,14 +143,19 @@ impl RowPerStream for Users {
     }
 
     async fn load(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]) -> sqlx::Result<Vec<UserRow>> {
-        sqlx::query_as(
-            "select tenant_id, user_id, status, email, email_version, email_verified, email_pending, given_name, family_name,
-                    phone, address, language, via, has_password, generation, kept_session, registered_at, version,
-                    first_position, position
-             from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        sqlx::query_as!(
+            UserRow,
+            r#"select tenant_id, user_id, status, email as "email: Json<PrivateField>", email_version, email_verified,
+                      email_pending as "email_pending: Json<PrivateField>", given_name as "given_name: Json<PrivateField>",
+                      family_name as "family_name: Json<PrivateField>", phone as "phone: Json<PrivateField>",
+                      address as "address: Json<PrivateField>", language, via, has_password, false as "second_factor!",
+                      '[]'::jsonb as "factors!: Json<Vec<FactorRow>>", 0 as "recovery_codes_left!",
+                      null::timestamptz as locked_until, generation, kept_session, registered_at,
+                      null::timestamptz as last_sign_in_at, version, first_position, position
+               from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
+            tenants,
+            ids
         )
-        .bind(tenants)
-        .bind(ids)
         .fetch_all(conn)
         .await
     }
@@ -247,16 +248,20 @@ impl Users {
     /// If the database does not answer.
     pub async fn locked(
         tx: &mut TenantTx,
-        subjects: Vec<Vec<u8>>,
+        subjects: &[Vec<u8>],
     ) -> sqlx::Result<HashMap<Vec<u8>, DateTime<Utc>>> {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
         let tenant = tx.tenant().uuid();
-        let query = sqlx::query_as("select subject, locked_until from store.sign_in_locks($1, $2)");
-        let rows: Vec<(Vec<u8>, DateTime<Utc>)> =
-            query.bind(tenant).bind(subjects).fetch_all(tx.conn()).await?;
-        Ok(rows.into_iter().collect())
+        let rows = sqlx::query!(
+            r#"select subject as "subject!", locked_until as "locked_until!" from store.sign_in_locks($1, $2)"#,
+            tenant,
+            subjects
+        )
+        .fetch_all(tx.conn())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.subject, row.locked_until)).collect())
     }
 
     /// A page of persons, who registered last first.
