@@ -51,6 +51,7 @@ use crate::passwords::{HashError, Passwords};
 
 mod bootstrap;
 pub mod browser;
+pub mod consents;
 pub mod device;
 pub mod displacing;
 pub mod email_change;

@@ -9,7 +9,7 @@
 //! | setting a second factor up, and its picture; a passkey | `set_up.rs`, `picture.rs`, `new_passkey.rs` |
 //! | signing out | `sign_out.rs` |
 //! | links of letters, and asking for one | `recovery.rs`, `invitation.rs`, `link.rs` |
-//! | allowing an application something, connecting a device | `consent.rs`, `device.rs` |
+//! | allowing an application something and taking it back, connecting a device | `consent.rs`, `consents.rs`, `device.rs` |
 //! | who looks, and their cookies; the one way to what they send | `visitor.rs`, `form.rs` |
 //! | headers, problems, words | `view.rs`, `words.rs` |
 //!
@@ -35,6 +35,7 @@ use crate::app::App;
 use crate::identity::federated::BACK_PATH;
 
 mod consent;
+mod consents;
 mod device;
 mod form;
 mod invitation;
@@ -73,6 +74,7 @@ pub const PAGES: &[&str] = &[
     "/verify/address",
     "/verify/organization",
     "/invitation",
+    "/consents",
     "/device",
 ];
 
@@ -101,6 +103,7 @@ pub const FORMS: &[&str] = &[
     "/invitation",
     "/invitation/open",
     "/consent",
+    "/consents",
     "/device",
     "/device/answer",
 ];
@@ -176,6 +179,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/invitation", get(invitation::show).post(invitation::answer))
         .route("/invitation/open", post(invitation::opened))
         .route("/consent", get(consent::show).post(consent::answer))
+        .route("/consents", get(consents::show).post(consents::take_back))
         .route("/device", get(device::show).post(device::look))
         .route("/device/answer", post(device::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
-use domain::StreamId;
 use domain::ids::TenantId;
+use domain::{Category, StreamId};
 use sabotage::Guard;
 use sqlx::PgConnection;
 
@@ -201,6 +201,21 @@ pub async fn streams_of(conn: &mut PgConnection, position: i64) -> sqlx::Result<
         .map(|row| (row.category, row.stream_id, row.version))
         .fetch_all(conn)
         .await
+}
+
+/// The streams of a category that a tenant has, in the order of their identifiers. For categories of which there are few.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn streams_in(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    category: Category,
+) -> sqlx::Result<Vec<uuid::Uuid>> {
+    let all =
+        "select stream_id from store.stream_events where tenant_id = $1 and category = $2 and version = 1
+               order by stream_id";
+    sqlx::query_scalar(all).bind(tenant.uuid()).bind(category.code).fetch_all(conn).await
 }
 
 /// The newest position recorded at or before `time`; 0 if there is none. Times never fall along the log, so the place

@@ -430,7 +430,7 @@ pub(crate) fn taking_back(
 }
 
 /// The gate of a session of a person, for what they do about services.
-fn gate(who: InSession) -> Gate {
+pub(super) fn gate(who: InSession) -> Gate {
     let bearer = Bearing::Session { session: who.session, user: who.user };
     Gate::new(bearer, role_table(who.tenant).clone())
 }

@@ -88,7 +88,7 @@ pub(super) async fn answer(
         return refused(&app, &visitor, onward, who, problem).await;
     }
     let words = visitor.words();
-    if app.identity.stands_with_every_factor(who).await?.is_some() {
+    if app.identity.lacks(who).await?.is_none() {
         let next = Some((words.go_on, &*path_of(&onward)));
         return message(&visitor, words.passkey_done_title, &[words.passkey_done], next);
     }
@@ -97,7 +97,8 @@ pub(super) async fn answer(
     passkey::to_sign(&app, &visitor, &onward.at(&slug), &slug, None, texts).await
 }
 
-/// Whoever showed who they are too long ago does it once more, and comes back; everything else is told.
+/// Whoever showed who they are too long ago, or without the factor that they have, does it once more, and comes back; everything
+/// else is told.
 async fn refused(
     app: &App,
     visitor: &Visitor,
@@ -105,7 +106,7 @@ async fn refused(
     who: InSession,
     problem: Problem,
 ) -> Result<Response, Problem> {
-    if problem.code() == "auth.step-up-required" {
+    if ["auth.step-up-required", "auth.second-factor-missing"].contains(&problem.code()) {
         return prove_again(app, visitor, onward, who, problem).await;
     }
     Err(problem)

@@ -23,6 +23,7 @@ use service_kit::problem::{Problem, code};
 use subtle::ConstantTimeEq as _;
 
 use super::form::Filled;
+use super::passkey;
 use super::picture::Picture;
 use super::sign_in::{Known, Onward, known, path_of, prove_again, sign_in_first};
 use super::view::{Frame, Told, page, refused_page};
@@ -66,6 +67,8 @@ struct ChoicePage<'a> {
     query: String,
     /// Where they go on to without.
     past: &'a str,
+    /// Whether they can have a passkey instead.
+    offers_passkey: bool,
 }
 
 #[derive(Template)]
@@ -211,8 +214,10 @@ async fn choice_page(
     told: Option<&Told>,
 ) -> Result<Response, Problem> {
     let Known { email, organisation, .. } = known(app, who).await?;
+    let frame = visitor.frame();
+    let offers_passkey = passkey::are_possible(&frame);
     let template = ChoicePage {
-        frame: visitor.frame(),
+        frame,
         told,
         organisation: &organisation,
         required: app.identity.factor_asked(who.tenant, who.user).await?.required,
@@ -220,8 +225,9 @@ async fn choice_page(
         onward: onward.fields(),
         query: onward.query(),
         past: &path_of(onward),
+        offers_passkey,
     };
-    refused_page(visitor, told, false, &template)
+    refused_page(visitor, told, offers_passkey, &template)
 }
 
 fn offer_page(

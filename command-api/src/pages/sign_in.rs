@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::Refusal;
+use domain::gate::GateError;
 use event_store::vault::Language;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -222,13 +224,25 @@ pub(super) async fn show(
     };
     if let Some(asked) = &place.asked {
         match app.oauth.next(asked, visitor.who(), &visitor.origin).await? {
-            Next::SignIn => {}
+            Next::SignIn => {
+                // They are here again because of what they did not show, so they are told.
+                let again = lacking_proof(&app, &visitor, asked).await?;
+                return form(&app, &visitor, &onward, &place, None, again.as_ref()).await;
+            }
             Next::Enrol => return Ok(to_set_up(&visitor, &onward)),
             Next::Consent => return Ok(to_consent(&visitor, asked)),
             Next::Back(url) => return leaving(&visitor, &url),
         }
     }
     form(&app, &visitor, &onward, &place, None, None).await
+}
+
+/// What is said to somebody who is signed in where they are wanted, but showed no second factor though they have one.
+async fn lacking_proof(app: &App, visitor: &Visitor, asked: &Asked) -> Result<Option<Told>, Problem> {
+    let Some(who) = visitor.who().filter(|it| it.tenant == asked.tenant) else { return Ok(None) };
+    let lacks = app.identity.lacks(who).await?;
+    let missing = || Refusal::from(GateError::SecondFactorMissing).into();
+    Ok((lacks == Some(Lacks::Proof)).then(|| Told::of(missing(), visitor.language)))
 }
 
 /// `POST /sign-in`
@@ -336,7 +350,7 @@ async fn providers(app: &App, onward: &Onward, place: &Place) -> Result<Vec<(Str
         Some(asked) => asked.tenant,
         None => app.identity.organisation(&place.slug).await?,
     };
-    let all = app.identity.providers(tenant).await?;
+    let all = app.identity.offered(tenant).await?;
     let link = |name: &str| {
         let name = serde_urlencoded::to_string([("provider", name)]).unwrap_or_default();
         format!("/sign-in/with?{name}&{}", onward.query())

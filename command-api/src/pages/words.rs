@@ -84,6 +84,13 @@ pub(super) struct Words {
     pub allow: &'static str,
     pub deny: &'static str,
 
+    pub consents_title: &'static str,
+    pub consents_text: &'static str,
+    pub consents_none: &'static str,
+    pub consents_questioned: &'static str,
+    pub consents_take_back: &'static str,
+    pub back: &'static str,
+
     pub device_title: &'static str,
     pub device_text: &'static str,
     pub device_code: &'static str,

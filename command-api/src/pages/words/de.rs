@@ -79,6 +79,13 @@ pub(super) static WORDS: Words = Words {
     allow: "Erlauben",
     deny: "Nicht erlauben",
 
+    consents_title: "Anwendungen mit Zugriff",
+    consents_text: "Nehmen Sie es zurück, ist die Anwendung sofort abgemeldet und fragt, bevor sie wieder Zugriff hat.",
+    consents_none: "Sie haben keiner Anwendung Zugriff erlaubt.",
+    consents_questioned: "Sie werden gefragt, bevor sie wieder Zugriff hat.",
+    consents_take_back: "Zurücknehmen:",
+    back: "Zurück",
+
     device_title: "Gerät verbinden",
     device_text: "Geben Sie den Code ein, den Ihr Gerät zeigt.",
     device_code: "Code",

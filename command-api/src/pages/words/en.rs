@@ -80,6 +80,13 @@ pub(super) static WORDS: Words = Words {
     allow: "Allow",
     deny: "Do not allow",
 
+    consents_title: "Applications that you let in",
+    consents_text: "If you take it back, the application is signed out at once, and asks before it comes in again.",
+    consents_none: "You let no application in.",
+    consents_questioned: "You are asked before it comes in again.",
+    consents_take_back: "Take back:",
+    back: "Back",
+
     device_title: "Connect a device",
     device_text: "Type the code that your device shows.",
     device_code: "Code",
