@@ -271,7 +271,8 @@ impl Identity {
         let tokens = self.tokens(tenant, opening.session, user, opening.refresh).await?;
         let email = self.address_of(tenant, user).await?.ok_or_else(invalid)?;
         let device = device::remembered(&self.parts().master, tenant, &email, Utc::now());
-        Ok(SignedIn { tokens, device, position })
+        let factor = self.factor_asked(tenant, user).await?;
+        Ok(SignedIn { tokens, device, factor, position })
     }
 
     /// Something that nobody can guess, for a browser to sign, in base64url.

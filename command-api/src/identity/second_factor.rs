@@ -214,7 +214,8 @@ impl Identity {
         self.end_beyond(tenant, user, policy.sessions.live_max, origin).await;
         let tokens = self.tokens(tenant, opening.session, user, opening.refresh).await?;
         let device = device::remembered(&self.parts().master, tenant, &email, Utc::now());
-        Ok(SignedIn { tokens, device, position })
+        let factor = self.factor_asked(tenant, user).await?;
+        Ok(SignedIn { tokens, device, factor, position })
     }
 
     /// Whether this is a code of a person's authenticator, which uses it up, and the ticket that it is shown with: a second time

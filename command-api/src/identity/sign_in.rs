@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::guessing::{CREDENTIALS, Door, Guess};
 use super::limits::{Counted, Policy as Limit};
+use super::second_factor::FactorAsked;
 use super::sessions::SIGNED_OUT_BY_ANOTHER;
 use super::tokens::{Holder, Tokens};
 use super::{Identity, Origin, device, not_hashed, second_factor, unavailable};
@@ -67,6 +68,8 @@ pub struct SignedIn {
     pub tokens: Tokens,
     /// What their device should keep.
     pub device: String,
+    /// Whether they need a second factor, and have one.
+    pub factor: FactorAsked,
     /// Up to here the log holds the session.
     pub position: LogPosition,
 }
@@ -144,7 +147,8 @@ impl Identity {
                     self.end_beyond(tenant, proven.user, policy.sessions.live_max, origin).await;
                     let tokens = self.tokens(tenant, session, proven.user, refresh).await?;
                     let device = device::remembered(&self.parts().master, tenant, &asked.email, Utc::now());
-                    return Ok(SignedIn { tokens, device, position });
+                    let factor = self.factor_asked(tenant, proven.user).await?;
+                    return Ok(SignedIn { tokens, device, factor, position });
                 }
                 Err(refusal) if second_factor::is_asked_for(&refusal) => {
                     let first = first_half(proven, &guess);

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::cookie;
 use crate::identity::Origin;
 use crate::identity::device::KNOWN_FOR;
+use crate::identity::second_factor::FactorAsked;
 use crate::identity::sessions::InSession;
 use crate::identity::sign_in::{SignIn, SignedIn};
 use crate::identity::sign_up::{SignUp, SignedUp};
@@ -138,6 +139,28 @@ pub struct TokenAnswer {
     /// Seconds for which the access token is good.
     #[schema(example = 3600)]
     expires_in: i64,
+    /// Whether the person needs a second factor, and has one; said when they sign in. Who needs one and has none uses no
+    /// permission: lead them to enrolling one first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor: Option<FactorAskedAnswer>,
+}
+
+/// A second factor: asked for, and there.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FactorAsked)]
+pub struct FactorAskedAnswer {
+    /// Whether the organisation asks everybody for one.
+    #[schema(example = true)]
+    required: bool,
+    /// Whether the person has an authenticator or a passkey.
+    #[schema(example = false)]
+    enrolled: bool,
+}
+
+impl From<FactorAsked> for FactorAskedAnswer {
+    fn from(FactorAsked { required, enrolled }: FactorAsked) -> Self {
+        Self { required, enrolled }
+    }
 }
 
 impl TokenAnswer {
@@ -148,6 +171,7 @@ impl TokenAnswer {
             access_token: access.token,
             refresh_token: refresh.map(|it| it.expose_secret().to_owned()),
             token_type: "Bearer",
+            second_factor: None,
         }
     }
 }
@@ -231,7 +255,8 @@ pub async fn log_in(
 
 /// The answer to somebody who signed in, with what their device should keep.
 pub(super) fn signed_in(done: SignedIn) -> Response {
-    let answer = TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh));
+    let tokens = TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh));
+    let answer = TokenAnswer { second_factor: Some(done.factor.into()), ..tokens };
     let mut response = at(Json(answer).into_response(), &done.position.to_string());
     let cookie = format!(
         "{DEVICE_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",

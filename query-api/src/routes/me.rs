@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::organisation::SecondFactor;
 use read_models::progress::Touch;
 use read_models::sessions::{SessionFilter, SessionRow};
 use read_models::users::UserRow;
@@ -17,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::accounts::NoParameters;
+use super::organizations::policy_of;
 use crate::app::App;
 use crate::reading::{Conditions, limit, listed};
 use crate::{answer, privacy};
@@ -38,9 +40,23 @@ pub(crate) struct Me {
     /// What the caller may do now.
     #[schema(example = json!(["ledger.read-accounts"]))]
     permissions: BTreeSet<String>,
+    /// Whether the person needs a second factor, and has one; `null` where `user` is. Who needs one and has none uses no
+    /// permission: they are led to enrolling one first.
+    second_factor: Option<FactorAsked>,
     /// The person; `null` if it is none, such as for tokens of operators, and for whoever acts for another. These find the
     /// person at `/v1/users/{user_id}`, if they may.
     user: Option<UserRow>,
+}
+
+/// A second factor: asked for, and there.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FactorAsked {
+    /// Whether the organisation asks everybody for one.
+    #[schema(example = true)]
+    required: bool,
+    /// Whether the person has an authenticator or a passkey.
+    #[schema(example = false)]
+    enrolled: bool,
 }
 
 /// Show who I am
@@ -64,6 +80,9 @@ pub(crate) async fn me(
     let user = if in_person { Users::find(&mut reading.tx, id).await? } else { None };
     let mut user: Vec<UserRow> = user.into_iter().collect();
     privacy::open_users(&app.master, &mut reading.tx, &mut user).await?;
+    let (_, policy) = policy_of(&mut reading.tx, caller.tenant).await?;
+    let required = policy.second_factor == SecondFactor::Required;
+    let user = user.pop();
     let me = Me {
         tenant_id: caller.tenant.uuid(),
         actor_id: caller.actor.uuid(),
@@ -71,7 +90,8 @@ pub(crate) async fn me(
         impersonated_by: caller.acts.map(|it| it.uuid()),
         expires_at: DateTime::from_timestamp(caller.believed_until, 0),
         permissions: held(caller),
-        user: user.pop(),
+        second_factor: user.as_ref().map(|it| FactorAsked { required, enrolled: !it.factors.is_empty() }),
+        user,
     };
     answer::json(reading, &conditions, &me).await
 }

@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::Aggregate as _;
+use domain::ids::TenantId;
 use domain::organisation::{self, Policy, Slug, TenantStatus};
 use event_store::log::{self, Direction};
 use read_models::organizations::{OrganizationFilter, OrganizationRow};
 use read_models::progress::Touch;
 use read_models::tenants::TenantRow;
-use read_models::{Organizations, Page, Tenants};
+use read_models::{Organizations, Page, TenantTx, Tenants};
 use serde::{Deserialize, Serialize};
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadOrganisation, ReadOrganisations, ReadPolicy};
@@ -74,19 +75,17 @@ pub(crate) async fn policy(
 ) -> Result<Response, Problem> {
     let tenant = allowed.caller().tenant;
     let mut reading = app.read(tenant, &conditions, &[]).await?;
+    let (version, policy) = policy_of(&mut reading.tx, tenant).await?;
+    answer::json(reading, &conditions, &OwnPolicy { version, policy }).await
+}
+
+/// What an organisation asks of its people, and the version of that.
+pub(super) async fn policy_of(tx: &mut TenantTx, tenant: TenantId) -> Result<(i64, Policy), Problem> {
     let stream = organisation::policy::stream(tenant);
-    let newest = log::stream(reading.tx.conn(), tenant, stream, i64::MAX, Direction::Backwards, 1).await?;
-    let answer = match newest.first() {
-        Some((version, event)) => {
-            let event = event.decode().map_err(|error| Problem::fault(&error))?;
-            OwnPolicy {
-                version: *version,
-                policy: Policy::restore(tenant.uuid(), &event).unwrap_or_default(),
-            }
-        }
-        None => OwnPolicy { version: 0, policy: Policy::default() },
-    };
-    answer::json(reading, &conditions, &answer).await
+    let newest = log::stream(tx.conn(), tenant, stream, i64::MAX, Direction::Backwards, 1).await?;
+    let Some((version, event)) = newest.first() else { return Ok((0, Policy::default())) };
+    let event = event.decode().map_err(|error| Problem::fault(&error))?;
+    Ok((*version, Policy::restore(tenant.uuid(), &event).unwrap_or_default()))
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
