@@ -33,12 +33,13 @@ pub use sign_in_day::{
     RecordSignIn, SignInDay, SignInFact, SignInFailed, SignInLocked, SignInUnlocked, month_subject,
 };
 pub use user::{
-    ConfirmEmailChange, DeactivateUser, EMAIL_SCOPE, ElsewhereHash, EmailChangeExpired, EmailChangeRequested,
-    EmailChanged, EmailHash, EmailVerified, EndSessions, ErasePerson, ExpireEmailChange, Half,
-    IdentitiesLinked, IdentitiesUnlinked, LinkIdentities, LinkedUser, PasswordChanged, Patch, PersonErased,
-    PersonNames, ReactivateUser, RegisterUser, Registered, RequestEmailChange, SessionsEnded, SetPassword,
-    UnlinkIdentities, UpdateProfile, User, UserAddressChanged, UserDeactivated, UserLanguageChanged,
-    UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed, VerifyEmail, Withdraw,
+    ConfirmEmailChange, DeactivateUser, EMAIL_SCOPE, EMAIL_WANTED_SCOPE, ElsewhereHash, EmailChangeExpired,
+    EmailChangeRequested, EmailChanged, EmailHash, EmailVerified, EndSessions, ErasePerson,
+    ExpireEmailChange, Half, IdentitiesLinked, IdentitiesUnlinked, LinkIdentities, LinkedUser,
+    PasswordChanged, Patch, PersonErased, PersonNames, ReactivateUser, RegisterUser, Registered,
+    RequestEmailChange, SessionsEnded, SetPassword, UnlinkIdentities, UpdateProfile, User,
+    UserAddressChanged, UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated,
+    UserRegistered, UserRenamed, VerifyEmail, Withdraw,
 };
 
 /// The names are the contract: a rename breaks stored history.

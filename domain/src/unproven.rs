@@ -75,7 +75,7 @@ impl Decision for ToProven {
 /// Takes the address from somebody who registered with it and never showed that it is theirs: they are out for good, and
 /// the address and their seat are free. Part of a unit that gives the address to whoever the organisation means.
 ///
-/// Already so, if they are none of those: they have shown it, have no password, wait for another address, are more than
+/// Already so, if they are none of those: they have shown it, have no password, are more than
 /// `user`, or went before.
 #[derive(Debug, Clone, Copy)]
 pub struct DisplaceUnproven {
@@ -93,7 +93,7 @@ impl Decision for DisplaceUnproven {
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let (user_id, tenant_id, at) = (self.user_id, view.tenant, view.now);
         let primary = user::stream(user_id);
-        let waits = |it: &Registered| it.is_unproven() && !it.is_displaced && it.email_pending.is_none();
+        let waits = |it: &Registered| it.is_unproven() && !it.is_displaced;
         let member = view.find::<Membership>(user_id.uuid()).map(|seen| seen.state);
         let roles = member.map(Membership::roles).unwrap_or_default();
         if !find(view, user_id).is_some_and(waits) || roles.iter().any(|it| *it != RoleRef::USER) {

@@ -1,10 +1,11 @@
 //! Another address for an account. Whoever asks shows their password; whoever has the new address confirms it; both addresses
-//! are told. Until then the old one holds, and the new one is kept for the person for a day.
+//! are told. Until then the old one holds, and for a day no other member can ask for the new one.
 //!
 //! Whether somebody else has the new address is found out by a reactor, when the answer was given long before: who asks learns
 //! nothing, by words or by time.
 
 use chrono::Utc;
+use domain::Decision;
 use domain::identity::{ConfirmEmailChange, EmailHash};
 use domain::ids::UserId;
 use domain::words::Language;
@@ -61,15 +62,21 @@ impl Identity {
         let (registered, old) = self.person(link.tenant, user).await?.ok_or_else(invalid)?;
         let new = self.address_asked_for(link.tenant, user, version).await?.ok_or_else(invalid)?;
         let given_up = EmailHash::new(self.email_index(link.tenant, &old).0);
+        let wanted = self.email_index(link.tenant, &new);
         let confirm = ConfirmEmailChange {
             user_id: user,
             email_version: version,
+            email_hash: EmailHash::new(wanted.0),
             gives_up: (registered.email_version, given_up),
         };
         let told =
             |email, which| self.told_of_change(&link, user, version, email, which, &registered.language);
         let changes = [link.used(), told(&old, "old")?, told(&new, "new")?];
-        let unit = Unit::new(link.tenant, origin.cause(user.actor()), confirm).with_vault(changes);
+        // Whoever registered with the new address without its mailbox makes room for its owner.
+        let displace =
+            self.displacing(link.tenant, wanted).await?.map(|it| Box::new(it) as Box<dyn Decision>);
+        let commands = displace.into_iter().chain([Box::new(confirm) as Box<dyn Decision>]);
+        let unit = Unit::of(link.tenant, origin.cause(user.actor()), commands).with_vault(changes);
         self.submit(unit).await?.map_err(not_any_more)
     }
 

@@ -165,7 +165,7 @@ fn linking(who: InSession, half: Half) -> Gated {
 
 impl Origin {
     /// The same person from the same place, as another organisation's log is to tell it: nothing in it is in this one's, too.
-    fn elsewhere(&self) -> Self {
+    pub(super) fn elsewhere(&self) -> Self {
         Self { session: None, acts: None, trace_id: TraceId::random(), ..self.clone() }
     }
 }

@@ -40,6 +40,9 @@ use crate::words::{Language, Word};
 
 /// The scope in which addresses are unique within an organisation.
 pub const EMAIL_SCOPE: &str = "identity.email";
+/// The scope of addresses that members have asked for and not shown to be theirs: one member waits for each. It keeps nobody
+/// else from the address.
+pub const EMAIL_WANTED_SCOPE: &str = "identity.email-wanted";
 
 fn take(hash: EmailHash) -> Claim {
     hash.take(EMAIL_SCOPE, IdentityError::EmailTaken)

@@ -233,8 +233,7 @@ impl Desk {
         Ok(holder.map(UserId::new))
     }
 
-    /// Whoever holds an address, if it is the one that they have: an address that they have only asked for and not proven
-    /// yet is held as well, and nothing is written for its sake. Nobody is there either if they were erased a moment ago.
+    /// Whoever holds an address, if it is still the one that they have. Nobody is there either if they were erased a moment ago.
     async fn person(&self, tenant: TenantId, asker: &Asker, holder: UserId) -> Result<Option<Person>, Fault> {
         let person = Person::read(&self.pool, &self.master, tenant, holder).await?;
         Ok(person.filter(|it| EmailAddress::parse(&it.mailbox).is_ok_and(|it| it.normal() == asker.normal)))

@@ -187,14 +187,13 @@ fn of_person(
     for key_id in &found.api_keys {
         commands.push(Box::new(RevokeApiKey { key_id: *key_id, of: None, by }));
     }
-    // Each of their addresses is given up; which is which does not matter any more.
-    let mut addresses = found.addresses.iter().copied();
-    let mut next = || addresses.next().unwrap_or(EmailHash::new([0; 32]));
+    // Who was displaced has no address, and nothing is given up then.
+    let given_up = |it: Option<EmailHash>| it.unwrap_or(EmailHash::new([0; 32]));
     let erase = Box::new(ErasePerson {
         user_id,
         receipt: erasure.receipt,
-        email: (registered.email_version, next()),
-        email_pending: registered.pending_version.map(|version| (version, next())),
+        email: (registered.email_version, given_up(found.email)),
+        email_pending: registered.pending_version.map(|version| (version, given_up(found.email_wanted))),
     });
     commands.push(match force {
         Force::No => Box::new(Leaving::new(user_id, erase)),

@@ -23,8 +23,9 @@ use uuid::Uuid;
 use super::desk::Desk;
 use crate::progress::Bar;
 
-/// The scope of the claims on addresses, and that of open invitations.
+/// The scopes of the claims on addresses, on those that are wanted, and on those that are invited.
 const EMAIL: &str = domain::identity::EMAIL_SCOPE;
+const EMAIL_WANTED: &str = domain::identity::EMAIL_WANTED_SCOPE;
 const INVITATION: &str = invitation::INVITATION_SCOPE;
 
 /// What the log says that somebody is.
@@ -92,8 +93,10 @@ pub struct Found {
     pub standing: Standing,
     /// Why they may not be erased.
     pub refusal: Option<Refusal>,
-    /// Their addresses, as the claims know them.
-    pub addresses: Vec<EmailHash>,
+    /// Their address, as the claims know it, while they have one.
+    pub email: Option<EmailHash>,
+    /// The address that they have asked for.
+    pub email_wanted: Option<EmailHash>,
     /// Who they are to other providers.
     pub links: Vec<LinkRow>,
     /// Who they are in other organisations.
@@ -118,7 +121,8 @@ impl Found {
             user: None,
             standing: Standing::Absent,
             refusal: None,
-            addresses: Vec::new(),
+            email: None,
+            email_wanted: None,
             links: Vec::new(),
             elsewhere: Vec::new(),
             api_keys: BTreeSet::new(),
@@ -163,20 +167,25 @@ pub async fn person(desk: &Desk, tenant: TenantId, user: UserId) -> anyhow::Resu
     let seen = access::look(&mut conn, &Asked { tenant, user }).await?;
     drop(conn);
     let (standing, refusal) = (*seen).clone();
-    let addresses = claims(desk, tenant, EMAIL, Held::By(user.uuid())).await?;
-    let addresses: Vec<EmailHash> = addresses.into_iter().map(|(hash, _)| hash).collect();
+    let held = async |scope| {
+        let held = claims(desk, tenant, scope, Held::By(user.uuid())).await?;
+        anyhow::Ok(held.first().map(|(hash, _)| *hash))
+    };
+    let (email, email_wanted) = (held(EMAIL).await?, held(EMAIL_WANTED).await?);
     let links = Vault::new(desk.platform.clone()).links_of(tenant, user).await?;
     let elsewhere = elsewhere(desk, tenant, user).await?;
     let mut scan = Scan::of(tenant, Some(user));
     scan.read(desk).await?;
-    let invitations = scan.invitations(desk, &addresses).await?;
+    let addresses = [email, email_wanted].into_iter().flatten();
+    let invitations = scan.invitations(desk, addresses).await?;
     let Scan { known, address, wrapped, api_keys, .. } = scan;
     Ok(Found {
         tenant,
         user: Some(user),
         standing,
         refusal,
-        addresses,
+        email,
+        email_wanted,
         links,
         elsewhere,
         api_keys,
@@ -210,7 +219,7 @@ pub async fn invited(desk: &Desk, tenant: TenantId, email: &EmailAddress) -> any
     }
     let mut scan = Scan::of(tenant, None);
     scan.read(desk).await?;
-    let invitations = scan.invitations(desk, &[hash]).await?;
+    let invitations = scan.invitations(desk, [hash]).await?;
     let text = email.mailbox().to_owned();
     let known = Known { field: "payload.email".to_owned(), text };
     let known = Some(known).filter(|_| !invitations.is_empty()).into_iter().collect();
@@ -465,15 +474,16 @@ impl Scan {
     }
 
     /// The invitations that were sent to somebody with these addresses, or to one that they have had.
-    async fn invitations(&self, desk: &Desk, addresses: &[EmailHash]) -> anyhow::Result<Vec<Invited>> {
+    async fn invitations(
+        &self,
+        desk: &Desk,
+        addresses: impl IntoIterator<Item = EmailHash>,
+    ) -> anyhow::Result<Vec<Invited>> {
         let had = self.known.iter().filter(|it| it.field == "payload.email");
         let had = had.filter_map(|it| EmailAddress::parse(&it.text).ok());
         let had = had.map(|it| desk.master.index(self.tenant, IndexOf::Email, it.normal().as_bytes()));
-        let hashes: BTreeSet<String> = addresses
-            .iter()
-            .map(|it| it.claim_value())
-            .chain(had.map(|it| EmailHash::new(it.0).claim_value()))
-            .collect();
+        let had = had.map(|it| EmailHash::new(it.0));
+        let hashes: BTreeSet<String> = addresses.into_iter().chain(had).map(EmailHash::claim_value).collect();
         let mut found: BTreeMap<InvitationId, Invited> =
             self.accepted.iter().map(|id| (*id, Invited { id: *id, open: None })).collect();
         for (id, digest) in &self.sent_to {

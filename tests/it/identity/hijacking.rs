@@ -1,18 +1,23 @@
 //! Pre-hijacking (Sudhodanan and Paverd, "Pre-hijacked accounts", 2022): somebody registers with the address of a colleague to
 //! be, and waits with a password of their own until the organisation gives the address something.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use domain::organisation::{ChangeStanding, Registration, RoleRef, SetSeats, TenantStatus};
 use domain::words::Word;
+use event_store::vault::Mail;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::members::{Member, Members};
 use tests::person::{Organisation, PASSWORD, Person, SignedIn};
 use tests::stack::{Answer, Stack, answer};
+use tests::until;
 use uuid::Uuid;
 
 type Test = anyhow::Result<()>;
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const ANOTHER: &str = "violet-anchor-marble-tundra";
 const WRONG: &str = "identity.invalid-credentials";
 const OUT: &str = "identity.link-invalid";
@@ -115,6 +120,37 @@ async fn prehijacking_who_registers_after_the_invitation_keeps_nobody_out() -> T
 }
 
 /// Under `private` nobody is there before the link is used, but the password of a stranger waits in the request.
+#[tokio::test]
+async fn prehijacking_an_address_that_was_only_asked_for_keeps_its_owner_out_of_nothing() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let _reactors = stack.with_reactors()?;
+    let owner = owner(&acme).await?;
+    let eve = acme.join("eve").await?;
+    let session = acme.sign_in(&eve).await?;
+    for email in ["ann@example.com", "bob@example.com"] {
+        let wants = json!({ "new_email": email, "password": PASSWORD });
+        let asked = acme.post(&session.access, "/v1/auth/email/change", &wants).await?;
+        assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+    }
+    until(PATIENCE, async || Ok(acme.letters("verify-address").await?.len() == 2)).await?;
+    assert_eq!(invite(&acme, &owner, "bob@example.com").await?.status, StatusCode::CREATED);
+    let accepted = accept(&acme, &acme.link("invitation", 1).await?).await?;
+    assert_eq!(accepted.status, StatusCode::CREATED, "{}", accepted.text);
+    // And once it is somebody's, the link to it is good for nothing.
+    let mut links = Vec::new();
+    for letter in acme.letters("verify-address").await? {
+        if let Mail::VerifyAddress { token, .. } = letter.mail {
+            links.push(token);
+        }
+    }
+    for token in links {
+        let confirmed = acme.post("", "/v1/auth/email/confirm", &json!({ "token": token })).await?;
+        assert_eq!((confirmed.status, confirmed.code()), (StatusCode::NOT_FOUND, "identity.link-invalid"));
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn prehijacking_nobody_completes_the_registration_of_somebody_else() -> Test {
     let stack = Stack::commands_only().await?;

@@ -174,7 +174,8 @@ async fn a_new_password_is_offered_at_the_address_of_the_account_and_to_nobody_e
         .await?;
         if confirmed {
             let gives_up = (1, hash("old@example.org")?);
-            desk.does(ConfirmEmailChange { user_id: moved, email_version: 2, gives_up }).await?;
+            let email_hash = hash(mailbox)?;
+            desk.does(ConfirmEmailChange { user_id: moved, email_version: 2, email_hash, gives_up }).await?;
         }
     }
     for mailbox in [

@@ -128,7 +128,9 @@ impl Identity {
             // once more with it.
             let user = UserId::new(Uuid::now_v7());
             let register = newcomer(&invited, user, &email, registered.language.clone());
-            let mut unit = Unit::of(who.tenant, origin.cause(user.actor()), [gated(Box::new(Nothing))]);
+            let told_there = origin.elsewhere().cause(user.actor());
+            let mut unit = Unit::of(who.tenant, origin.cause(user.actor()), [gated(Box::new(Nothing))])
+                .told_in(tenant, told_there);
             if let Some(displace) = self.displacing(tenant, invited.address).await? {
                 unit = unit.and(tenant, displace);
             }

@@ -5,9 +5,9 @@ use uuid::Uuid;
 use super::super::IdentityEvent;
 use super::super::error::IdentityError;
 use super::{
-    EmailHash, PasswordChanged, PersonErased, SessionsEnded, User, UserAddressChanged, UserDeactivated,
-    UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRenamed, active, find, registered, release,
-    stream,
+    EMAIL_WANTED_SCOPE, EmailHash, PasswordChanged, PersonErased, SessionsEnded, User, UserAddressChanged,
+    UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRenamed, active, find,
+    registered, release, stream,
 };
 use crate::decision::{Decision, Outcome, Verdict, View};
 use crate::error::Refusal;
@@ -286,8 +286,9 @@ impl Decision for ErasePerson {
         let event = PersonErased { user_id: self.user_id, receipt: self.receipt, at: view.now };
         // Who was displaced has no address to give up: it is somebody else's by now, or free.
         let own = (!user.is_displaced).then_some(self.email);
-        let given_up = [own, self.email_pending].into_iter().flatten();
+        let own = own.map(|(_, hash)| release(hash));
+        let wanted = self.email_pending.map(|(_, hash)| hash.release(EMAIL_WANTED_SCOPE));
         let verdict = Verdict::done(primary, IdentityEvent::PersonErased(event));
-        Ok(Verdict { outcome: Outcome::Done, ..verdict.with_claims(given_up.map(|(_, hash)| release(hash))) })
+        Ok(Verdict { outcome: Outcome::Done, ..verdict.with_claims([own, wanted].into_iter().flatten()) })
     }
 }

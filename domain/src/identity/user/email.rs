@@ -1,7 +1,8 @@
 //! A user's address: that it is theirs, and how it becomes another one.
 //!
-//! Both addresses are claimed while a change waits, so nobody else can take either. The hashes of what is given up come
-//! from the caller, who can open the addresses; the versions that they are given with show that they are still right.
+//! While a change waits, the new address is only wanted: it keeps nobody from it who shows first that it is theirs, or whom the
+//! organisation invites by it. The hashes come from the caller, who can open the addresses; the versions that they are given
+//! with show that they are still right.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,8 +10,8 @@ use uuid::Uuid;
 use super::super::IdentityEvent;
 use super::super::error::IdentityError;
 use super::{
-    EmailChangeExpired, EmailChangeRequested, EmailChanged, EmailHash, EmailVerified, active, over,
-    registered, release, stream, take,
+    EMAIL_WANTED_SCOPE, EmailChangeExpired, EmailChangeRequested, EmailChanged, EmailHash, EmailVerified,
+    active, over, registered, release, stream, take,
 };
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
@@ -57,11 +58,11 @@ impl Decision for VerifyEmail {
     }
 }
 
-/// Asks for another address, which is kept for the user from now on.
+/// Asks for another address. No other member of the organisation can ask for it until it is confirmed or given up.
 ///
 /// Refused with [`AccessTokenError::ExpiryInPast`], [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`],
 /// [`IdentityError::UserInactive`], [`IdentityError::EmailChangePending`] if another request waits than the one that is
-/// replaced, [`IdentityError::EmailTaken`].
+/// replaced, [`IdentityError::EmailTaken`] if somebody else has asked for it.
 #[derive(Debug, Clone)]
 pub struct RequestEmailChange {
     /// Who.
@@ -101,8 +102,9 @@ impl Decision for RequestEmailChange {
             expires_at: self.expires_at,
             at: view.now,
         });
-        let released = self.replaces.map(|(_, hash)| release(hash));
-        let claims = released.into_iter().chain([take(self.email_hash)]);
+        let released = self.replaces.map(|(_, hash)| hash.release(EMAIL_WANTED_SCOPE));
+        let wanted = self.email_hash.take(EMAIL_WANTED_SCOPE, IdentityError::EmailTaken);
+        let claims = released.into_iter().chain([wanted]);
         Ok(Verdict::done(stream(self.user_id), event).with_claims(claims).valid_until(Some(self.expires_at)))
     }
 }
@@ -111,13 +113,16 @@ impl Decision for RequestEmailChange {
 ///
 /// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`],
 /// [`IdentityError::LinkInvalid`] if another request or none waits, or its time is over,
-/// [`IdentityError::EmailChanged`] if the address that is given up is not theirs any more.
+/// [`IdentityError::EmailChanged`] if the address that is given up is not theirs any more, [`IdentityError::EmailTaken`] if
+/// somebody else has the new one by now.
 #[derive(Debug, Clone)]
 pub struct ConfirmEmailChange {
     /// Who.
     pub user_id: UserId,
     /// The number of the request.
     pub email_version: u32,
+    /// The new address as the claims know it.
+    pub email_hash: EmailHash,
     /// The address that is given up, with its number.
     pub gives_up: (u32, EmailHash),
 }
@@ -142,7 +147,8 @@ impl Decision for ConfirmEmailChange {
             email_version: self.email_version,
             at: view.now,
         });
-        let verdict = Verdict::done(stream(self.user_id), event).with_claims([release(hash)]);
+        let claims = [self.email_hash.release(EMAIL_WANTED_SCOPE), take(self.email_hash), release(hash)];
+        let verdict = Verdict::done(stream(self.user_id), event).with_claims(claims);
         Ok(verdict.valid_until(Some(pending.expires_at)))
     }
 }
@@ -177,6 +183,7 @@ impl Decision for ExpireEmailChange {
             email_version: self.email_version,
             at: view.now,
         });
-        Ok(Verdict::done(stream(self.user_id), event).with_claims([release(self.email_hash)]))
+        Ok(Verdict::done(stream(self.user_id), event)
+            .with_claims([self.email_hash.release(EMAIL_WANTED_SCOPE)]))
     }
 }

@@ -46,7 +46,7 @@ fn ask(email: u8, replaces: Option<(u32, EmailHash)>) -> RequestEmailChange {
 }
 
 fn confirm(email_version: u32) -> ConfirmEmailChange {
-    ConfirmEmailChange { user_id: ADA, email_version, gives_up: (1, hash(1)) }
+    ConfirmEmailChange { user_id: ADA, email_version, email_hash: hash(2), gives_up: (1, hash(1)) }
 }
 
 fn expire() -> ExpireEmailChange {
@@ -129,7 +129,10 @@ fn a_person_registers_once() {
 #[test]
 fn an_address_belongs_to_one_person() {
     ada().when(register(BOB, 1)).then_refused_for(IdentityError::EmailTaken);
-    ada().having(register(BOB, 2)).when(ask(2, None)).then_refused_for(IdentityError::EmailTaken);
+    let asked = || ada().having(ask(2, None));
+    asked().having(register(BOB, 2)).when(confirm(2)).then_refused_for(IdentityError::EmailTaken);
+    let of_bob = RequestEmailChange { user_id: BOB, ..ask(2, None) };
+    asked().having(register(BOB, 3)).when(of_bob).then_refused_for(IdentityError::EmailTaken);
 }
 
 #[test]
@@ -168,12 +171,14 @@ fn a_link_for_another_address_is_not_good() {
 }
 
 #[test]
-fn another_address_is_kept_until_it_is_confirmed() {
+fn another_address_is_wanted_until_it_is_confirmed() {
     let (_, world) = ada().when(ask(2, None)).then_accepted();
-    assert_eq!(world.claimed(EMAIL_SCOPE), ["01".repeat(32), "02".repeat(32)], "both are taken");
+    assert_eq!(world.claimed(EMAIL_SCOPE), ["01".repeat(32)], "the new one is nobody's yet");
+    assert_eq!(world.claimed(EMAIL_WANTED_SCOPE), ["02".repeat(32)]);
     assert_eq!(facts(&world).email_version, 1, "the old one stays");
     let (_, world) = ada().having(ask(2, None)).at(at(99)).when(confirm(2)).then_accepted();
     assert_eq!(world.claimed(EMAIL_SCOPE), ["02".repeat(32)]);
+    assert_eq!(world.claimed(EMAIL_WANTED_SCOPE), Vec::<String>::new());
     let facts = facts(&world);
     assert_eq!((facts.email_version, facts.email_verified, facts.email_pending), (2, true, None));
 }
@@ -190,7 +195,7 @@ fn a_second_request_names_the_one_whose_place_it_takes() {
     asked().when(ask(3, Some((9, hash(2))))).then_refused_for(IdentityError::EmailChangePending);
     ada().when(ask(3, Some((2, hash(2))))).then_refused_for(IdentityError::EmailChangePending);
     let (_, world) = asked().when(ask(3, Some((2, hash(2))))).then_accepted();
-    assert_eq!(world.claimed(EMAIL_SCOPE), ["01".repeat(32), "03".repeat(32)]);
+    assert_eq!(world.claimed(EMAIL_WANTED_SCOPE), ["03".repeat(32)]);
     assert_eq!(facts(&world).email_pending.map(|it| it.version), Some(3));
 }
 
@@ -209,7 +214,7 @@ fn a_request_that_is_over_is_given_up() {
     let asked = || ada().having(ask(2, None));
     asked().at(at(99)).when(expire()).then_already();
     let (_, world) = asked().at(at(100)).when(expire()).then_accepted();
-    assert_eq!(world.claimed(EMAIL_SCOPE), ["01".repeat(32)]);
+    assert_eq!(world.claimed(EMAIL_WANTED_SCOPE), Vec::<String>::new());
     assert_eq!(facts(&world).email_pending, None);
     asked().at(at(100)).having(expire()).when(expire()).then_already();
 }
@@ -298,7 +303,9 @@ fn an_erasure_frees_every_address_and_rests_on_those_that_were_looked_at() {
     ada().when(other).then_refused_for(IdentityError::EmailChanged);
     let both = ErasePerson { email_pending: Some((2, hash(2))), ..erase() };
     let (_, world) = asked().when(both).then_accepted();
-    assert_eq!(world.claimed(EMAIL_SCOPE), Vec::<String>::new());
+    for scope in [EMAIL_SCOPE, EMAIL_WANTED_SCOPE] {
+        assert_eq!(world.claimed(scope), Vec::<String>::new());
+    }
     assert_eq!(world.log().len(), 3, "history stays");
 }
 

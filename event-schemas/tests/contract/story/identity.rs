@@ -59,7 +59,8 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
 fn factors(shop: &mut Teller) -> Told<()> {
     let [app, key] = [0x91, 0x92].map(|number| FactorId::new(id(number)));
     shop.tells(EnrolTotp { user_id: ROSA, factor_id: app, label: Some(of(ROSA, "My telephone")) })?;
-    shop.tells(AddPasskey { user_id: ROSA, factor_id: key, label: Some(of(ROSA, "The key at my belt")) })?;
+    let label = Some(of(ROSA, "The key at my belt"));
+    shop.tells(AddPasskey { user_id: ROSA, factor_id: key, label, vouched: false })?;
     shop.tells(IssueRecoveryCodes { user_id: ROSA, count: 10 })?;
     shop.tells(UseRecoveryCode { user_id: ROSA })?;
     shop.tells(ReportPasskeyRegression { user_id: ROSA, factor_id: key })?;
@@ -140,7 +141,8 @@ fn account(shop: &mut Teller) -> Told<()> {
     };
     shop.tells(ask(2, shop))?;
     let gives_up = (1, EmailHash::new([1; 32]));
-    shop.tells(ConfirmEmailChange { user_id: ROSA, email_version: 2, gives_up })?;
+    let email_hash = EmailHash::new([2; 32]);
+    shop.tells(ConfirmEmailChange { user_id: ROSA, email_version: 2, email_hash, gives_up })?;
     shop.runs(ask(3, shop))?;
     shop.now += TimeDelta::hours(1);
     let email_hash = EmailHash::new([3; 32]);

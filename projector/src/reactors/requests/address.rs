@@ -5,6 +5,7 @@
 //! |---|---|
 //! | is nobody's | the new address gets the link, the present one a word of it |
 //! | is somebody else's | that account: "you have one already" |
+//! | is asked for by another member | nobody |
 //! | is theirs already, or their password is another one by now | nobody |
 
 use chrono::{TimeDelta, Utc};
@@ -23,7 +24,7 @@ use super::person::Person;
 use super::{Answer, Asked, Desk, Link, NAME, odd};
 use crate::run::Fault;
 
-/// How long an address is kept for whoever asked for it.
+/// How long no other member can ask for an address that somebody asked for.
 const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 /// How often a request is looked at that others of the same person come in between of. They ask again then.
 const ATTEMPTS_MAX: u32 = 3;
@@ -35,13 +36,14 @@ impl Desk {
         asked: &Asked,
         change: &AddressChange,
     ) -> Result<Answer, Fault> {
+        let holder = self.holder(asked.tenant, &change.asker).await?;
+        if holder.is_some_and(|it| it.uuid() != change.user) {
+            return self.have_one_already(asked, &change.asker).await;
+        }
         for attempt in 0..ATTEMPTS_MAX {
             let Some(unit) = self.requested(asked, change, attempt).await? else { break };
             let receipt = self.executor.submit(unit).await.map_err(odd)?;
             match receipt.results.into_iter().find_map(Result::err) {
-                Some(refusal) if refusal.code == "identity.email-taken" => {
-                    return self.have_one_already(asked, &change.asker).await;
-                }
                 // Another request of theirs came in between, and is what this one takes the place of.
                 Some(refusal) if refusal.code == "identity.email-change-pending" => {}
                 _ => break,
