@@ -15,6 +15,7 @@ use event_store::vault::{ApiKeys, Vault};
 use event_store::{Executor, ExecutorOptions, MasterKey};
 use service_kit::audit::{Recorder, Words};
 use service_kit::body::{KnownParameters, ParseCodes, refuse_unknown};
+use service_kit::config::Tiers;
 use service_kit::database::{self, Purpose};
 use service_kit::health::Health;
 use service_kit::metrics::Metrics;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub oauth: Oauth,
     /// What people see in their browsers.
     pub pages: Pages,
+    /// What organisations can book.
+    pub tiers: Tiers,
 }
 
 impl Deref for App {
@@ -146,7 +149,8 @@ impl CommandApi {
         let failures_task = tokio::spawn(async {
             tokio::join!(failures, refreshing);
         });
-        let app = App(Arc::new(Shared { executor, master, identity, providers, oauth, pages }));
+        let tiers = config.tiers.tiers.clone();
+        let app = App(Arc::new(Shared { executor, master, identity, providers, oauth, pages, tiers }));
         Ok(Self { config, pool, verifier, app, access, executor_task, failures_task, metrics, shutdown })
     }
 

@@ -3,7 +3,7 @@
 use clap::Parser;
 use service_kit::config::{
     AuditConfig, DatabaseConfig, ErasureConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, NatsConfig,
-    PublicUrl, RateConfig, TelemetryConfig, TokenConfig,
+    PublicUrl, RateConfig, TelemetryConfig, TierConfig, TokenConfig,
 };
 use service_kit::email::EmailAddress;
 use service_kit::outgoing::OutgoingConfig;
@@ -33,6 +33,9 @@ pub struct Config {
     /// How often may be tried what guesses at secrets or sends letters.
     #[command(flatten)]
     pub rates: RateConfig,
+    /// What organisations can book.
+    #[command(flatten)]
+    pub tiers: TierConfig,
     /// How passwords are hashed.
     #[command(flatten)]
     pub hashing: HashConfig,

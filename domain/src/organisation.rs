@@ -1,6 +1,7 @@
 //! Organisations: which there are and how they stand, what they ask of their people, who is a member, and what roles
 //! grant. Who the members are is the identity's to say.
 
+pub mod allowance;
 pub mod error;
 pub mod grants;
 pub mod invitation;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::private::Private;
 use crate::stream::StreamId;
+pub use allowance::{Allowance, Pace};
 pub use error::OrganisationError;
 pub use grants::{Granted, RoleRef, RoleTable};
 pub use invitation::{
@@ -29,7 +31,7 @@ pub use membership::{
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};
 pub use roster::{RoleUse, Roster};
-pub use standing::{ChangeStanding, SetSeats, Standing, StandingChanged, TenantStatus, WhileActive};
+pub use standing::{ChangeStanding, SetAllowance, SetSeats, Standing, StandingChanged, TenantStatus, WhileActive};
 pub use tenant::{
     ApproveTenant, CODES, ChangeTier, CloseTenant, CreateTenant, Dossier, ExistingTenant, PARSE_CODES,
     ReactivateTenant, RejectTenant, RenameTenant, RequestTenant, Slug, SuspendTenant, Tenant, TenantApproved,
@@ -68,7 +70,7 @@ pub enum OrganisationEvent {
     /// An organisation has booked something else.
     #[serde(rename = "organisation.tenant-tier-changed")]
     TenantTierChanged(TenantTierChanged),
-    /// An organisation may work, or may not, or has another number of seats.
+    /// An organisation may work, or may not, or has another number of seats, or may have something else.
     #[serde(rename = "organisation.standing-changed")]
     StandingChanged(StandingChanged),
     /// An organisation asks for something else.

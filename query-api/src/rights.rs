@@ -205,7 +205,7 @@ impl RightsAt {
         };
         let version = history.version(self.when.point()).await?;
         let told = history.at(version.max(1)).await?;
-        let status = told.known_as::<Standing>().copied().unwrap_or_default().status;
+        let status = told.known_as::<Standing>().cloned().unwrap_or_default().status;
         Ok(match (version, status) {
             (0, TenantStatus::Pending) => None,
             (0, _) => Some(TenantStatus::Active),

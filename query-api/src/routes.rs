@@ -9,6 +9,7 @@ mod entries;
 mod events;
 mod invitations;
 mod journal;
+mod limits;
 mod live;
 mod me;
 mod members;
@@ -132,6 +133,7 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadApiKeys>(routes!(programs::api_key)))
         .routes(needs::<may::ReadOrganisation>(routes!(organizations::own)))
         .routes(needs::<may::ReadPolicy>(routes!(organizations::policy)))
+        .routes(needs::<may::ReadOrganisation>(routes!(limits::read)))
         .routes(needs::<may::ReadOrganisations>(routes!(organizations::list)))
         .routes(needs::<may::ReadOrganisations>(routes!(organizations::find)));
     openapi::link(all.get_openapi_mut(), WAYS);

@@ -20,12 +20,14 @@ mod erasure;
 mod identity;
 mod mail;
 mod rates;
+mod tiers;
 mod tokens;
 
 pub use erasure::ErasureConfig;
 pub use identity::{HASH_MEMORY_KIB_MAX, HASH_MEMORY_KIB_MIN, HASH_PASSES_MIN, HashConfig};
 pub use mail::{MailConfig, Protection, PublicUrl, SmtpServer};
 pub use rates::RateConfig;
+pub use tiers::{TierConfig, Tiers};
 pub use tokens::{SHARED_SECRET_BYTES_MIN, TokenConfig, TokenMode};
 
 /// Bytes of a body unless the route says otherwise.

@@ -17,7 +17,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service_kit::config::{
     AuditConfig, DatabaseConfig, ErasureConfig, HashConfig, HttpConfig, KeyConfig, LogConfig, LogFormat,
-    NatsConfig, RateConfig, TelemetryConfig, TokenConfig,
+    NatsConfig, RateConfig, TelemetryConfig, TierConfig, TokenConfig,
 };
 use service_kit::email::EmailAddress;
 use service_kit::metrics::Metrics;
@@ -90,6 +90,9 @@ impl Answer {
 
 /// The name of the journal of erasures, which is empty at first.
 const JOURNAL: &str = "erasures.jsonl";
+/// What organisations of a stack can book: one with room for everything, and one that is soon used up.
+const TIERS: &str = "standard services=100 api-keys=1000 service-rpm=1000000 api-key-rpm=1000000; \
+                     tiny services=2 api-keys=2 service-rpm=3 api-key-rpm=2";
 
 /// The address that people are told to reach the stack under. Nobody is there: tests call its ports.
 pub const PUBLIC_URL: &str = "https://quipu.example";
@@ -314,6 +317,7 @@ impl Stack {
             tokens: self.tokens.clone(),
             rates: RateConfig::OFF,
             hashing: HashConfig::default(),
+            tiers: TierConfig { tiers: TIERS.parse()? },
             // The providers of tests are on this machine.
             outgoing: OutgoingConfig { outgoing_allow: vec!["127.0.0.0/8".parse()?] },
             public_url: Some(PUBLIC_URL.parse()?),

@@ -7,7 +7,7 @@ use domain::ids::TenantId;
 use domain::organisation::tenant::{
     ApproveTenant, ChangeTier, ExistingTenant, ReactivateTenant, RejectTenant, SuspendTenant,
 };
-use domain::organisation::{ChangeStanding, SetSeats, TenantStatus};
+use domain::organisation::{ChangeStanding, SetAllowance, SetSeats, TenantStatus};
 use domain::private::Private;
 use domain::words::Word;
 use event_store::vault::{Ruling, VaultChange};
@@ -263,13 +263,15 @@ pub async fn activate(
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TierBody {
-    /// In a word.
+    /// One of those that the installation has; a refusal names them.
     #[schema(value_type = WordText, example = "standard")]
     tier: Word,
 }
 
 /// Changes what an organisation has booked
 ///
+/// With it come how many services and API keys it may have, and how many requests a minute each of them may make. Those that are
+/// there stay, also if they are more. What a tier comes with is recorded now: when the installation's tiers change, set it again.
 /// Permission: `platform.set-tier`.
 #[utoipa::path(
     patch, path = "/v1/platform/organizations/{id}/tier", tag = "platform", operation_id = "setTier",
@@ -292,8 +294,17 @@ pub async fn set_tier(
     let request = Request::new("PATCH /v1/platform/organizations/{id}/tier", &body).about(organization);
     let key = app.key(&allowed, &key, &request)?;
     let by = allowed.caller().actor;
-    let command = ChangeTier { tenant_id: organization, tier: body.tier, by };
-    app.run(&allowed, key, None, LOCATION, command).await
+    let Some(allowance) = app.tiers.of(&body.tier).cloned() else {
+        let names: Vec<_> = app.tiers.names().collect();
+        return Err(invalid_field("/tier", format!("there are {}", names.join(", "))));
+    };
+    let across = Across {
+        here: Box::new(ChangeTier { tenant_id: organization, tier: body.tier, by }),
+        there: organization,
+        then: Box::new(SetAllowance { allowance }),
+        vault: Vec::new(),
+    };
+    app.run_across(&allowed, key, LOCATION, across).await
 }
 
 /// How many an organisation may have.

@@ -11,11 +11,12 @@ use crate::aggregate::Aggregate;
 use crate::decision::View;
 use crate::event::Event;
 use crate::ids::TenantId;
+use crate::organisation::Allowance;
 use crate::stream::{Category, StreamId};
 
-/// The most services of an organisation.
+/// How many services an organisation may have for which the platform has set nothing else.
 pub const SERVICES_MAX: u32 = 100;
-/// The most keys of an organisation.
+/// How many keys an organisation may have for which the platform has set nothing else.
 pub const KEYS_MAX: u32 = 1_000;
 
 /// What an organisation has, as it is after an event.
@@ -38,13 +39,14 @@ impl Inventory {
         view.find::<Self>(view.tenant.uuid()).map(|seen| *seen.state).unwrap_or_default()
     }
 
-    /// One service more.
+    /// One service more, if what the organisation has booked has room for it.
     ///
     /// # Errors
     /// [`ApplicationError::LimitReached`].
-    pub(super) fn with_service(self) -> Result<Self, ApplicationError> {
-        if self.services >= SERVICES_MAX {
-            return Err(ApplicationError::LimitReached { what: "services", max: SERVICES_MAX });
+    pub(super) fn with_service(self, allowance: Option<&Allowance>) -> Result<Self, ApplicationError> {
+        let max = allowance.map_or(SERVICES_MAX, |it| it.services);
+        if self.services >= max {
+            return Err(ApplicationError::LimitReached { what: "services", max });
         }
         Ok(Self { services: self.services.saturating_add(1), ..self })
     }
@@ -54,13 +56,14 @@ impl Inventory {
         Self { services: self.services.saturating_sub(1), ..self }
     }
 
-    /// One key more.
+    /// One key more, if what the organisation has booked has room for it.
     ///
     /// # Errors
     /// [`ApplicationError::LimitReached`].
-    pub(super) fn with_key(self) -> Result<Self, ApplicationError> {
-        if self.api_keys >= KEYS_MAX {
-            return Err(ApplicationError::LimitReached { what: "api_keys", max: KEYS_MAX });
+    pub(super) fn with_key(self, allowance: Option<&Allowance>) -> Result<Self, ApplicationError> {
+        let max = allowance.map_or(KEYS_MAX, |it| it.api_keys);
+        if self.api_keys >= max {
+            return Err(ApplicationError::LimitReached { what: "api_keys", max });
         }
         Ok(Self { api_keys: self.api_keys.saturating_add(1), ..self })
     }

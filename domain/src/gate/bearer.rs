@@ -8,7 +8,9 @@ use crate::application::{KeyOwner, LiveApiKey, LiveService, Secret, api_key, con
 use crate::decision::View;
 use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
 use crate::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TokenId, UserId};
-use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
+use crate::organisation::{
+    Allowance, Granted, Membership, Pace, RoleTable, Standing, TenantStatus, grants, policy, standing,
+};
 use crate::stream::StreamId;
 
 /// How a request shows who asks.
@@ -71,6 +73,8 @@ pub struct Admission {
     /// Whether their organisation asks everybody for a second factor, and they have shown none: then no permission can be
     /// used.
     pub lacks_factor: bool,
+    /// How often they may ask, if they are a program, by what their organisation has booked.
+    pub pace: Option<Pace>,
 }
 
 /// A bearer that stands.
@@ -152,8 +156,30 @@ impl Bearer {
         };
         let session = standee.session().cloned();
         let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
-        let status = Standing::of(view).status;
-        Ok(Admission { granted, status, session, until: standee.until(), lacks_factor })
+        let standing = Standing::of(view);
+        let pace = standing.allowance.as_ref().and_then(|it| self.pace(it, session.as_ref()));
+        Ok(Admission {
+            granted,
+            status: standing.status,
+            session,
+            until: standee.until(),
+            lacks_factor,
+            pace,
+        })
+    }
+
+    /// How often whoever asks may, if that is counted: people are not programs.
+    fn pace(&self, allowance: &Allowance, session: Option<&LiveSession>) -> Option<Pace> {
+        let of_service =
+            |it: ServiceId| Pace { program: it.uuid(), per_minute: allowance.service_per_minute };
+        match self {
+            Self::Service { service, .. } => Some(of_service(*service)),
+            Self::Delegated { .. } => session.and_then(|it| it.service_id).map(of_service),
+            Self::ApiKey { key } => {
+                Some(Pace { program: key.uuid(), per_minute: allowance.api_key_per_minute })
+            }
+            Self::Session { .. } | Self::Operator { .. } => None,
+        }
     }
 
     /// The bearer, if it stands.

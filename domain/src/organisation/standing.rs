@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::OrganisationEvent;
+use super::allowance::Allowance;
 use super::error::OrganisationError;
 use crate::aggregate::Aggregate;
 use crate::decision::{Decision, Verdict, View};
@@ -69,7 +70,7 @@ impl TenantStatus {
     }
 }
 
-/// An organisation may work, or may not, or has another number of seats.
+/// An organisation may work, or may not, or has another number of seats, or may have something else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StandingChanged {
     /// Which organisation.
@@ -81,6 +82,9 @@ pub struct StandingChanged {
     /// How many members and open invitations it may have, if the platform has set a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seats: Option<u32>,
+    /// What it may have, if the platform has set what it has booked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
     /// Sessions that began before this moment are over, if it has been suspended: when it was last activated again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions_from: Option<DateTime<Utc>>,
@@ -89,12 +93,14 @@ pub struct StandingChanged {
 }
 
 /// How an organisation stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Whether it may work.
     pub status: TenantStatus,
     /// How many members and open invitations it may have, if the platform has set a number.
     pub seats: Option<u32>,
+    /// What it may have, if the platform has set what it has booked.
+    pub allowance: Option<Allowance>,
     /// Sessions that began before this moment are over.
     pub sessions_from: Option<DateTime<Utc>>,
 }
@@ -107,8 +113,10 @@ pub const fn stream(tenant: TenantId) -> StreamId {
 
 impl Standing {
     /// The standing that a decision sees.
-    pub(crate) fn of(view: &View<'_>) -> Self {
-        view.find::<Self>(view.tenant.uuid()).map(|seen| *seen.state).unwrap_or_default()
+    pub(crate) fn of<'a>(view: &View<'a>) -> &'a Self {
+        const UNTOLD: &Standing =
+            &Standing { status: TenantStatus::Active, seats: None, allowance: None, sessions_from: None };
+        view.find::<Self>(view.tenant.uuid()).map_or(UNTOLD, |seen| seen.state)
     }
 }
 
@@ -177,7 +185,7 @@ impl Decision for ChangeStanding {
         }
         let comes_back = before.status == TenantStatus::Suspended && self.to == TenantStatus::Active;
         let sessions_from = if comes_back { Some(view.now) } else { before.sessions_from };
-        let after = Standing { status: self.to, sessions_from, ..before };
+        let after = Standing { status: self.to, sessions_from, ..before.clone() };
         Ok(Verdict::done(primary, changed(view, after, &self.because)))
     }
 }
@@ -205,8 +213,36 @@ impl Decision for SetSeats {
         if before.status.is_final() {
             return Err(OrganisationError::WrongState { status: before.status.word() }.into());
         }
-        let after = Standing { seats: self.seats, ..before };
+        let after = Standing { seats: self.seats, ..before.clone() };
         let event = changed(view, after, &Word::of("seats"));
+        Ok(Verdict::done(stream(view.tenant), event))
+    }
+}
+
+/// Says what the organisation in whose log it is may have. What is there stays, also if it is more. Already so, if it may.
+///
+/// Refused with [`OrganisationError::WrongState`] if nothing comes after how it stands.
+#[derive(Debug, Clone)]
+pub struct SetAllowance {
+    /// What.
+    pub allowance: Allowance,
+}
+
+impl Decision for SetAllowance {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(view.tenant)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let before = Standing::of(view);
+        if before.allowance.as_ref() == Some(&self.allowance) {
+            return Ok(Verdict::already(stream(view.tenant)));
+        }
+        if before.status.is_final() {
+            return Err(OrganisationError::WrongState { status: before.status.word() }.into());
+        }
+        let after = Standing { allowance: Some(self.allowance.clone()), ..before.clone() };
+        let event = changed(view, after, &Word::of("tier"));
         Ok(Verdict::done(stream(view.tenant), event))
     }
 }
@@ -217,6 +253,7 @@ fn changed(view: &View<'_>, after: Standing, because: &Word) -> OrganisationEven
         status: after.status.word(),
         because: because.clone(),
         seats: after.seats,
+        allowance: after.allowance,
         sessions_from: after.sessions_from,
         at: view.now,
     })
@@ -238,6 +275,7 @@ impl Aggregate for Standing {
         (it.tenant_id.uuid() == id).then(|| Self {
             status: TenantStatus::of(&it.status),
             seats: it.seats,
+            allowance: it.allowance.clone(),
             sessions_from: it.sessions_from,
         })
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Access, Caller, ClientAddress, PrincipalLimiter, Who, user_agent};
 use crate::bearer::{Bearer, Kind};
 use crate::problem::{Problem, code};
-use crate::rate::KeyLimiter;
+use crate::rate::{KeyLimiter, PaceLimiter};
 use crate::telemetry::{self, TraceId};
 use crate::token::{LEEWAY_SECONDS, TokenError, Verified, Verifier};
 
@@ -94,6 +94,9 @@ pub(super) async fn authenticate(parts: &Parts) -> Result<Caller, Problem> {
         telemetry::note_rate(limiter.check(&shown.token_id.uuid())?);
     }
     let standing = access.standing(&shown.who).await?;
+    if let (Some(pace), Some(limiter)) = (standing.pace, parts.extensions.get::<PaceLimiter>()) {
+        limiter.check(pace)?.inspect(|it| telemetry::note_rate(*it));
+    }
     let ends_at = standing.until.map_or(shown.believed_until, |it| it.timestamp());
     Ok(Caller {
         tenant,

@@ -45,7 +45,14 @@ fn standing(who: &Who) -> Admission {
         | Bearer::ApiKey { .. }
         | Bearer::Service { .. } => Granted::nothing(),
     };
-    Admission { granted, status: TenantStatus::Active, session: None, until: None, lacks_factor: false }
+    Admission {
+        granted,
+        status: TenantStatus::Active,
+        session: None,
+        until: None,
+        lacks_factor: false,
+        pace: None,
+    }
 }
 
 /// A session whose person showed so long ago who they are.
@@ -183,6 +190,7 @@ fn who_must_step_up_has_done_so_lately() {
             session,
             until,
             lacks_factor: false,
+            pace: None,
         };
         let with = if until.is_some() { claims(Role::Owner) } else { operator(Role::Owner) };
         let who = Who::of(&Claims { tenant_id: tenant, ..with });

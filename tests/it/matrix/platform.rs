@@ -37,6 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
         open("/v1/organizations", founding),
         open("/v1/organizations/confirm", json!({ "token": "nothing" })),
         read("/v1/organization", "organisation.read-organisation"),
+        read("/v1/organization/limits", "organisation.read-organisation"),
         read("/v1/organization/policy", "organisation.read-policy"),
         command(
             Method::PATCH,

@@ -14,6 +14,7 @@ use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::ids::{SecretId, ServiceId};
 use crate::metadata::Label;
+use crate::organisation::{Standing, standing};
 use crate::stream::StreamId;
 use crate::words::{Scope, Word};
 
@@ -46,7 +47,7 @@ pub struct RegisterService {
 
 impl Decision for RegisterService {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.service_id), inventory::stream(view.tenant)]
+        vec![stream(self.service_id), inventory::stream(view.tenant), standing::stream(view.tenant)]
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
@@ -65,7 +66,7 @@ impl Decision for RegisterService {
             grants,
             scopes,
             limits: self.limits,
-            inventory: Inventory::of(view).with_service()?,
+            inventory: Inventory::of(view).with_service(Standing::of(view).allowance.as_ref())?,
             at: view.now,
         });
         Ok(Verdict::created(stream(self.service_id), event).with_claims([take(&self.name)]))

@@ -5,6 +5,7 @@ use super::super::inventory::Inventory;
 use super::super::sample::*;
 use super::*;
 use crate::decision::Decision;
+use crate::organisation::{Allowance, SetAllowance};
 use crate::sample::at;
 use crate::spec::{Given, TENANT, World, given_nothing};
 
@@ -70,6 +71,24 @@ fn there_are_a_hundred_services_at_most_and_a_removed_one_makes_room() {
     world.submit(&RemoveService { service_id: TILL }, at(0)).unwrap();
     assert!(world.submit(&other("Till"), at(0)).is_ok(), "its name is free too");
     assert_eq!(world.submit(&till(), at(0)).unwrap_err(), E::ServiceExists.into(), "its identifier is not");
+}
+
+#[test]
+fn an_organisation_has_as_many_services_as_it_has_booked_and_those_that_are_more_stay() {
+    let booked = |services| {
+        let tier = Word::of("small");
+        let allowance =
+            Allowance { tier, services, api_keys: 0, service_per_minute: 60, api_key_per_minute: 60 };
+        SetAllowance { allowance }
+    };
+    given_nothing().having(booked(0)).when(till()).then_refused_for(limit("services", 0));
+    let two = || given_nothing().having(booked(2)).having(till()).having(other("Desk"));
+    let third = || RegisterService { service_id: ServiceId::new(Uuid::from_u128(3)), ..other("Third") };
+    two().when(third()).then_refused_for(limit("services", 2));
+    two().having(booked(3)).when(third()).then_succeeds();
+    let (_, world) = two().when(booked(1)).then_accepted();
+    assert_eq!(world.state::<Inventory>(TENANT.uuid()).services, 2);
+    two().having(booked(1)).when(third()).then_refused_for(limit("services", 1));
 }
 
 #[test]

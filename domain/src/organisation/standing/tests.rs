@@ -61,11 +61,32 @@ fn a_standing_of_a_newer_build_is_not_active() {
         status: Word::of("on-probation"),
         because: Word::of("tested"),
         seats: None,
+        allowance: None,
         sessions_from: None,
         at: DateTime::UNIX_EPOCH,
     };
     let world = given_nothing().having_event(OrganisationEvent::StandingChanged(event)).world();
     assert_eq!(status(&world), TenantStatus::Unknown);
+}
+
+#[test]
+fn what_an_organisation_may_have_is_set_beside_the_rest_and_stays() {
+    let booked = |services| Allowance {
+        tier: Word::of("small"),
+        services,
+        api_keys: 2,
+        service_per_minute: 60,
+        api_key_per_minute: 30,
+    };
+    let set = |services| SetAllowance { allowance: booked(services) };
+    let given = || given_nothing().having(SetSeats { seats: Some(7) }).having(set(3));
+    given().when(set(3)).then_already();
+    let (_, world) = given().when(change(TenantStatus::Suspended)).then_accepted();
+    let standing = world.state::<Standing>(TENANT.uuid());
+    assert_eq!((standing.seats, standing.allowance), (Some(7), Some(booked(3))));
+    given().when(set(4)).then_succeeds();
+    let closed = E::WrongState { status: TenantStatus::Closed.word() };
+    given().having(change(TenantStatus::Closed)).when(set(4)).then_refused_for(closed);
 }
 
 #[test]
