@@ -51,6 +51,7 @@ use crate::passwords::{HashError, Passwords};
 
 mod bootstrap;
 pub mod browser;
+pub(crate) mod claims;
 pub mod consents;
 pub mod device;
 pub mod displacing;

@@ -52,16 +52,18 @@ pub use params::{Params, form_text, read_form};
 
 /// Asks for an ID token.
 const OPENID: &str = "openid";
-/// Asks for the name and language of the person.
+/// Asks for the names and language of the person.
 const PROFILE: &str = "profile";
 /// Asks for the address of the person.
 const EMAIL: &str = "email";
+/// Asks for the telephone number of the person.
+const PHONE: &str = "phone";
 /// Asks for the organisation, and what the person is in it. No standard has a name for that.
 const ORGANISATION: &str = "organization";
 
 /// Scopes of OpenID Connect that are known here: they say what a service learns of a person, and whether it goes on while they
 /// are away. They are no permissions.
-pub const OF_OPENID: [&str; 5] = [OPENID, PROFILE, EMAIL, OFFLINE_ACCESS, ORGANISATION];
+pub const OF_OPENID: [&str; 6] = [OPENID, PROFILE, EMAIL, PHONE, OFFLINE_ACCESS, ORGANISATION];
 
 /// What a service may do to come by tokens, as its registration says it.
 pub mod grant {

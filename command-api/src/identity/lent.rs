@@ -183,11 +183,6 @@ impl Identity {
         Ok(self.address_of(tenant, user).await?.map(|it| it.mailbox().to_owned()))
     }
 
-    /// What a person is called.
-    pub(crate) async fn called(&self, tenant: TenantId, user: UserId) -> Result<Option<String>, Problem> {
-        self.name_of(tenant, user).await
-    }
-
     /// The roles that the person of a session has, if the session stands.
     pub(crate) async fn roles_in(&self, who: InSession) -> Result<Option<Vec<String>>, Problem> {
         let stands = self.standing(who.tenant, who.session, who.user).await?;

@@ -12,12 +12,13 @@ use event_store::log::{self, Direction};
 use event_store::{MasterKey, Recorded};
 use service_kit::email::EmailAddress;
 use service_kit::problem::Problem;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use super::{Identity, unavailable};
 
 /// Events of a stream that are read at once. Few have more.
-const PAGE: i64 = 100;
+pub(super) const PAGE: i64 = 100;
 
 const EMAIL: &str = "payload.email";
 
@@ -125,24 +126,39 @@ async fn read(
     stream: StreamId,
     told: impl FnMut(Event) -> Told,
 ) -> sqlx::Result<Option<Vec<String>>> {
-    let mut tx = pool.begin().await?;
-    sqlx::query!("select set_config('app.tenants', array[$1::uuid]::text, true) as served", tenant.uuid())
-        .fetch_one(&mut *tx)
-        .await?;
+    let mut tx = begin(pool, tenant).await?;
     let Some((event, privates)) = newest(&mut tx, tenant, stream, told).await? else { return Ok(None) };
     let subject = privates.first().map(|(_, it)| it.subject());
-    let wrapped = sqlx::query_scalar!(
-        "select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2",
-        tenant.uuid(),
-        subject.unwrap_or_default()
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let wrapped = key_of(&mut tx, tenant, subject.unwrap_or_default()).await?;
     tx.rollback().await?;
     let open = |wrapped: Vec<u8>| -> Option<Vec<String>> {
         privates.iter().map(|(place, it)| open(master, &wrapped, &event, place, it)).collect()
     };
     Ok(wrapped.and_then(open))
+}
+
+/// A transaction that serves one tenant.
+pub(super) async fn begin(pool: &PgPool, tenant: TenantId) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = pool.begin().await?;
+    sqlx::query!("select set_config('app.tenants', array[$1::uuid]::text, true) as served", tenant.uuid())
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(tx)
+}
+
+/// The key of a subject, wrapped, while there is one.
+pub(super) async fn key_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    subject: Uuid,
+) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "select wrapped from keys.subject_keys where tenant_id = $1 and subject_id = $2",
+        tenant.uuid(),
+        subject
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// The newest event that tells what is looked for.
@@ -168,7 +184,7 @@ async fn newest(
     }
 }
 
-fn open(
+pub(super) fn open(
     master: &MasterKey,
     wrapped: &[u8],
     event: &Recorded,

@@ -33,7 +33,7 @@ pub struct Metadata {
     /// The keys that tokens are signed with.
     jwks_uri: String,
     /// What can be asked for of a person; a service may be registered with more.
-    scopes_supported: [&'static str; 5],
+    scopes_supported: [&'static str; 6],
     /// What people come back with.
     response_types_supported: [&'static str; 1],
     /// How they come back with it.
@@ -53,7 +53,7 @@ pub struct Metadata {
     /// How a service proves that it began (RFC 7636).
     code_challenge_methods_supported: [&'static str; 1],
     /// What services can learn of a person, and of how they signed in.
-    claims_supported: [&'static str; 15],
+    claims_supported: [&'static str; 22],
     /// What a service can have people asked.
     prompt_values_supported: [&'static str; 4],
     /// The languages of the pages.
@@ -110,10 +110,17 @@ impl Oauth {
                 "iat",
                 "auth_time",
                 "amr",
+                "nonce",
+                "sid",
                 "name",
+                "given_name",
+                "family_name",
                 "locale",
+                "updated_at",
                 "email",
                 "email_verified",
+                "phone_number",
+                "phone_number_verified",
                 "tenant_id",
                 "org_slug",
                 "org_name",

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::params::Params;
-use super::{EMAIL, OPENID, ORGANISATION, Oauth, PROFILE, has, registered};
+use super::{EMAIL, OPENID, ORGANISATION, Oauth, PHONE, PROFILE, has, registered};
 use crate::identity::Origin;
+use crate::identity::claims::Profile;
 use crate::identity::sessions::InSession;
 
 /// A service gave its token back.
@@ -69,6 +70,15 @@ pub struct UserInfo {
     /// What they are called; with the scope `profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// What they are called by friends; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_name: Option<String>,
+    /// What their family is called; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family_name: Option<String>,
+    /// When what is known of them changed last, in seconds since 1970; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<i64>,
     /// The language in which they are written to; with the scope `profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<String>,
@@ -78,6 +88,13 @@ pub struct UserInfo {
     /// Whether it is proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_verified: Option<bool>,
+    /// Their telephone number; with the scope `phone`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "+4930123456")]
+    phone_number: Option<String>,
+    /// Whether it is proven, which none is here; likewise, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number_verified: Option<bool>,
     /// Their organisation; with the scope `organization`.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<Uuid>,
@@ -238,7 +255,11 @@ impl Oauth {
         let who = InSession { tenant, session: SessionId::new(session), user };
         identity.stands_with_every_factor(who).await?.ok_or_else(invalid)?;
         let known = identity.known(tenant, user).await?.ok_or_else(invalid)?;
-        let (profile, email) = (has(scope, PROFILE), has(scope, EMAIL));
+        let [profile, email, phone] = [PROFILE, EMAIL, PHONE].map(|it| has(scope, it));
+        let told =
+            if profile || phone { identity.profile_of(tenant, user).await? } else { Profile::default() };
+        let number = told.phone.clone().filter(|_| phone);
+        let told = if profile { told } else { Profile::default() };
         let (organisation, roles) = if has(scope, ORGANISATION) {
             (identity.organisation_called(tenant).await?, identity.roles_in(who).await?)
         } else {
@@ -246,10 +267,15 @@ impl Oauth {
         };
         Ok(UserInfo {
             sub: user.uuid(),
-            name: if profile { identity.called(tenant, user).await? } else { None },
+            name: told.name(),
+            given_name: told.given_name,
+            family_name: told.family_name,
+            updated_at: told.updated_at.map(|it| it.timestamp()),
             locale: profile.then_some(known.language),
             email: if email { identity.mailbox(tenant, user).await? } else { None },
             email_verified: email.then_some(known.email_verified),
+            phone_number_verified: number.as_ref().map(|_| false),
+            phone_number: number,
             tenant_id: organisation.as_ref().map(|_| tenant.uuid()),
             org_slug: organisation.as_ref().map(|it| it.slug.clone()),
             org_name: organisation.map(|it| it.name),
