@@ -27,6 +27,7 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         kind: OIDC,
         issuer: Issuer::parse(issuer).unwrap(),
         client_id: Label::parse("quipu").unwrap(),
+        incomplete: false,
         scopes: vec![Scope::of("email")],
         trusted_domains: vec![],
         trusts_every_domain: false,

@@ -190,7 +190,8 @@ impl Identity {
         let holder =
             parts.vault.claim_holder(tenant, NAME_SCOPE, &asked.provider).await.map_err(unavailable)?;
         let provider = ProviderId::new(holder.ok_or_else(no_provider)?);
-        let settings = self.provider(tenant, provider).await?.ok_or_else(no_provider)?;
+        let settings = self.provider(tenant, provider).await?.filter(|it| !it.incomplete);
+        let settings = settings.ok_or_else(no_provider)?;
         let is_ours = with.is_page(&asked.return_uri);
         if !is_ours && !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
             return Err(Problem::new(&code::RETURN_URI_UNKNOWN, ""));

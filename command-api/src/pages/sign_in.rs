@@ -350,7 +350,7 @@ async fn providers(app: &App, onward: &Onward, place: &Place) -> Result<Vec<(Str
         Some(asked) => asked.tenant,
         None => app.identity.organisation(&place.slug).await?,
     };
-    let all = app.identity.providers(tenant).await?;
+    let all = app.identity.provider_choices(tenant).await?;
     let link = |name: &str| {
         let name = serde_urlencoded::to_string([("provider", name)]).unwrap_or_default();
         format!("/sign-in/with?{name}&{}", onward.query())

@@ -170,7 +170,7 @@ pub async fn list(
         title: it.title.to_string(),
         kind: it.kind.to_string(),
     };
-    let providers = app.identity.providers(tenant).await?.into_iter().map(choice).collect();
+    let providers = app.identity.provider_choices(tenant).await?.into_iter().map(choice).collect();
     Ok(Json(ProviderChoices { providers }))
 }
 

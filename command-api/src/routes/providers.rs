@@ -53,9 +53,10 @@ pub struct ProviderBody {
     /// Who it says that it is, letter by letter; known of `google` and `github`. It never changes.
     #[schema(value_type = Option<String>, example = "https://login.example.com")]
     issuer: Option<Issuer>,
-    /// Who we are to it. It is not asked about before somebody signs in, and may be changed.
-    #[schema(value_type = LabelText)]
-    client_id: Label,
+    /// Who we are to it. It is not asked about before somebody signs in, and may be changed. If it is left out, the provider is
+    /// there, with its `callback_uri`, and nobody can sign in with it until it is set up anew with one.
+    #[schema(value_type = Option<LabelText>)]
+    client_id: Option<Label>,
     /// Our secret at it. If it is left out, the one before stays good.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4000, write_only)]
     client_secret: Option<String>,
@@ -91,8 +92,9 @@ pub struct ProviderItem {
     kind: String,
     /// Who it says that it is.
     issuer: String,
-    /// Who we are to it.
-    client_id: String,
+    /// Who we are to it; left out, if it is not known yet: then nobody can sign in with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
     /// Whether it knows us by a secret. The secret itself is shown nowhere.
     has_secret: bool,
     /// What it is asked for.
@@ -165,11 +167,12 @@ impl ProviderBody {
         };
         let settings = ProviderSettings {
             scopes: self.scopes.unwrap_or_else(|| scopes_of(&self.kind)),
+            incomplete: self.client_id.is_none(),
+            client_id: self.client_id.unwrap_or_else(|| self.title.clone()),
             name: self.name,
             title: self.title,
             kind: self.kind,
             issuer,
-            client_id: self.client_id,
             trusted_domains: self.trusted_domains,
             trusts_every_domain: self.trusts_every_domain,
             keeps_tokens: self.keeps_tokens,
@@ -221,7 +224,7 @@ pub async fn read(
         title: it.title.to_string(),
         kind: it.kind.to_string(),
         issuer: it.issuer.to_string(),
-        client_id: it.client_id.to_string(),
+        client_id: (!it.incomplete).then(|| it.client_id.to_string()),
         has_secret: it.secret_id.is_some(),
         scopes: it.scopes.iter().map(ToString::to_string).collect(),
         trusted_domains: it.trusted_domains.iter().map(ToString::to_string).collect(),
@@ -235,9 +238,9 @@ pub async fn read(
 /// Sets a provider up
 ///
 /// People can sign in with it at once, if it can be asked: see `checkProvider`. Where it gives `client_id` and secret only for an
-/// address to send people back to, set it up with any `client_id`, register the `callback_uri` of the answer there, and set it up
-/// anew with what it gives (`reconfigureProvider`): until then nobody can sign in with it. Whoever sets it up can be anybody whom it is trusted
-/// to vouch for. Permission: `federation.manage-providers`.
+/// address to send people back to, leave both out, register the `callback_uri` of the answer there, and set it up anew with what it
+/// gives (`reconfigureProvider`): until then it is offered to nobody. Whoever sets it up can be anybody whom it is trusted to vouch
+/// for. Permission: `federation.manage-providers`.
 #[utoipa::path(
     post, path = "/v1/providers", tag = "providers", operation_id = "configureProvider",
     request_body(content = ProviderBody, example = json!({

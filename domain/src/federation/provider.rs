@@ -79,8 +79,11 @@ pub struct ProviderSettings {
     pub kind: Word,
     /// Who it says that it is.
     pub issuer: Issuer,
-    /// Who we are to it.
+    /// Who we are to it; its title, while it is incomplete.
     pub client_id: Label,
+    /// It has not told us yet who we are to it: nobody signs in with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
     /// What it is asked for.
     pub scopes: Vec<Scope>,
     /// The domains of whose addresses it is believed, in addition to its own word that they are verified.

@@ -70,6 +70,19 @@ impl Identity {
         Ok(all)
     }
 
+    /// Those of them that know who we are: the ones that people are offered.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    pub async fn provider_choices(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Vec<(ProviderId, ProviderSettings)>, Problem> {
+        let mut all = self.providers(tenant).await?;
+        all.retain(|(_, it)| !it.incomplete);
+        Ok(all)
+    }
+
     /// How a provider is set up, if people sign in with it.
     ///
     /// # Errors

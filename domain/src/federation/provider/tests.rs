@@ -14,6 +14,7 @@ fn settings(name: &str) -> ProviderSettings {
         kind: OIDC,
         issuer: Issuer::parse("https://login.example.com/a").unwrap(),
         client_id: Label::parse("quipu").unwrap(),
+        incomplete: false,
         scopes: vec![Scope::of("openid"), Scope::of("email")],
         trusted_domains: vec![DomainName::of("example.com")],
         trusts_every_domain: false,

@@ -20,6 +20,7 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
         kind: OIDC,
         issuer: Issuer::parse("https://login.corner-shop.example/realms/shop")?,
         client_id: label("quipu")?,
+        incomplete: false,
         scopes: vec![Scope::of("openid"), Scope::of("email"), Scope::of("profile")],
         trusted_domains: vec![DomainName::of("corner-shop.example")],
         trusts_every_domain: false,

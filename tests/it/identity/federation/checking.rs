@@ -50,3 +50,47 @@ async fn whoever_sets_a_provider_up_is_told_what_keeps_it_from_being_asked() -> 
     assert_eq!(unknown.code(), "federation.provider-not-found");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_provider_says_where_it_sends_people_before_it_has_said_who_we_are_and_is_offered_afterwards()
+-> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = super::github(&stack).await?;
+    let mut wanted = settings("github", &github.issuer, ("quipu", "ours"));
+    wanted["trusted_domains"] = json!([]);
+    let complete = wanted.clone();
+    for name in ["client_id", "client_secret"] {
+        wanted.as_object_mut().and_then(|it| it.remove(name));
+    }
+    let choices = format!("{}/v1/auth/providers?tenant_slug=acme", stack.command_url);
+    let offered = async || answer(reqwest::Client::new().get(&choices)).await;
+    // As it is after a registration that named neither, and as it would be set up by one.
+    wanted["name"] = json!("soon");
+    let made = shop.acme.post(&shop.owner, "/v1/providers", &wanted).await?;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let id = made.json["id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(made.json["callback_uri"], format!("{PUBLIC_URL}/v1/auth/{id}/callback"));
+    let all = answer(stack.request(Method::GET, &shop.owner, &format!("{}/v1/providers", stack.command_url)))
+        .await?;
+    let soon = all.json["providers"].as_array().and_then(|it| it.iter().find(|it| it["name"] == "soon"));
+    assert!(soon.is_some_and(|it| it["client_id"].is_null() && it["has_secret"] == false), "{}", all.text);
+    let names = |it: &tests::stack::Answer| it.text.contains("\"soon\"");
+    assert!(!names(&offered().await?), "nobody can sign in with it");
+    assert!(shop.begin().await.is_ok());
+    wanted["name"] = json!("corp");
+    assert_eq!(shop.set(&wanted).await?.status, StatusCode::OK);
+    let refused = shop.begin().await.err().map(|it| it.to_string()).unwrap_or_default();
+    assert!(refused.contains("404"), "{refused}");
+    assert_eq!(shop.set(&complete).await?.status, StatusCode::OK);
+    assert!(shop.begin().await.is_ok());
+    let url = format!("{}/v1/providers/{id}", stack.command_url);
+    let named = json!({ "name": "soon", "client_id": "Iv1.0123456789abcdef", "client_secret": "theirs" });
+    let mut named_in_full = wanted.clone();
+    for (name, value) in named.as_object().into_iter().flatten() {
+        named_in_full[name] = value.clone();
+    }
+    let set = answer(stack.request(Method::PUT, &shop.owner, &url).json(&named_in_full)).await?;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text);
+    assert!(names(&offered().await?));
+    Ok(())
+}
