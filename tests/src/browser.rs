@@ -155,6 +155,31 @@ impl Browser {
         self.seen().await
     }
 
+    /// Waits until the page has this heading: where a script of it goes on by itself.
+    ///
+    /// # Errors
+    /// If it does not come to it.
+    pub async fn reads(&mut self, heading: &str) -> anyhow::Result<Seen> {
+        self.order(json!({ "order": "reads", "heading": heading })).await?;
+        self.seen().await
+    }
+
+    /// Waits until this stands on the screen.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn says(&mut self, text: &str) -> anyhow::Result<()> {
+        self.order(json!({ "order": "says", "text": text })).await.map(|_| ())
+    }
+
+    /// Has an authenticator of passkeys at hand, which shows its owner without asking anybody.
+    ///
+    /// # Errors
+    /// If the browser fails.
+    pub async fn authenticator(&mut self) -> anyhow::Result<()> {
+        self.order(json!({ "order": "authenticator" })).await.map(|_| ())
+    }
+
     /// What is on the screen.
     ///
     /// # Errors

@@ -276,7 +276,8 @@ impl Stack {
     /// If it cannot start.
     pub async fn command_api_for_browsers(&self) -> anyhow::Result<String> {
         let (listener, address) = listener().await?;
-        let url = format!("http://{address}");
+        // By a name, since passkeys are bound to one.
+        let url = format!("http://localhost:{}", address.port());
         let config = command_api::Config { public_url: Some(url.parse()?), ..self.command_config()? };
         tokio::spawn(CommandApi::connect(config, self.shutdown.clone()).await?.serve(listener));
         Ok(url)

@@ -106,7 +106,29 @@ const orders = {
   press: ({ name }) => entered(name, "button"),
   follow: ({ name }) => entered(name, "link"),
   async arrived({ prefix }) {
-    await page.waitForFunction((it) => window.location.href.startsWith(it), {}, prefix);
+    const isThere = (it) => window.location.href.startsWith(it) && document.readyState === "complete";
+    await page.waitForFunction(isThere, {}, prefix);
+  },
+  async reads({ heading }) {
+    const reads = (it) => document.querySelector("h1")?.textContent === it && document.readyState === "complete";
+    await page.waitForFunction(reads, {}, heading);
+  },
+  async says({ text }) {
+    await page.waitForFunction((it) => document.body?.innerText.includes(it), {}, text);
+  },
+  // The page has an authenticator beside it that does at once what it is asked to, as its owner.
+  async authenticator() {
+    const devtools = await page.createCDPSession();
+    await devtools.send("WebAuthn.enable");
+    const options = {
+      protocol: "ctap2",
+      transport: "internal",
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    };
+    await devtools.send("WebAuthn.addVirtualAuthenticator", { options });
   },
   async seen() {
     const [heading, text, fits] = await page.evaluate(() => [

@@ -2,6 +2,7 @@
 //! can lie; a real one is in `browser/`.
 
 use anyhow::Context as _;
+use domain::organisation::SecondFactor;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::passkey::Passkey;
@@ -10,7 +11,7 @@ use tests::relying::{Relying, Tokens, left, parameter, shop};
 use tests::stack::{Answer, PUBLIC_URL, Stack};
 use tests::tab::{Tab, hidden};
 
-use super::{BROWSER, Test, assert_guarded, entered, heading, is_in};
+use super::{BROWSER, Test, assert_guarded, enter, entered, heading, is_in};
 
 const BUTTON: &str = "Sign in with a passkey";
 const NOT_GOOD: &str = "This passkey is not known here";
@@ -24,10 +25,14 @@ pub(super) fn options(page: &Answer) -> anyhow::Result<Value> {
 
 /// Gives somebody a passkey, over the interface.
 async fn keyed(acme: &Organisation<'_>, person: &Person) -> anyhow::Result<Passkey> {
-    let session = acme.sign_in(person).await?;
+    keyed_in(acme, &acme.sign_in(person).await?.access).await
+}
+
+/// The same in a session of theirs.
+async fn keyed_in(acme: &Organisation<'_>, access: &str) -> anyhow::Result<Passkey> {
     let passkey = Passkey::at(PUBLIC_URL)?;
-    let asked = acme.post(&session.access, "/v1/auth/passkeys/options", &Value::Null).await?;
-    let added = acme.post(&session.access, "/v1/auth/passkeys", &passkey.make(&asked.json)?).await?;
+    let asked = acme.post(access, "/v1/auth/passkeys/options", &Value::Null).await?;
+    let added = acme.post(access, "/v1/auth/passkeys", &passkey.make(&asked.json)?).await?;
     anyhow::ensure!(added.status == StatusCode::CREATED, "{} {}", added.status, added.text);
     Ok(passkey)
 }
@@ -146,9 +151,9 @@ async fn a_page_takes_no_passkey_of_elsewhere() -> Test {
     assert_refused(&refused, &tab, "Sign in");
     let empty = tab.send("/sign-in/passkey/answer", &here).await?;
     assert_eq!(empty.status, StatusCode::BAD_REQUEST, "{}", empty.text);
-    // Where nothing is, nobody begins.
-    let nowhere = tab.send("/sign-in/passkey", &[("organization", "none")]).await?;
-    assert_eq!((nowhere.status, heading(&nowhere.text)), (StatusCode::NOT_FOUND, "Sign in"));
+    // Which organisations there are nobody learns by it.
+    let refused = shown(&mut tab, &mut passkey, &[("organization", "none")]).await?;
+    assert_refused(&refused, &tab, "Sign in");
     tab.get("/sign-in?organization=acme").await?;
     let done = shown(&mut tab, &mut passkey, &here).await?;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
@@ -161,8 +166,9 @@ async fn after_a_password_the_passkey_must_be_of_the_same_person() -> Test {
     let stack = Stack::commands_only().await?;
     let acme = Organisation::found(&stack, "acme").await?;
     let (ann, bob) = (acme.join("ann").await?, acme.join("bob").await?);
-    let (mut anns, mut bobs) = (keyed(&acme, &ann).await?, keyed(&acme, &bob).await?);
-    acme.enrol(&acme.sign_in(&ann).await?.access).await?;
+    let session = acme.sign_in(&ann).await?;
+    acme.enrol(&session.access).await?;
+    let (mut anns, mut bobs) = (keyed_in(&acme, &session.access).await?, keyed(&acme, &bob).await?);
     let cyd = acme.join("cyd").await?;
     acme.enrol(&acme.sign_in(&cyd).await?.access).await?;
     let mut tab = Tab::at(&stack.command_url)?;
@@ -185,5 +191,113 @@ async fn after_a_password_the_passkey_must_be_of_the_same_person() -> Test {
     let done = shown(&mut tab, &mut anns, &halves).await?;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
     assert!(is_in(&mut tab).await?);
+    Ok(())
+}
+
+/// What the script of the page would fill in for a passkey that is made.
+fn made(passkey: &Passkey, page: &Answer) -> anyhow::Result<[(&'static str, String); 2]> {
+    let made = passkey.make(&options(page)?)?;
+    let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
+    Ok([("client_data", text("client_data")), ("attestation", text("attestation"))])
+}
+
+async fn answered(tab: &mut Tab, made: &[(&str, String)], beside: &[(&str, &str)]) -> anyhow::Result<Answer> {
+    let mut fields = beside.to_vec();
+    fields.extend(made.iter().map(|(name, value)| (*name, value.as_str())));
+    tab.send("/passkey/set-up/answer", &fields).await
+}
+
+#[tokio::test]
+async fn somebody_sets_a_passkey_up_and_nobody_sets_one_up_for_them() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let (ann, bob) = (acme.join("ann").await?, acme.join("bob").await?);
+    let (mut tab, mut other) = (enter(&acme, &ann).await?, enter(&acme, &bob).await?);
+    assert!(tab.get("/sign-in").await?.text.contains("Set up a passkey"));
+    other.get("/sign-in").await?;
+    let page = tab.send("/passkey/set-up", &[]).await?;
+    assert_eq!(heading(&page.text), "Set up a passkey", "{}", page.text);
+    assert_guarded(&page, "/passkey/set-up");
+    let what = options(&page)?;
+    assert_eq!((&what["rp"]["id"], &what["user"]["name"]), (&json!("quipu.example"), &json!(ann.email)));
+    let mut passkey = Passkey::at(PUBLIC_URL)?;
+    let given = made(&passkey, &page)?;
+    // What Ann was asked to make is of no use to Bob; and then it is used up for nobody.
+    let refused = answered(&mut other, &given, &[]).await?;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{}", refused.text);
+    assert!(refused.text.contains(NOT_GOOD), "{}", refused.text);
+    let mut elsewhere = Passkey::at(PUBLIC_URL)?;
+    "https://evil.example".clone_into(&mut elsewhere.origin);
+    let refused = answered(&mut tab, &made(&elsewhere, &page)?, &[]).await?;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{}", refused.text);
+    let done = answered(&mut tab, &given, &[]).await?;
+    assert_eq!(
+        (done.status, heading(&done.text)),
+        (StatusCode::OK, "Your passkey is set up"),
+        "{}",
+        done.text
+    );
+    // This session has shown a password alone, which now is not all that she has: she shows the passkey first.
+    for page in [tab.send("/passkey/set-up", &[]).await?, answered(&mut tab, &given, &[]).await?] {
+        assert_eq!((page.status, heading(&page.text)), (StatusCode::FORBIDDEN, "Sign in"), "{}", page.text);
+        assert!(page.text.contains("this sign-in has shown none") && page.text.contains(&ann.email));
+    }
+    assert_eq!(acme.letters("factors-changed").await?.len(), 1, "the person is told of it");
+    let mut fresh = Tab::at(&stack.command_url)?;
+    fresh.get("/sign-in?organization=acme").await?;
+    let into = shown(&mut fresh, &mut passkey, &[("organization", "acme")]).await?;
+    assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
+    assert!(fresh.get("/sign-in").await?.text.contains(&ann.email));
+    let again = answered(&mut fresh, &given, &[]).await?;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED, "it was asked for once: {}", again.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_needs_two_factors_sets_a_passkey_up_and_shows_them_with_it() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    let asked = tab.get(&shop.authorize("openid", &[])?).await?;
+    let page = tab.follow(&asked).await?;
+    let request = hidden(&page.text, "request").context("a request")?;
+    let onward = [("request", &*request)];
+    let password = [onward[0], ("email", &ann.email), ("password", PASSWORD)];
+    let page = tab.send("/sign-in", &password).await?;
+    let page = tab.follow(&page).await?;
+    assert!(page.text.contains("Set up a passkey"), "{} {}", page.status, page.text);
+    let mut passkey = Passkey::at(PUBLIC_URL)?;
+    let page = tab.send("/passkey/set-up", &onward).await?;
+    let made = made(&passkey, &page)?;
+    let page = answered(&mut tab, &made, &onward).await?;
+    assert_eq!(heading(&page.text), "Your passkey is set up", "{}", page.text);
+    // To have made one shows nothing yet: the way on leads over using it, and whoever comes by a password is told so.
+    let past = tab.clone().send("/consent", &[onward[0], ("answer", "allow")]).await?;
+    assert_eq!(past.header("location"), format!("/sign-in?request={request}"), "{}", past.text);
+    let again = tab.clone().follow(&past).await?;
+    assert_eq!((again.status, heading(&again.text)), (StatusCode::FORBIDDEN, "Sign in"));
+    assert!(
+        again.text.contains("this sign-in has shown none") && again.text.contains(BUTTON),
+        "{}",
+        again.text
+    );
+    let signed = signed(&mut passkey, &page)?;
+    let mut fields = onward.to_vec();
+    fields.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    let page = tab.send("/sign-in/passkey/answer", &fields).await?;
+    let page = tab.follow(&page).await?;
+    assert_eq!(heading(&page.text), "Allow access?", "{}", page.text);
+    let back = tab.send("/consent", &[onward[0], ("answer", "allow")]).await?;
+    let url = left(&back)?.context("back at the application")?;
+    let tokens = Tokens::of(&shop.redeem(&parameter(&url, "code").unwrap_or_default()).await?)?;
+    assert_eq!(Tokens::said(&tokens.id)?["amr"], json!(["pop", "mfa"]));
+    // Where nobody may have one, none is offered and none is taken.
+    acme.ask(|it| it.second_factor = SecondFactor::Off).await?;
+    assert!(!tab.get("/sign-in").await?.text.contains("Set up a passkey"));
+    let off = tab.send("/passkey/set-up", &[]).await?;
+    assert_eq!((off.status, heading(&off.text)), (StatusCode::CONFLICT, "That did not work"), "{}", off.text);
     Ok(())
 }
