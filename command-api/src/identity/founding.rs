@@ -116,16 +116,25 @@ impl Identity {
     }
 
     /// Founds the organisation that a link is about: it waits for the platform, its owner can sign in. `slug` takes the place
-    /// of the one that was asked for, if that was taken meanwhile; the link stays good until it worked.
+    /// of the one that was asked for, if that was taken meanwhile; the link stays good until it worked. `chosen` is the password
+    /// of the request, where whoever follows the link was asked for it: so nobody becomes an owner whose password somebody else
+    /// chose.
     ///
     /// # Errors
-    /// `rate.limited`, `identity.link-invalid`, `organisation.slug-taken`.
-    pub async fn found(&self, text: &str, slug: Option<Slug>, origin: &Origin) -> Result<Founded, Problem> {
+    /// `rate.limited`, `identity.link-invalid`, `identity.invalid-credentials`, `overload.hashing`, `organisation.slug-taken`.
+    pub async fn found(
+        &self,
+        text: &str,
+        slug: Option<Slug>,
+        chosen: Option<&Password>,
+        origin: &Origin,
+    ) -> Result<Founded, Problem> {
         self.limits().check([Counted::address(Limit::Links, origin.ip)]).await?;
         let link = self.good_link(text, MailTokenKind::Found).await?.ok_or_else(invalid)?;
         let parts = self.parts();
         let request = parts.vault.asked(link.tenant, link.token.about, &parts.master).await;
         let Ok(Some(Request::Found(asked))) = request else { return Err(invalid()) };
+        self.check_chosen(chosen, &asked.owner).await?;
         let (tenant, owner) = (TenantId::new(Uuid::now_v7()), UserId::new(Uuid::now_v7()));
         let slug = slug.map_or_else(|| Slug::parse(&asked.slug), Ok).map_err(|_| invalid())?;
         let name = Label::parse(&asked.name).map_err(|_| invalid())?;

@@ -247,6 +247,7 @@ impl Identity {
         let parts = self.parts();
         let request = parts.vault.asked(link.tenant, link.token.about, &parts.master).await;
         let Ok(Some(Request::Register(asked))) = request else { return Err(invalid()) };
+        self.check_chosen(chosen, &asked).await?;
         let Registration { asker, given_name, family_name, phc, pepper } = asked;
         let name = |it: Option<String>| it.and_then(|it| Label::parse(&it).ok());
         let candidate = Candidate {
@@ -256,13 +257,6 @@ impl Identity {
             language: Language::parse(asker.language.tag()).map_err(|_| invalid())?,
             is_verified: true,
         };
-        if let Some(chosen) = chosen {
-            // Nobody can guess here who has not the mailbox, and so another password as well.
-            let stored = StoredPassword { version: 1, phc: phc.clone(), pepper };
-            if self.is_right(chosen, Some(stored)).await?.is_none() {
-                return Err(Problem::new(&code::INVALID_CREDENTIALS, ""));
-            }
-        }
         let (user, hashed) = (UserId::new(Uuid::now_v7()), Hashed { phc, pepper });
         let done = VaultChange::DropRequest { tenant: link.tenant, request: link.token.about };
         let unit = if link.tenant == TenantId::PLATFORM {
@@ -271,6 +265,21 @@ impl Identity {
             self.registration(link.tenant, user, &candidate, hashed, origin)
         };
         self.submit(unit.with_vault([link.used(), done])).await?.map_err(not_any_more)
+    }
+
+    /// Looks whether a password is the one that was chosen when something was asked for, if it is shown. Nobody can guess here
+    /// who has not the mailbox, and so another password as well.
+    pub(super) async fn check_chosen(
+        &self,
+        chosen: Option<&Password>,
+        asked: &Registration,
+    ) -> Result<(), Problem> {
+        let Some(chosen) = chosen else { return Ok(()) };
+        let stored = StoredPassword { version: 1, phc: asked.phc.clone(), pepper: asked.pepper };
+        match self.is_right(chosen, Some(stored)).await? {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(&code::INVALID_CREDENTIALS, "")),
+        }
     }
 
     /// How the organisation is called that a link speaks of, whether it is good or not.

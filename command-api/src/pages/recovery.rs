@@ -52,11 +52,20 @@ pub(super) struct VerifyFields {
     password: Password,
 }
 
-/// Somebody confirms something.
+/// Somebody confirms an address.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ConfirmFields {
+pub(super) struct AddressFields {
     token: String,
+}
+
+/// Somebody confirms that they want an organisation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FoundFields {
+    token: String,
+    /// The password that they chose then.
+    password: Password,
     /// Another short name, if that of a new organisation was taken meanwhile.
     slug: Option<String>,
 }
@@ -93,6 +102,8 @@ struct ConfirmPage<'a> {
     token: &'a str,
     asks_slug: bool,
     asks_password: bool,
+    /// Whether the password is that of an account, which may have been forgotten.
+    has_account: bool,
 }
 
 /// What is confirmed by a link.
@@ -248,7 +259,7 @@ pub(super) async fn address(visitor: Visitor) -> Result<Response, Problem> {
 /// `POST /verify/address`
 pub(super) async fn address_confirmed(
     State(app): State<App>,
-    Filled { fields, visitor }: Filled<ConfirmFields>,
+    Filled { fields, visitor }: Filled<AddressFields>,
 ) -> Result<Response, Problem> {
     let token = &fields.token;
     let done = app.identity.confirm_address(token, &visitor.origin).await;
@@ -264,12 +275,12 @@ pub(super) async fn organization(visitor: Visitor) -> Result<Response, Problem> 
 /// `POST /verify/organization`
 pub(super) async fn organization_confirmed(
     State(app): State<App>,
-    Filled { fields, visitor }: Filled<ConfirmFields>,
+    Filled { fields, visitor }: Filled<FoundFields>,
 ) -> Result<Response, Problem> {
     let token = &fields.token;
     let slug = fields.slug.map(|it| Slug::parse(&it.trim().to_ascii_lowercase())).transpose();
     let done = match slug {
-        Ok(slug) => match app.identity.found(token, slug, &visitor.origin).await {
+        Ok(slug) => match app.identity.found(token, slug, Some(&fields.password), &visitor.origin).await {
             Ok(founded) => Ok(app.identity.organisation_called(founded.tenant).await?),
             Err(problem) => Err(problem),
         },
@@ -323,7 +334,9 @@ fn confirm_page(
     let (title, text) = confirms.asked(visitor.words());
     let frame = Frame { scripted: true, ..visitor.frame() };
     let asks_slug = told.is_some_and(|it| it.code.starts_with("organisation.slug-"));
-    let (path, asks_password) = (confirms.path(), confirms == Confirms::Account);
-    let template = ConfirmPage { frame, told, title, text, path, token, asks_slug, asks_password };
+    let (path, has_account) = (confirms.path(), confirms == Confirms::Account);
+    let asks_password = has_account || confirms == Confirms::Organisation;
+    let template =
+        ConfirmPage { frame, told, title, text, path, token, asks_slug, asks_password, has_account };
     refused_page(visitor, told, true, &template)
 }

@@ -117,6 +117,11 @@ pub struct ConfirmBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-z0-9](-?[a-z0-9])*$", min_length = 3, max_length = 40)]
     slug: Option<Slug>,
+    /// The password that was chosen for the owner, which shows that whoever follows the link is who asked for the organisation.
+    /// Our own page asks for it; whoever shows a page of their own should, too.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "password", max_length = 128)]
+    password: Option<Password>,
 }
 
 /// An organisation that waits for the platform's approval.
@@ -139,9 +144,10 @@ pub struct Founded {
 /// It waits for the platform's approval; its owner can sign in. Open to whoever has the link.
 #[utoipa::path(
     post, path = "/v1/organizations/confirm", tag = "organizations", operation_id = "confirmOrganization", security(()),
-    request_body(content = ConfirmBody, example = json!({ "token": "qm_..." })),
+    request_body(content = ConfirmBody, example = json!({ "token": "qm_...", "password": "jade-umpire-quartz-lagoon" })),
     responses(
         (status = 201, description = "It waits for approval.", body = Founded),
+        (status = 401, description = "It is not that password; the link is still good.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The link is not good.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The slug was taken meanwhile; the link is still good.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -151,7 +157,7 @@ pub async fn confirm(
     origin: Origin,
     Json(body): Json<ConfirmBody>,
 ) -> Result<Response, Problem> {
-    let founded = app.identity.found(&body.token, body.slug, &origin).await?;
+    let founded = app.identity.found(&body.token, body.slug, body.password.as_ref(), &origin).await?;
     let position = founded.position.to_string();
     let answer = Founded {
         id: founded.tenant.uuid(),

@@ -16,6 +16,7 @@ use service_kit::config::KeyConfig;
 use tests::members::Members;
 use tests::person::PASSWORD;
 use tests::stack::{Answer, Stack, answer, quick};
+use tests::tab::Tab;
 use tests::until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 type Test = anyhow::Result<()>;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const ANOTHER: &str = "violet-anchor-marble-tundra";
 
 /// A platform whose post is looked after.
 struct Platform {
@@ -254,6 +256,44 @@ async fn nothing_is_taken_before_the_link_is_used_and_a_slug_is_given_once() -> 
     assert_eq!(platform.confirm(loser, Some("acme-4")).await?.code(), "identity.link-invalid", "once");
     let taken = platform.ask("acme-2", "late@example.com").await?;
     assert_eq!(taken.code(), "organisation.slug-taken", "{}", taken.text);
+    Ok(())
+}
+
+/// Somebody asks for an organisation with the address of somebody else, and waits with a password of their own for them to follow
+/// the link.
+#[tokio::test]
+async fn prehijacking_nobody_founds_an_organisation_with_the_password_of_somebody_else() -> Test {
+    let platform = Platform::open().await?;
+    let email = "chief@acme.example";
+    assert_eq!(platform.ask("acme", email).await?.status, StatusCode::ACCEPTED);
+    let link = platform.links(email, 1).await?.pop().context("a link")?;
+    let confirm = async |password: &str| {
+        let body = json!({ "token": link, "password": password });
+        platform.send(Method::POST, "", "/v1/organizations/confirm", Some(body)).await
+    };
+    let wrong = confirm(ANOTHER).await?;
+    assert_eq!(
+        (wrong.status.as_u16(), wrong.code()),
+        (401, "identity.invalid-credentials"),
+        "{}",
+        wrong.text
+    );
+    let mut tab = Tab::at(&platform.stack.command_url)?;
+    let page = tab.get("/verify/organization").await?;
+    assert!(page.text.contains("name=\"password\" type=\"password\" required"), "{}", page.text);
+    let bare = tab.send("/verify/organization", &[("token", &link)]).await?;
+    assert_eq!(bare.status, StatusCode::BAD_REQUEST, "{}", bare.text);
+    let wrong = tab.send("/verify/organization", &[("token", &link), ("password", ANOTHER)]).await?;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{}", wrong.text);
+    let mut conn = platform.stack.database.superuser().await?;
+    let others = "select count(*) from store.events where type <> 'platform.permissions-recorded'";
+    let said: i64 = sqlx::query_scalar(others).fetch_one(&mut conn).await?;
+    assert_eq!(said, 0, "nobody is there");
+    // The link is good still, for who asked.
+    let done = tab.send("/verify/organization", &[("token", &link), ("password", PASSWORD)]).await?;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert_eq!(platform.log_in("acme", email).await?.status, StatusCode::OK);
+    assert_eq!(confirm(PASSWORD).await?.code(), "identity.link-invalid", "once");
     Ok(())
 }
 

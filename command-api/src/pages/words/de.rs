@@ -128,7 +128,8 @@ pub(super) static WORDS: Words = Words {
     address_text: "Mit dem Knopf gilt von nun an diese Adresse.",
     address_done: "Von nun an melden Sie sich mit ihr an.",
     founding_title: "Neue Organisation bestätigen",
-    founding_text: "Mit dem Knopf beantragen Sie die Organisation.",
+    founding_text: "Geben Sie das Passwort ein, das Sie gewählt haben, als Sie die Organisation beantragt haben. Haben Sie keine \
+                    beantragt, verlassen Sie diese Seite: jemand hat Ihre Adresse benutzt und kommt ohne Sie nicht weiter.",
     founding_slug: "Anderer Kurzname",
     founding_done_title: "Ihre Organisation wartet auf Freigabe",
     founding_done: "Sie können sich schon anmelden. Wir schreiben Ihnen, wenn entschieden ist.",

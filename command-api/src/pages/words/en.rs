@@ -129,7 +129,8 @@ pub(super) static WORDS: Words = Words {
     address_text: "Press the button to have this address from now on.",
     address_done: "From now on you sign in with it.",
     founding_title: "Confirm your new organisation",
-    founding_text: "Press the button to ask for the organisation.",
+    founding_text: "Type the password that you chose when you asked for the organisation. If you did not ask for one, leave this \
+                    page: somebody else used your address, and gets nowhere without you.",
     founding_slug: "Another short name",
     founding_done_title: "Your organisation waits for approval",
     founding_done: "You can sign in already. We write to you when it is decided.",
