@@ -59,7 +59,7 @@ mod tests {
     fn nobody_enrols_what_the_organisation_has_not() {
         let factor_id = FactorId::new(Uuid::from_u128(0x7071));
         let totp = || Enrolling::new(EnrolTotp { user_id: ADA, factor_id, label: None });
-        let passkey = || Enrolling::new(AddPasskey { user_id: ADA, factor_id, label: None });
+        let passkey = || Enrolling::new(AddPasskey { user_id: ADA, factor_id, label: None, vouched: false });
         let ada = || given_nothing().having(verified(ADA, 1));
         let off = || SetPolicy { policy: Policy { second_factor: SecondFactor::Off, ..Policy::default() } };
         ada().having(off()).when(totp()).then_refused_for(IdentityError::FactorsOff);

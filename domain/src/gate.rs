@@ -20,7 +20,7 @@ use self::bearer::Standee;
 use crate::application::service;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal};
-use crate::identity::{LiveSession, assurance};
+use crate::identity::{Factors, LiveSession, assurance, factors};
 use crate::ids::ServiceId;
 use crate::organisation::{
     Granted, Granter, OrganisationError, Policy, RoleTable, SecondFactor, Standing, TenantStatus,
@@ -34,6 +34,23 @@ fn lacks_factor(view: &View<'_>, session: &LiveSession) -> bool {
     required && session.impersonation_id.is_none() && !assurance::is_multi_factor(&session.amr)
 }
 
+/// Whether the person has a further factor, of whatever kind, and the session has shown none.
+fn holds_back_factor(view: &View<'_>, session: &LiveSession) -> bool {
+    let has = view.find::<Factors>(session.user_id.uuid()).is_some_and(|it| it.state.is_some());
+    has && !assurance::is_multi_factor(&session.amr)
+}
+
+/// Of which sessions without a second factor a gate asks for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FactorAsked {
+    /// If a permission is asked for, of those of an organisation that asks everybody.
+    ForPermissions,
+    /// Of those of an organisation that asks everybody.
+    ByOrganisation,
+    /// Of those whose person has one.
+    IfThereIsOne,
+}
+
 /// What a command asks of whoever gives it.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -43,7 +60,7 @@ pub struct Gate {
     while_pending: bool,
     fresh: Option<TimeDelta>,
     own_hand: bool,
-    every_factor: bool,
+    factor: FactorAsked,
 }
 
 impl Gate {
@@ -58,7 +75,7 @@ impl Gate {
             while_pending: false,
             fresh: None,
             own_hand: false,
-            every_factor: false,
+            factor: FactorAsked::ForPermissions,
         }
     }
 
@@ -94,7 +111,15 @@ impl Gate {
     /// closed to them anyway; this is for what lets others rely on the sign-in.
     #[must_use]
     pub const fn with_every_factor(mut self) -> Self {
-        self.every_factor = true;
+        self.factor = FactorAsked::ByOrganisation;
+        self
+    }
+
+    /// Closes to sessions without a second factor of whoever has one, an authenticator or a passkey: for what changes how they
+    /// sign in. Who has none yet can enrol the first.
+    #[must_use]
+    pub const fn with_own_factor(mut self) -> Self {
+        self.factor = FactorAsked::IfThereIsOne;
         self
     }
 
@@ -119,7 +144,7 @@ impl Gate {
         if matches!(standee, Standee::Delegate(..)) && of_account {
             return Err(GateError::ActsForAnother.into());
         }
-        if (self.permission.is_some() || self.every_factor) && lacks_factor(view, session) {
+        if self.misses_factor(view, session) {
             return Err(GateError::SecondFactorMissing.into());
         }
         if self.own_hand && session.impersonation_id.is_some() {
@@ -131,6 +156,21 @@ impl Gate {
             return Err(GateError::StepUpRequired { within_s: fresh.num_seconds() }.into());
         }
         Ok(Some(session.expires_at.min(stale_at)))
+    }
+
+    fn misses_factor(&self, view: &View<'_>, session: &LiveSession) -> bool {
+        let of_all = self.permission.is_some() || self.factor == FactorAsked::ByOrganisation;
+        let of_those_who_have_one = self.factor == FactorAsked::IfThereIsOne;
+        of_all && lacks_factor(view, session) || of_those_who_have_one && holds_back_factor(view, session)
+    }
+
+    /// The streams that say whether it opens.
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        let mut needs = self.bearer.needs(view);
+        if let (FactorAsked::IfThereIsOne, Bearer::Session { user, .. }) = (self.factor, &self.bearer) {
+            needs.push(factors::stream(*user));
+        }
+        needs
     }
 
     /// A program is nobody's own hand, and shows no face. An operator's token is the operator's own.
@@ -165,7 +205,7 @@ impl Decision for Gated {
 
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
         let mut needs = self.inner.needs(view);
-        needs.extend(self.gate.bearer.needs(view));
+        needs.extend(self.gate.needs(view));
         needs
     }
 
@@ -276,7 +316,7 @@ pub enum GateError {
         /// Which.
         permission: &'static str,
     },
-    /// The organisation asks for a second factor, and the session has shown none.
+    /// The organisation asks for a second factor, or the person has one, and the session has shown none.
     #[error("a second factor is asked for")]
     SecondFactorMissing,
     /// Staff or a service who act for somebody cannot do this for them.
@@ -301,8 +341,8 @@ pub const CODES: &[CodeDoc] = &[
     CodeDoc::new(
         ErrorKind::Forbidden,
         "auth.second-factor-missing",
-        "the organisation asks everybody for a second factor, and the session has shown none",
-        "enrol one, show it, then repeat the request",
+        "a second factor is asked for, and the session has shown none",
+        "show one, or enrol the first, then repeat the request",
     ),
     CodeDoc::new(
         ErrorKind::Forbidden,

@@ -83,7 +83,8 @@ impl Decision for StartSession {
         if !(user.email_verified || self.verified_by_method || policy.sign_in_unverified) {
             return Err(IdentityError::EmailUnverified.into());
         }
-        let factors = view.find::<Factors>(self.user_id.uuid()).is_some_and(|it| it.state.is_asked_for());
+        let factors =
+            view.find::<Factors>(self.user_id.uuid()).is_some_and(|it| it.state.password_needs_code());
         if factors && self.impersonation_id.is_none() && !assurance::is_multi_factor(&self.amr) {
             return Err(IdentityError::SecondFactorRequired.into());
         }

@@ -19,10 +19,6 @@ use crate::ids::{SessionId, UserId};
 use crate::organisation::{Policy, SecondFactor, policy};
 use crate::sign_in::StartSession;
 use crate::stream::StreamId;
-use crate::words::Word;
-
-/// What a session shows of a person whom a provider alone vouches for (`fed`).
-const VOUCHED: Word = Word::of("fed");
 
 /// A session that stands and is the person's own: neither a service has it nor staff act in it.
 fn own<'a>(view: &View<'a>, id: SessionId, user_id: UserId) -> Result<&'a LiveSession, Refusal> {
@@ -31,8 +27,7 @@ fn own<'a>(view: &View<'a>, id: SessionId, user_id: UserId) -> Result<&'a LiveSe
     if session.service_id.is_some() || session.impersonation_id.is_some() {
         return Err(GateError::ActsForAnother.into());
     }
-    // An organisation sets its providers up itself, so their word opens no other organisation.
-    if session.amr.iter().all(|it| *it == VOUCHED) {
+    if !assurance::is_own_proof(&session.amr) {
         return Err(IdentityError::OwnProofRequired.into());
     }
     Ok(session)
@@ -132,7 +127,7 @@ impl Decision for EnterByLink {
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let user_id = self.start.user_id;
         linked(view, user_id, self.link)?;
-        let asked = view.find::<Factors>(user_id.uuid()).is_some_and(|it| it.state.is_asked_for());
+        let asked = view.find::<Factors>(user_id.uuid()).is_some_and(|it| it.state.password_needs_code());
         if asked && !self.own_factor {
             return Err(IdentityError::SecondFactorRequired.into());
         }

@@ -104,6 +104,10 @@ guards! {
     ConsentAtCommit "consent-at-commit";
     /// That whoever registered with an address and never showed that it is theirs makes room for whom the organisation means.
     MakingRoom "making-room";
+    /// That a session which has shown less than its person has changes nothing of what they sign in with, at the commit.
+    OwnFactor "own-factor";
+    /// That a passkey which was added on the word of a provider shows no more than that.
+    VouchedPasskey "vouched-passkey";
     /// The limit of a body.
     BodyLimit "body-limit";
     /// The time that a head may take.

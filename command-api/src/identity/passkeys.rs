@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use domain::enrolling::Enrolling;
 use domain::identity::{
-    AddPasskey, CheckPasskey, IdentityError, RemoveFactor, ReportPasskeyRegression, session,
+    AddPasskey, CheckPasskey, IdentityError, RemoveFactor, ReportPasskeyRegression, assurance, session,
 };
 use domain::ids::{FactorId, TenantId, UserId};
 use domain::metadata::Label;
@@ -26,6 +26,7 @@ use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{FactorChange, HexBytes, NewPasskey, VaultChange};
+use sabotage::Guard;
 use secrecy::SecretString;
 use service_kit::bearer::NoRandomness;
 use service_kit::config::PublicUrl;
@@ -136,7 +137,7 @@ impl Identity {
         party: &Party<'_>,
         origin: &Origin,
     ) -> Result<(FactorId, LogPosition), Problem> {
-        self.fresh(who).await?;
+        let (stands, _) = self.fresh(who).await?;
         let vault = &self.parts().vault;
         let asked = ceremony::challenge_of(&made.client_data, Asked::Create, party)?;
         if !vault.take_challenge(who.tenant, asked, Some(who.user)).await.map_err(unavailable)? {
@@ -148,7 +149,9 @@ impl Identity {
         }
         let factor = FactorId::new(Uuid::now_v7());
         let label = made.label.map(|it| Private::new(who.user.uuid(), it.as_str()));
-        let add = AddPasskey { user_id: who.user, factor_id: factor, label };
+        // What a session has shown grows and never shrinks: nothing is taken for more than it was.
+        let vouched = !assurance::is_own_proof(&stands.session.amr);
+        let add = AddPasskey { user_id: who.user, factor_id: factor, label, vouched };
         let keep = VaultChange::PutPasskey(NewPasskey {
             tenant: who.tenant,
             factor,
@@ -248,15 +251,9 @@ impl Identity {
             return Err(invalid());
         }
         let policy = self.policy(tenant).await?;
-        let starting = Starting {
-            tenant,
-            user,
-            seen: None,
-            method: Word::of("passkey"),
-            // RFC 8176: a key was proven to be there, by an authenticator that asked for a second factor itself.
-            amr: vec![Word::of("pop"), Word::of("mfa")],
-            auth_time: Utc::now(),
-        };
+        let amr = self.shown_by(tenant, user, factor).await?;
+        let starting =
+            Starting { tenant, user, seen: None, method: Word::of("passkey"), amr, auth_time: Utc::now() };
         let opening = self.opening(starting, &policy)?;
         let check = CheckPasskey { user_id: user, factor_id: factor };
         let unit = Unit::new(tenant, origin.cause(user.actor()), check)
@@ -273,6 +270,20 @@ impl Identity {
         let device = device::remembered(&self.parts().master, tenant, &email, Utc::now());
         let factor = self.factor_asked(tenant, user).await?;
         Ok(SignedIn { tokens, device, factor, position })
+    }
+
+    /// What a passkey shows. By RFC 8176 that is a key that was proven to be there, by an authenticator that asked for a second
+    /// factor itself. But one that was added on the word of a provider rests on that for ever.
+    async fn shown_by(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        passkey: FactorId,
+    ) -> Result<Vec<Word>, Problem> {
+        let vouched = self.factors(tenant, user).await?.vouched.contains(&passkey);
+        let vouched = vouched && sabotage::stands(Guard::VouchedPasskey);
+        let shown = [Word::of("pop"), Word::of("mfa")];
+        Ok(vouched.then_some(assurance::VOUCHED).into_iter().chain(shown).collect())
     }
 
     /// Something that nobody can guess, for a browser to sign, in base64url.

@@ -159,8 +159,8 @@ impl Identity {
         let policy = self.policy(who.tenant).await?;
         let email = self.address_of(who.tenant, who.user).await?.ok_or_else(wrong)?;
         // A code of long ago and the password of now would look like both of now.
-        let is_one_of_two =
-            matches!(again, Again::Password(_)) && self.factors(who.tenant, who.user).await?.is_asked_for();
+        let is_one_of_two = matches!(again, Again::Password(_))
+            && self.factors(who.tenant, who.user).await?.password_needs_code();
         if is_one_of_two {
             return Err(Refusal::from(IdentityError::SecondFactorRequired).into());
         }

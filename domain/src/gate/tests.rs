@@ -10,8 +10,13 @@ use crate::application::{
 use crate::decision::Outcome;
 use crate::error::Refusal;
 use crate::identity::sample::*;
-use crate::identity::{DeactivateUser, EndSession, EndSessions, MintAccessToken, RevokeAccessToken};
-use crate::ids::{ActorId, ApiKeyId, ImpersonationId, RoleId, SecretId, ServiceId, SessionId, TokenId};
+use crate::identity::{
+    AddPasskey, DeactivateUser, EndSession, EndSessions, EnrolTotp, MintAccessToken, RemoveFactor,
+    RevokeAccessToken, StrengthenSession,
+};
+use crate::ids::{
+    ActorId, ApiKeyId, FactorId, ImpersonationId, RoleId, SecretId, ServiceId, SessionId, TokenId,
+};
 use crate::organisation::sample::{CLERK, add, clerk, own, owner, table};
 use crate::organisation::standing;
 use crate::organisation::{
@@ -310,7 +315,7 @@ fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_wit
     given().when(gated(gate().asking(READ))).then_refused_for(GateError::SecondFactorMissing);
     given().when(gated(gate())).then_succeeds();
     given().when(gated(gate().with_every_factor())).then_refused_for(GateError::SecondFactorMissing);
-    let strengthen = crate::identity::StrengthenSession {
+    let strengthen = StrengthenSession {
         session_id: SESSION,
         method: Word::of("totp"),
         amr: vec![Word::of("otp")],
@@ -320,6 +325,31 @@ fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_wit
     let shown = || given().having(strengthen.clone());
     shown().when(gated(gate().asking(READ))).then_succeeds();
     shown().when(gated(gate().with_every_factor())).then_succeeds();
+}
+
+#[test]
+fn what_changes_how_somebody_signs_in_asks_for_the_factor_that_they_have_whichever_it_is() {
+    let factor_id = FactorId::new(Uuid::from_u128(9));
+    let change = || gated(gate().with_own_factor());
+    ada().when(change()).then_succeeds();
+    let passkey = AddPasskey { user_id: ADA, factor_id, label: None, vouched: false };
+    ada().having(passkey.clone()).when(change()).then_refused_for(GateError::SecondFactorMissing);
+    ada().having(passkey.clone()).when(gated(gate())).then_succeeds();
+    let totp = EnrolTotp { user_id: ADA, factor_id, label: None };
+    ada().having(totp.clone()).when(change()).then_refused_for(GateError::SecondFactorMissing);
+    // Nobody enrols the first of two.
+    let second = Gated::new(gate().with_own_factor(), Box::new(totp.clone()));
+    ada().having(passkey.clone()).when(second).then_refused_for(GateError::SecondFactorMissing);
+    let strengthen = StrengthenSession {
+        session_id: SESSION,
+        method: Word::of("totp"),
+        amr: vec![Word::of("otp")],
+        auth_time: at(20),
+        seen: None,
+    };
+    ada().having(totp).having(strengthen).when(change()).then_succeeds();
+    let remove = RemoveFactor { user_id: ADA, factor_id, because: Word::of("asked") };
+    ada().having(passkey).having(remove).when(change()).then_succeeds();
 }
 
 const KEY: ApiKeyId = ApiKeyId::new(Uuid::from_u128(7));

@@ -3,6 +3,9 @@
 
 use crate::words::Word;
 
+/// What a session shows of a person whom a provider vouches for.
+pub const VOUCHED: Word = Word::of("fed");
+
 /// What a method shows, by RFC 8176 section 2: something known, something had, something that one is. That a provider vouches
 /// (`fed`, which is ours) may rest on no more than a password there.
 fn kind(method: &Word) -> Option<u8> {
@@ -23,13 +26,34 @@ pub fn is_multi_factor(amr: &[Word]) -> bool {
     kinds.len() > 1 || amr.iter().any(|it| it.as_str() == "mfa")
 }
 
+/// Whether somebody showed something of their own: not only that a provider vouches for them, nor a factor beside that. The
+/// organisation sets its providers up itself, so in their name it can be anybody, and set up factors as that person.
+#[must_use]
+pub fn is_own_proof(amr: &[Word]) -> bool {
+    let shows = |method: &str| amr.iter().any(|it| it.as_str() == method);
+    shows("pwd") || !(amr.is_empty() || shows(VOUCHED.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(methods: &[&str]) -> Vec<Word> {
+        methods.iter().map(|it| Word::parse(it).unwrap()).collect()
+    }
+
     fn shows(methods: &[&str]) -> bool {
-        let amr: Vec<_> = methods.iter().map(|it| Word::parse(it).unwrap()).collect();
-        is_multi_factor(&amr)
+        is_multi_factor(&words(methods))
+    }
+
+    #[test]
+    fn the_word_of_a_provider_is_no_proof_of_ones_own_whatever_is_shown_beside_it_but_a_password() {
+        for methods in [&["pwd"] as &[_], &["fed", "pwd"], &["pwd", "otp"], &["pop", "mfa"]] {
+            assert!(is_own_proof(&words(methods)), "{methods:?}");
+        }
+        for methods in [&[] as &[_], &["fed"], &["fed", "otp"], &["fed", "pop", "mfa"]] {
+            assert!(!is_own_proof(&words(methods)), "{methods:?}");
+        }
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct PasskeyAdded {
     /// What the person calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Private>,
+    /// Whether a provider alone had vouched for whoever added it: then it shows no more than that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -105,6 +108,8 @@ pub struct Factors {
     pub totp: Option<FactorId>,
     /// The passkeys, in the order in which they were added.
     pub passkeys: Vec<FactorId>,
+    /// Those of them that were added on the word of a provider alone.
+    pub vouched: Vec<FactorId>,
     /// How many recovery codes are left.
     pub codes_left: u16,
 }
@@ -116,13 +121,14 @@ pub const fn stream(user: UserId) -> StreamId {
 }
 
 impl Factors {
-    /// Whether a password alone lets the user in no more.
+    /// Whether a password alone lets the user in no more: a code of their authenticator goes with it. A passkey goes with
+    /// nothing; it is another way in.
     #[must_use]
-    pub const fn is_asked_for(&self) -> bool {
+    pub const fn password_needs_code(&self) -> bool {
         self.totp.is_some()
     }
 
-    /// Whether there is any.
+    /// Whether there is any, without which nobody changes how the user signs in.
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.totp.is_some() || !self.passkeys.is_empty()
@@ -140,8 +146,14 @@ impl Aggregate for Factors {
                 self.totp = None;
                 self.codes_left = 0;
             }
-            IdentityEvent::PasskeyAdded(it) => self.passkeys.push(it.factor_id),
-            IdentityEvent::PasskeyRemoved(it) => self.passkeys.retain(|known| *known != it.factor_id),
+            IdentityEvent::PasskeyAdded(it) => {
+                self.passkeys.push(it.factor_id);
+                self.vouched.extend(it.vouched.then_some(it.factor_id));
+            }
+            IdentityEvent::PasskeyRemoved(it) => {
+                self.passkeys.retain(|known| *known != it.factor_id);
+                self.vouched.retain(|known| *known != it.factor_id);
+            }
             IdentityEvent::RecoveryCodesIssued(it) => self.codes_left = it.left,
             IdentityEvent::RecoveryCodeUsed(it) => self.codes_left = it.left,
             _ => {}

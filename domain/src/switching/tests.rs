@@ -80,6 +80,8 @@ fn sessions_of_others() -> Vec<(StartSession, String)> {
         (StartSession { impersonation_id: staff, ..start(&["pwd"]) }, acts()),
         (StartSession { service_id: service, ..start(&["pwd"]) }, acts()),
         (start(&["fed"]), "identity.own-proof-required".to_owned()),
+        (start(&["fed", "otp"]), "identity.own-proof-required".to_owned()),
+        (start(&["fed", "pop", "mfa"]), "identity.own-proof-required".to_owned()),
         (start(&[]), "identity.own-proof-required".to_owned()),
     ]
 }

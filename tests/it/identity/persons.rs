@@ -15,8 +15,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::permissions::role_table;
 use tests::members::Members;
+use tests::passkey::Passkey;
 use tests::person::{Organisation, Person, SignedIn};
-use tests::stack::{Answer, Stack, answer};
+use tests::stack::{Answer, PUBLIC_URL, Stack, answer};
 use tests::until;
 use uuid::Uuid;
 
@@ -255,6 +256,52 @@ async fn both_sides_have_shown_a_moment_ago_who_they_are() -> Test {
     both.acme.done(EndSessions { user_id, except: None, because, by }).await?;
     assert_eq!(told(&both.show(&both.there.access, &code).await?), (404, "identity.link-code-invalid"));
     assert_eq!((halves(&both).await?, both.rows().await?), (vec![0, 0], 0));
+    Ok(())
+}
+
+/// The owner of an organisation can come back from a provider of theirs as any of its people, and set up what such a session can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_s_word_with_a_factor_enrolled_on_it_opens_no_other_organisation() -> Test {
+    let stack = Stack::commands_only().await?;
+    let both = Both::of(&stack).await?;
+    both.link().await?;
+    let members = Members::of(&stack, both.acme.tenant)?;
+    let vouched = async || {
+        let session_id = SessionId::new(Uuid::now_v7());
+        let start = members.start(both.ann.user, session_id);
+        members.done(StartSession { amr: vec![Word::of("fed")], ..start }).await?;
+        members.token(both.ann.user, session_id)
+    };
+    let opens_nothing = async |token: &str| {
+        assert_eq!(both.list(token).await?.len(), 1, "nor is it told of another one");
+        assert_eq!(told(&both.go(token, "globex").await?), (403, "identity.own-proof-required"));
+        let asked = both.ask(token, "globex", &both.anna.email).await?;
+        assert_eq!(told(&asked), (403, "identity.own-proof-required"));
+        anyhow::Ok(())
+    };
+    let by_provider = vouched().await?;
+    opens_nothing(&by_provider).await?;
+    let mut passkey = Passkey::at(PUBLIC_URL)?;
+    let asked = both.acme.post(&by_provider, "/v1/auth/passkeys/options", &Value::Null).await?;
+    let added = both.acme.post(&by_provider, "/v1/auth/passkeys", &passkey.make(&asked.json)?).await?;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    let here = json!({ "tenant_slug": "acme" });
+    let asked = both.acme.post("", "/v1/auth/passkey-sign-in/options", &here).await?;
+    let signed = passkey.sign("acme", &asked.json)?;
+    let by_passkey = SignedIn::of(&both.acme.post("", "/v1/auth/passkey-sign-in", &signed).await?)?;
+    assert_eq!(by_passkey.claims()?["amr"], json!(["fed", "pop", "mfa"]));
+    opens_nothing(&by_passkey.access).await?;
+    // Nor what is set up by such a passkey, and so on.
+    both.acme.enrol(&by_passkey.access).await?;
+    opens_nothing(&by_passkey.access).await?;
+    // With the password it is herself.
+    let shown = SessionId::new(Uuid::now_v7());
+    let start = members.start(both.ann.user, shown);
+    let amr = vec![Word::of("fed"), Word::of("otp"), Word::of("pwd")];
+    members.done(StartSession { amr, ..start }).await?;
+    let shown = members.token(both.ann.user, shown)?;
+    assert_eq!(both.list(&shown).await?.len(), 2);
+    assert_eq!(both.go(&shown, "globex").await?.status, StatusCode::OK);
     Ok(())
 }
 

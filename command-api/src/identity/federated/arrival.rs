@@ -226,7 +226,8 @@ impl Identity {
         match it.signed_in {
             Some((user, session)) => {
                 let gate = Gate::new(Who::Session { session, user }, role_table(it.tenant).clone());
-                Box::new(Gated::new(gate.fresh_within(LINKS_WITHIN).own_hand(), Box::new(link)))
+                let gate = gate.fresh_within(LINKS_WITHIN).own_hand().with_own_factor();
+                Box::new(Gated::new(gate, Box::new(link)))
             }
             None => Box::new(link),
         }

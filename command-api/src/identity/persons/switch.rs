@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::gate::{GateError, Gated};
-use domain::identity::{IdentityError, session};
+use domain::identity::{IdentityError, assurance, session};
 use domain::ids::{SessionId, TenantId, UserId};
 use domain::sign_in::StartSession;
 use domain::switching::{EnterByLink, SwitchAway};
@@ -114,7 +114,8 @@ impl Question for Entering {
 
 impl Identity {
     /// The organisations in which the person of a session is: the one of the session, then the others in the order in which
-    /// they were linked.
+    /// they were linked. Those are not told to somebody who has only the word of a provider, which the organisation of the
+    /// session sets up itself.
     ///
     /// # Errors
     /// `auth.session-ended`; if the log or the vault does not answer.
@@ -124,6 +125,9 @@ impl Identity {
         let here =
             OwnOrganization { tenant: who.tenant, slug, name, user: who.user, link: None, refusal: None };
         let mut all = vec![here];
+        if !assurance::is_own_proof(&proof.amr) {
+            return Ok(all);
+        }
         for it in self.links_elsewhere(who.tenant, who.user).await? {
             let entering = Entering {
                 tenant: it.other_tenant,

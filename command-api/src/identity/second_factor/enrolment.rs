@@ -1,8 +1,8 @@
 //! How second factors come and go, by the person or by an administrator.
 //!
-//! Whoever changes what they sign in with has shown who they are a moment ago, in person, and by all that they have: a
-//! password alone neither takes an authenticator away nor gets new recovery codes (OWASP ASVS 5.0, 6.4.4 and 7.5.1). The
-//! person is written to whenever it happens.
+//! Whoever changes what they sign in with has shown who they are a moment ago, in person, and by two factors if they have any
+//! but the password: that alone neither takes an authenticator or a passkey away, nor sets another one beside it, nor gets new
+//! recovery codes (OWASP ASVS 5.0, 6.4.4 and 7.5.1). The person is written to whenever it happens.
 
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use domain::{Decision, Refusal};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::vault::{FactorChange, Language, Letter, Mail, SealedSeed, Slip, VaultChange};
+use sabotage::Guard;
 use service_kit::access::STEP_UP_WITHIN;
 use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
@@ -71,11 +72,13 @@ pub(in crate::identity) fn refused(error: impl Into<Refusal>) -> Problem {
 }
 
 /// A command about the own account, behind the gate that asks once more, at the commit, whether the person showed who they
-/// are a moment ago.
+/// are a moment ago, and by a further factor if they have one: of two who enrol the first at once, one does.
 pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 'static) -> Box<dyn Decision> {
     let bearer = Who::Session { session: who.session, user: who.user };
     let gate = Gate::new(bearer, role_table(who.tenant).clone());
-    Box::new(Gated::new(gate.while_pending().fresh_within(STEP_UP_WITHIN).own_hand(), Box::new(command)))
+    let gate = gate.while_pending().fresh_within(STEP_UP_WITHIN).own_hand();
+    let gate = if sabotage::stands(Guard::OwnFactor) { gate.with_own_factor() } else { gate };
+    Box::new(Gated::new(gate, Box::new(command)))
 }
 
 impl Identity {
@@ -261,7 +264,7 @@ impl Identity {
         let stands = self.standing(who.tenant, who.session, who.user).await?;
         let stands = stands.as_ref().clone().ok_or_else(|| refused(GateError::SessionEnded))?;
         let known = self.factors(who.tenant, who.user).await?;
-        if known.is_asked_for() && !assurance::is_multi_factor(&stands.session.amr) {
+        if known.is_some() && !assurance::is_multi_factor(&stands.session.amr) {
             return Err(refused(GateError::SecondFactorMissing));
         }
         if stands.session.impersonation_id.is_some() {

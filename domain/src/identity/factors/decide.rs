@@ -62,7 +62,8 @@ impl Decision for EnrolTotp {
     }
 }
 
-/// Adds a passkey, of which the user has just shown that they have it.
+/// Adds a passkey, of which the user has just shown that they have it. It signs in by itself, so it remembers on whose word it
+/// was added; an authenticator is only ever shown beside what tells that.
 ///
 /// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`],
 /// [`IdentityError::FactorExists`] if it was added before, [`IdentityError::TooManyFactors`].
@@ -74,6 +75,8 @@ pub struct AddPasskey {
     pub factor_id: FactorId,
     /// What the person calls it, private to them.
     pub label: Option<Private>,
+    /// Whether a provider alone vouches for whoever adds it.
+    pub vouched: bool,
 }
 
 impl Decision for AddPasskey {
@@ -97,6 +100,7 @@ impl Decision for AddPasskey {
             user_id: self.user_id,
             factor_id: self.factor_id,
             label: self.label.clone(),
+            vouched: self.vouched,
             at: view.now,
         });
         Ok(Verdict::done(stream(self.user_id), event))

@@ -18,7 +18,7 @@ fn enrol() -> EnrolTotp {
 }
 
 fn add(factor_id: FactorId) -> AddPasskey {
-    AddPasskey { user_id: ADA, factor_id, label: None }
+    AddPasskey { user_id: ADA, factor_id, label: None, vouched: false }
 }
 
 fn remove(factor_id: FactorId) -> RemoveFactor {
@@ -60,12 +60,22 @@ fn factors_are_an_active_users() {
 fn there_is_one_authenticator_and_each_passkey_once() {
     let (_, world) = ada().when(enrol()).then_accepted();
     let state = world.state::<Factors>(ADA.uuid());
-    assert!(state.is_asked_for() && state.is_some());
+    assert!(state.password_needs_code() && state.is_some());
     all().when(enrol()).then_refused_for(E::FactorExists);
     all().when(add(KEY)).then_refused_for(E::FactorExists);
     let (_, world) = ada().when(add(KEY)).then_accepted();
     let state = world.state::<Factors>(ADA.uuid());
-    assert!(!state.is_asked_for() && state.is_some());
+    assert!(!state.password_needs_code() && state.is_some());
+}
+
+#[test]
+fn a_passkey_that_was_added_on_the_word_of_a_provider_is_known_as_such_while_it_is_there() {
+    let vouched = || AddPasskey { vouched: true, ..add(KEY) };
+    let (_, world) = ada().having(add(APP)).when(vouched()).then_accepted();
+    let state = world.state::<Factors>(ADA.uuid());
+    assert_eq!((state.passkeys, state.vouched), (vec![APP, KEY], vec![KEY]));
+    let (_, world) = ada().having(vouched()).when(remove(KEY)).then_accepted();
+    assert_eq!(world.state::<Factors>(ADA.uuid()), Factors::default());
 }
 
 #[test]
@@ -81,7 +91,7 @@ fn what_is_removed_was_there() {
     let (_, world) = all().when(remove(KEY)).then_accepted();
     assert_eq!(world.state::<Factors>(ADA.uuid()).passkeys, []);
     let (_, world) = all().when(remove(APP)).then_accepted();
-    let expected = Factors { totp: None, passkeys: vec![KEY], codes_left: 0 };
+    let expected = Factors { passkeys: vec![KEY], ..Factors::default() };
     assert_eq!(world.state::<Factors>(ADA.uuid()), expected, "the codes go with the authenticator");
 }
 

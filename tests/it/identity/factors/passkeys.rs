@@ -15,7 +15,7 @@ use super::{Test, WRONG, told};
 
 const INVALID: (u16, &str) = (401, "identity.passkey-invalid");
 
-/// Somebody with a passkey, and the session in which they added it.
+/// Somebody with a passkey, and a session in which they showed it.
 struct Keyed<'a> {
     acme: Organisation<'a>,
     ann: Person,
@@ -41,7 +41,9 @@ impl<'a> Keyed<'a> {
         let added = acme.post(&session.access, "/v1/auth/passkeys", &body).await?;
         anyhow::ensure!(added.status == StatusCode::CREATED, "{} {}", added.status, added.text);
         let id = added.json["id"].as_str().unwrap_or_default().to_owned();
-        Ok(Self { acme, ann, session, passkey, id })
+        let mut it = Self { acme, ann, session, passkey, id };
+        it.session = SignedIn::of(&it.sign_in().await?)?;
+        Ok(it)
     }
 
     async fn options(&self) -> anyhow::Result<Value> {
@@ -56,8 +58,12 @@ impl<'a> Keyed<'a> {
     }
 
     async fn remove(&self, id: &str) -> anyhow::Result<Answer> {
+        self.remove_in(&self.session, id).await
+    }
+
+    async fn remove_in(&self, session: &SignedIn, id: &str) -> anyhow::Result<Answer> {
         let url = format!("{}/v1/auth/passkeys/{id}", self.acme.stack.command_url);
-        answer(self.acme.stack.request(Method::DELETE, &self.session.access, &url)).await
+        answer(self.acme.stack.request(Method::DELETE, &session.access, &url)).await
     }
 }
 
@@ -76,7 +82,14 @@ async fn nothing_that_is_open_to_everybody_tells_which_organisations_there_are()
         let refused = it.acme.post("", "/v1/auth/passkey-sign-in", &signed).await?;
         let providers = format!("{}/v1/auth/providers?tenant_slug={slug}", stack.command_url);
         let providers = answer(stack.request(Method::GET, "", &providers)).await?;
-        told.push((asked.status, shape, refused.status, refused.code().to_owned(), providers.status, providers.text));
+        told.push((
+            asked.status,
+            shape,
+            refused.status,
+            refused.code().to_owned(),
+            providers.status,
+            providers.text,
+        ));
     }
     assert_eq!(told[0], told[1]);
     assert_eq!((told[0].0, told[0].3.as_str()), (StatusCode::OK, INVALID.1));
@@ -184,6 +197,52 @@ async fn a_passkey_that_counts_backwards_lets_nobody_in_and_is_told() -> Test {
     assert_eq!(events, 1);
     it.passkey.count = Some(11);
     SignedIn::of(&it.sign_in().await?)?;
+    Ok(())
+}
+
+/// Where everybody needs a second factor, a passkey is one: whoever has only learnt the password comes by none of their own.
+#[tokio::test]
+async fn a_password_alone_changes_nothing_beside_a_passkey() -> Test {
+    let stack = Stack::commands_only().await?;
+    let it = Keyed::of(&stack).await?;
+    it.acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
+    let known = it.acme.sign_in(&it.ann).await?;
+    let lacking = (403, "auth.second-factor-missing");
+    for path in ["/v1/auth/totp", "/v1/auth/recovery-codes", "/v1/auth/passkeys/options"] {
+        assert_eq!(told(&it.acme.post(&known.access, path, &Value::Null).await?), lacking, "{path}");
+    }
+    assert_eq!(told(&it.remove_in(&known, &it.id).await?), lacking);
+    let again = it.acme.post(&known.access, "/v1/auth/step-up", &json!({ "password": PASSWORD })).await?;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.text);
+    assert_eq!(told(&it.remove_in(&known, &it.id).await?), lacking, "nor does showing it again help");
+    // Whoever shows the passkey may.
+    it.acme.enrol(&it.session.access).await?;
+    assert_eq!(it.remove(&it.id).await?.status, StatusCode::NO_CONTENT);
+    Ok(())
+}
+
+/// Who has no factor yet adds the first by their password: of two who know it, one does, and the other has to show that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_who_add_the_first_factor_by_a_password_at_once_one_does() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let other = stack.another_command_api().await?;
+    for round in 0..5 {
+        let ann = acme.join(&format!("ann{round}")).await?;
+        let mut tries = Vec::new();
+        for n in 0..6 {
+            let session = acme.sign_in(&ann).await?;
+            let body = Passkey::at(PUBLIC_URL)?.make(&asked(&acme, &session.access).await?)?;
+            let base = if n % 2 == 0 { &stack.command_url } else { &other };
+            let request = stack.request(Method::POST, &session.access, &format!("{base}/v1/auth/passkeys"));
+            tries.push(answer(request.json(&body)));
+        }
+        let answers = try_join_all(tries).await?;
+        let (added, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|it| it.status == StatusCode::CREATED);
+        assert_eq!(added.len(), 1, "{:?}", answers.iter().map(told).collect::<Vec<_>>());
+        assert!(refused.iter().all(|it| told(it) == (403, "auth.second-factor-missing")));
+    }
     Ok(())
 }
 

@@ -291,6 +291,20 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         )],
     ),
     of(
+        Guard::OwnFactor,
+        "whoever knows a password alone sets nothing up beside what its owner sets up",
+        &[whole(
+            "identity::factors::passkeys::of_those_who_add_the_first_factor_by_a_password_at_once_one_does",
+        )],
+    ),
+    of(
+        Guard::VouchedPasskey,
+        "the word of one organisation's provider opens no other organisation",
+        &[whole(
+            "identity::persons::a_provider_s_word_with_a_factor_enrolled_on_it_opens_no_other_organisation",
+        )],
+    ),
+    of(
         Guard::MakingRoom,
         "an address is its owner's, whoever registered with it first",
         &[
