@@ -1,7 +1,8 @@
 //! People who chose a password before they had shown that their address is theirs: anybody can register with the address of
 //! somebody else, and wait until its owner is given something.
 //!
-//! So they are given nothing ([`ToProven`]), and make room as soon as the organisation itself asks for the owner of the
+//! So they are given nothing ([`ToProven`]), set no other way in up, which would be left to them when the owner of the address
+//! chooses another password ([`AnotherWayIn`]), and make room as soon as the organisation itself asks for the owner of the
 //! address ([`DisplaceUnproven`]): whoever waits there goes, and nothing of theirs is the newcomer's.
 //!
 //! Who was added by an administrator and has not come yet is none of them: nobody but the owner of the mailbox can choose
@@ -11,7 +12,9 @@ use uuid::Uuid;
 
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
-use crate::identity::{EMAIL_SCOPE, EmailHash, IdentityEvent, Registered, User, UserDeactivated, user};
+use crate::identity::{
+    EMAIL_SCOPE, EmailHash, IdentityError, IdentityEvent, Registered, User, UserDeactivated, user,
+};
 use crate::ids::UserId;
 use crate::organisation::{
     MemberRemoved, Membership, OrganisationError, OrganisationEvent, RoleRef, Roster, membership, roster,
@@ -69,6 +72,46 @@ impl Decision for ToProven {
             return Err(OrganisationError::AddressUnproven.into());
         }
         Ok(verdict)
+    }
+}
+
+/// A command that gives somebody another way in beside their password, such as a factor or a link to a provider, for whoever is
+/// no stranger with a borrowed address.
+pub struct AnotherWayIn {
+    user_id: UserId,
+    inner: Box<dyn Decision>,
+}
+
+impl AnotherWayIn {
+    /// Lets `inner` give `user_id` a way in.
+    #[must_use]
+    pub const fn new(user_id: UserId, inner: Box<dyn Decision>) -> Self {
+        Self { user_id, inner }
+    }
+}
+
+impl Decision for AnotherWayIn {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        self.inner.needs(view).into_iter().chain([user::stream(self.user_id)]).collect()
+    }
+
+    fn subjects(&self) -> Vec<Uuid> {
+        self.inner.subjects()
+    }
+
+    fn overdue(&self, view: &View<'_>) -> Vec<Box<dyn Decision>> {
+        self.inner.overdue(view)
+    }
+
+    /// Refused with [`IdentityError::EmailUnverified`], after everything that the command itself refuses.
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let verdict = self.inner.decide(view)?;
+        let unproven = find(view, self.user_id).is_some_and(Registered::is_unproven);
+        if unproven { Err(IdentityError::EmailUnverified.into()) } else { Ok(verdict) }
     }
 }
 

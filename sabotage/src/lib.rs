@@ -106,6 +106,8 @@ guards! {
     MakingRoom "making-room";
     /// That a session which has shown less than its person has changes nothing of what they sign in with, at the commit.
     OwnFactor "own-factor";
+    /// That whoever never showed that their address is theirs sets no other way in up beside their password.
+    ProvenWaysIn "proven-ways-in";
     /// That a passkey which was added on the word of a provider shows no more than that.
     VouchedPasskey "vouched-passkey";
     /// The limit of a body.

@@ -32,6 +32,7 @@ use service_kit::problem::Problem;
 use service_kit::telemetry::TraceId;
 use uuid::Uuid;
 
+use super::displacing::another_way_in;
 use super::facts::unknown;
 use super::limits::{Counted, Policy as Limit};
 use super::sessions::InSession;
@@ -160,7 +161,7 @@ fn gate(who: InSession) -> Gate {
 fn linking(who: InSession, half: Half) -> Gated {
     let link = LinkIdentities { user_id: who.user, half };
     let command = LinkInSession { session_id: who.session, link };
-    Gated::new(gate(who).fresh_within(STEP_UP_WITHIN), Box::new(command))
+    Gated::new(gate(who).fresh_within(STEP_UP_WITHIN), another_way_in(who.user, command))
 }
 
 impl Origin {

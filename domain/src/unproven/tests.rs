@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::identity::sample::*;
-use crate::identity::{DeactivateUser, IdentityError, ReactivateUser, RequestEmailChange, SetPassword};
+use crate::identity::{AddPasskey, DeactivateUser, ReactivateUser, RequestEmailChange, SetPassword};
 use crate::identity::{VerifyEmail, Withdraw};
+use crate::ids::FactorId;
 use crate::organisation::sample::{ADAM, CLERK, OLGA, add, admin, clerk, own, owner, table};
 use crate::organisation::{AssignRoles, Granter, OrganisationError as E};
 use crate::spec::{Given, TENANT, given_nothing};
@@ -44,6 +45,22 @@ fn a_stranger_with_a_borrowed_address_is_given_no_role() {
     borrowed().when(assign(&[RoleRef::USER, own(CLERK)])).then_refused_for(E::AddressUnproven);
     borrowed().when(assign(&[RoleRef::USER])).then_already();
     borrowed().having(proven()).when(assign(&[RoleRef::MANAGER])).then_succeeds();
+}
+
+#[test]
+fn a_stranger_with_a_borrowed_address_sets_no_other_way_in_up() {
+    let add = |factor| AddPasskey {
+        user_id: ADA,
+        factor_id: FactorId::new(Uuid::from_u128(factor)),
+        label: None,
+        vouched: false,
+    };
+    let way_in = |factor| AnotherWayIn::new(ADA, Box::new(add(factor)));
+    borrowed().when(way_in(1)).then_refused_for(IdentityError::EmailUnverified);
+    borrowed().having(proven()).when(way_in(1)).then_succeeds();
+    let known = borrowed().having(add(1));
+    known.when(way_in(1)).then_refused_for(IdentityError::FactorExists);
+    assert_eq!((way_in(1).name(), way_in(1).subjects()), ("AddPasskey", vec![ADA.uuid()]));
 }
 
 #[test]

@@ -176,6 +176,54 @@ async fn prehijacking_nobody_completes_the_registration_of_somebody_else() -> Te
     Ok(())
 }
 
+/// Where people sign in before they have shown that their address is theirs, a stranger could leave something behind that lets
+/// them in when its owner has taken the account over ("trojan identifier").
+#[tokio::test]
+async fn prehijacking_a_reset_leaves_nothing_of_who_registered_before() -> Test {
+    let stack = Stack::commands_only().await?;
+    let _reactors = stack.with_reactors()?;
+    let (acme, globex) =
+        (Organisation::found(&stack, "acme").await?, Organisation::found(&stack, "globex").await?);
+    acme.ask(|it| it.sign_in_unverified = true).await?;
+    let stranger = acme.register("ann").await?;
+    let session = acme.sign_in(&stranger).await?;
+    let elsewhere = globex.sign_in(&globex.join("eve").await?).await?;
+    let to_here = json!({ "tenant_slug": "acme", "email": stranger.email });
+    let code =
+        globex.post(&elsewhere.access, "/v1/auth/links/identities", &to_here).await?.json["code"].take();
+    let provider = json!({
+        "provider": "none", "redirect_uri": "https://app.example.com/",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    });
+    for (path, body) in [
+        ("/v1/auth/totp", Value::Null),
+        ("/v1/auth/passkeys/options", Value::Null),
+        ("/v1/auth/links/external", provider),
+        ("/v1/auth/links/identities", json!({ "tenant_slug": "globex", "email": "eve@example.com" })),
+        ("/v1/auth/links/identities/confirm", json!({ "code": code })),
+    ] {
+        let refused = acme.post(&session.access, path, &body).await?;
+        let told = (refused.status.as_u16(), refused.code());
+        assert_eq!(told, (403, "identity.email-unverified"), "{path}: {}", refused.text);
+    }
+    // Ann finds that there is an account of hers, and takes it.
+    acme.post("", "/v1/auth/password/forgot", &to_here).await?;
+    let body = json!({ "token": acme.link("reset", 1).await?, "new_password": ANOTHER });
+    let chosen = acme.post("", "/v1/auth/password/reset", &body).await?;
+    assert_eq!(chosen.status, StatusCode::NO_CONTENT, "{}", chosen.text);
+    assert_eq!(acme.refresh(&session.refresh).await?.status, StatusCode::UNAUTHORIZED);
+    let mut conn = stack.database.superuser().await?;
+    for table in ["totp", "passkeys", "identities", "person_links"] {
+        let count = format!("select count(*) from vault.{table}");
+        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut conn).await?;
+        assert_eq!(left, 0, "{table}");
+    }
+    // What she sets up is hers.
+    let ann = SignedIn::of(&acme.log_in(&stranger.email, ANOTHER).await?)?;
+    acme.enrol(&ann.access).await?;
+    Ok(())
+}
+
 /// Of a link that proves the address and an invitation at the same moment, one counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn prehijacking_a_proof_and_an_invitation_at_once_do_not_both_count() -> Test {

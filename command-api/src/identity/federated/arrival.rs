@@ -23,6 +23,7 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
+use super::super::displacing::another_way_in;
 use super::super::facts::unknown;
 use super::super::{Identity, Origin, unavailable};
 use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
@@ -227,7 +228,7 @@ impl Identity {
             Some((user, session)) => {
                 let gate = Gate::new(Who::Session { session, user }, role_table(it.tenant).clone());
                 let gate = gate.fresh_within(LINKS_WITHIN).own_hand().with_own_factor();
-                Box::new(Gated::new(gate, Box::new(link)))
+                Box::new(Gated::new(gate, another_way_in(user, link)))
             }
             None => Box::new(link),
         }

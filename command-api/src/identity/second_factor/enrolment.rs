@@ -11,7 +11,7 @@ use domain::enrolling::Enrolling;
 use domain::gate::{Bearer as Who, Gate, GateError, Gated};
 use domain::identity::factors::Factors;
 use domain::identity::{
-    EndSessions, EnrolTotp, IdentityError, IssueRecoveryCodes, RemoveAllFactors, RemoveFactor,
+    EndSessions, EnrolTotp, IdentityError, IssueRecoveryCodes, Registered, RemoveAllFactors, RemoveFactor,
     StrengthenSession, assurance,
 };
 use domain::ids::{ActorId, FactorId, TenantId, UserId};
@@ -30,6 +30,7 @@ use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
+use super::super::displacing::another_way_in;
 use super::super::facts::Stands;
 use super::super::limits::{Counted, Policy as Limit};
 use super::super::recovery_codes::{COUNT, RecoveryCode};
@@ -72,13 +73,14 @@ pub(in crate::identity) fn refused(error: impl Into<Refusal>) -> Problem {
 }
 
 /// A command about the own account, behind the gate that asks once more, at the commit, whether the person showed who they
-/// are a moment ago, and by a further factor if they have one: of two who enrol the first at once, one does.
+/// are a moment ago, and by a further factor if they have one: of two who enrol the first at once, one does. And whether their
+/// address is theirs.
 pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 'static) -> Box<dyn Decision> {
     let bearer = Who::Session { session: who.session, user: who.user };
     let gate = Gate::new(bearer, role_table(who.tenant).clone());
     let gate = gate.while_pending().fresh_within(STEP_UP_WITHIN).own_hand();
     let gate = if sabotage::stands(Guard::OwnFactor) { gate.with_own_factor() } else { gate };
-    Box::new(Gated::new(gate, Box::new(command)))
+    Box::new(Gated::new(gate, another_way_in(who.user, command)))
 }
 
 impl Identity {
@@ -263,6 +265,10 @@ impl Identity {
     pub(in crate::identity) async fn fresh(&self, who: InSession) -> Result<(Stands, Factors), Problem> {
         let stands = self.standing(who.tenant, who.session, who.user).await?;
         let stands = stands.as_ref().clone().ok_or_else(|| refused(GateError::SessionEnded))?;
+        let person = self.person_in_log(who.tenant, who.user).await?;
+        if person.registered().is_some_and(Registered::is_unproven) {
+            return Err(refused(IdentityError::EmailUnverified));
+        }
         let known = self.factors(who.tenant, who.user).await?;
         if known.is_some() && !assurance::is_multi_factor(&stands.session.amr) {
             return Err(refused(GateError::SecondFactorMissing));

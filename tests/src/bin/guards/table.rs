@@ -305,6 +305,11 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         )],
     ),
     of(
+        Guard::ProvenWaysIn,
+        "whoever registered with an address before its owner has no way in once the owner has come",
+        &[whole("identity::hijacking::prehijacking_a_reset_leaves_nothing_of_who_registered_before")],
+    ),
+    of(
         Guard::MakingRoom,
         "an address is its owner's, whoever registered with it first",
         &[
