@@ -160,7 +160,8 @@ fn unstored(mut response: Response) -> Response {
 /// Lists the organisations in which one is
 ///
 /// That of the token, and those of the users that one has linked to it. Nobody else can see where one is: no organisation is told
-/// of another one. Permission: none but to be signed in, in person.
+/// of another one. So that of the token is all in a session that rests on the word of a provider (`fed`), until the password is
+/// shown in it. Permission: none but to be signed in, in person.
 #[utoipa::path(
     get, path = "/v1/auth/organizations", tag = "auth", operation_id = "listOwnOrganizations",
     responses(
