@@ -212,9 +212,8 @@ pub async fn streams_in(
     tenant: TenantId,
     category: Category,
 ) -> sqlx::Result<Vec<uuid::Uuid>> {
-    let all =
-        "select stream_id from store.stream_events where tenant_id = $1 and category = $2 and version = 1
-               order by stream_id";
+    let all = "select stream_id from store.stream_events
+               where tenant_id = $1 and category = $2 and version = 1 order by stream_id";
     sqlx::query_scalar(all).bind(tenant.uuid()).bind(category.code).fetch_all(conn).await
 }
 
