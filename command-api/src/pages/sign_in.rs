@@ -173,6 +173,8 @@ struct Here<'a> {
     organisation: &'a str,
     /// Whether they can set one up.
     offers_passkey: bool,
+    /// Whether they can set an authenticator up.
+    offers_totp: bool,
 }
 
 /// Where somebody signs in: the organisation that an application names, or that they do.
@@ -423,10 +425,11 @@ fn device_path(onward: &Onward) -> String {
 /// Who is signed in, and what they can do here.
 async fn here(app: &App, visitor: &Visitor, signed_in: &InBrowser) -> Result<Response, Problem> {
     let Known { email, organisation, .. } = known(app, signed_in.who).await?;
-    let frame = visitor.frame();
-    let offers_passkey =
-        passkey::are_possible(&frame) && app.identity.may_enrol(signed_in.who.tenant).await?;
-    let template = Here { frame, email: &email, organisation: &organisation, offers_passkey };
+    let (frame, who) = (visitor.frame(), signed_in.who);
+    let may_enrol = app.identity.may_enrol(who.tenant).await?;
+    let offers_passkey = may_enrol && passkey::are_possible(&frame);
+    let offers_totp = may_enrol && app.identity.factors(who.tenant, who.user).await?.totp.is_none();
+    let template = Here { frame, email: &email, organisation: &organisation, offers_passkey, offers_totp };
     page(visitor, StatusCode::OK, offers_passkey, &template)
 }
 

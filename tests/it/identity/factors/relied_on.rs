@@ -42,10 +42,11 @@ async fn no_service_is_let_in_by_whoever_lacks_the_factor_that_all_must_have() -
         let told = (answer.status.as_u16(), answer.json["error"].as_str().unwrap_or_default());
         assert_eq!(told, (400, "invalid_grant"), "{what}: {}", answer.text);
     }
-    // Somebody who is signed in is told why it does not go on; nobody is asked where the service wants silence.
+    // Somebody who is signed in is led to setting one up; nobody is asked where the service wants silence.
     let page = tab.get(&shop.authorize("openid", &[])?).await?;
     let page = tab.follow(&page).await?;
-    assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.text);
+    assert!(page.header("location").starts_with("/second-factor/set-up?request="), "{}", page.text);
+    let page = tab.follow(&page).await?;
     assert!(page.text.contains("asks everybody for a second factor"), "{}", page.text);
     let page = tab.get(&shop.authorize("openid", &[("prompt", Some("none"))])?).await?;
     let page = if left(&page)?.is_some() { page } else { tab.follow(&page).await? };

@@ -183,7 +183,7 @@ async fn whoever_needs_a_second_factor_sets_it_up_on_the_way_to_a_device() -> Te
 #[tokio::test]
 async fn a_sign_in_that_leads_nowhere_else_leads_to_the_factor_and_back() -> Test {
     let stack = Stack::commands_only().await?;
-    let (acme, ann) = strict(&stack).await?;
+    let (_, ann) = strict(&stack).await?;
     let mut tab = Tab::at(&stack.command_url)?;
     let page = entered(&mut tab, "acme", &ann.email, PASSWORD).await?;
     assert_eq!(page.header("location"), format!("{BEGIN}?"), "{}", page.text);
