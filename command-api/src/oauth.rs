@@ -78,7 +78,7 @@ pub mod grant {
     /// It goes on when an access token is over.
     pub const REFRESH_TOKEN: &str = domain::application::service::REFRESH_TOKEN;
     /// People let devices in by typing a code.
-    pub const DEVICE_CODE: &str = "device-code";
+    pub const DEVICE_CODE: &str = domain::application::service::DEVICE_CODE;
     /// All of them.
     pub const ALL: [&str; 4] = [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, REFRESH_TOKEN];
 
@@ -210,4 +210,22 @@ fn registered(scope: &str, service: &LiveService) -> String {
 /// Whether names parted by spaces have one.
 fn has(scope: &str, name: &str) -> bool {
     scope.split(' ').any(|it| it == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::application::service::oauth_name;
+
+    use super::grant::{ALL, GrantType};
+
+    #[test]
+    fn a_grant_is_taken_by_either_name_and_told_by_that_of_oauth() {
+        for short in ALL {
+            let by_name = |name: &str| serde_json::from_value::<GrantType>(name.into()).unwrap();
+            assert_eq!(by_name(short).word().as_str(), short);
+            assert_eq!(by_name(oauth_name(short)), by_name(short));
+            assert_eq!(serde_json::to_value(by_name(short)).unwrap(), oauth_name(short));
+        }
+        assert!(serde_json::from_value::<GrantType>("password".into()).is_err());
+    }
 }

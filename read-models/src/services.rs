@@ -1,9 +1,10 @@
 //! `services`: the services of an organisation. Of their secrets, which ones are good: nothing of the secrets themselves.
 
 use chrono::{DateTime, Utc};
+use domain::application::service::oauth_name;
 use domain::application::{ApplicationEvent, Service, ServiceLimits};
 use domain::{Aggregate, Category, Event};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -40,8 +41,9 @@ pub struct ServiceRow {
     /// Where it may send people back to, to the letter.
     #[schema(value_type = Vec<String>, example = json!(["https://shop.example.com/callback"]))]
     pub redirect_uris: Json<Vec<String>>,
-    /// In which ways it gets tokens.
-    #[schema(value_type = Vec<String>, example = json!(["authorization-code", "refresh-token"]))]
+    /// In which ways it gets tokens, by the names of OAuth.
+    #[serde(serialize_with = "by_oauth")]
+    #[schema(value_type = Vec<String>, example = json!(["authorization_code", "refresh_token"]))]
     pub grants: Json<Vec<String>>,
     /// What it may ask for.
     #[schema(value_type = Vec<String>, example = json!(["openid", "email"]))]
@@ -102,6 +104,11 @@ pub struct SecretOfService {
 stream_row!(ServiceRow: service_id);
 
 /// Names as a row has them.
+/// Rows keep grants as events name them.
+fn by_oauth<S: Serializer>(grants: &Json<Vec<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(grants.0.iter().map(|it| oauth_name(it)))
+}
+
 fn texts<T: ToString>(names: &[T]) -> Json<Vec<String>> {
     Json(names.iter().map(ToString::to_string).collect())
 }

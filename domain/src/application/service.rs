@@ -50,8 +50,22 @@ pub const AUTHORIZATION_CODE: &str = "authorization-code";
 pub const CLIENT_CREDENTIALS: &str = "client-credentials";
 /// The grant by which a service goes on when an access token is over.
 pub const REFRESH_TOKEN: &str = "refresh-token";
+/// People let devices in by typing a code.
+pub const DEVICE_CODE: &str = "device-code";
 /// The scope by which a service asks to act while the person is away (OpenID Connect Core 1.0 section 11).
 pub const OFFLINE_ACCESS: &str = "offline_access";
+
+/// The name of OAuth for a grant as the log has it (RFC 7591 section 2). One that is not known here is named as it is.
+#[must_use]
+pub fn oauth_name(grant: &str) -> &str {
+    match grant {
+        AUTHORIZATION_CODE => "authorization_code",
+        CLIENT_CREDENTIALS => "client_credentials",
+        REFRESH_TOKEN => "refresh_token",
+        DEVICE_CODE => "urn:ietf:params:oauth:grant-type:device_code",
+        other => other,
+    }
+}
 
 /// An address that a service sends people back to: absolute, and compared to the letter, but for the port of the own machine
 /// (RFC 9700 section 2.1).

@@ -1,11 +1,12 @@
 //! Everybody who may come, and what each is to be told.
 
 use anyhow::Context as _;
+use domain::application::RegisterService;
 use domain::identity::{DeactivateUser, EndSession};
 use domain::ids::{ActorId, ServiceId, SessionId, TenantId, UserId};
 use domain::organisation::{Granter, RemoveMember, RoleRef, TenantStatus};
 use domain::sign_in::StartSession;
-use domain::words::Word;
+use domain::words::{Scope, Word};
 use serde_json::{Value, json};
 use service_kit::bearer::ClientId;
 use service_kit::permissions::{self, role_table};
@@ -195,10 +196,17 @@ async fn lent(members: &Members<'_>, stack: &Stack) -> anyhow::Result<Vec<Identi
     let owner = members.join(&[RoleRef::OWNER]).await?;
     let everything: Vec<&str> = permissions::ALL.iter().map(|it| it.name).collect();
     let service_id = ServiceId::new(Uuid::now_v7());
-    members.done(service(service_id)?).await?;
+    // No registration names so much; here it is not to be what closes a door.
+    let scopes = everything.iter().filter(|it| !is_of_platform(it)).map(|it| Scope::parse(it));
+    let scopes = scopes.chain([Scope::parse("openid")]).collect::<Result<_, _>>()?;
+    members.done(RegisterService { scopes, ..service(service_id)? }).await?;
     let session_id = SessionId::new(Uuid::now_v7());
-    let start = members.start(owner.user, session_id);
-    members.done(StartSession { service_id: Some(service_id), ..start }).await?;
+    let start = StartSession {
+        service_id: Some(service_id),
+        method: Word::of("authorization-code"),
+        ..members.start(owner.user, session_id)
+    };
+    members.done(start).await?;
     let token = |scopes: &[&str]| {
         changed(stack, |it| {
             it.sub = owner.user.actor();

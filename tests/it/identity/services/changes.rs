@@ -165,7 +165,10 @@ async fn a_grant_that_is_taken_from_a_service_ends_what_it_came_by_in_that_way()
         StatusCode::NOT_FOUND,
         "it comes by that otherwise"
     );
-    change(&shop, json!({ "grants": ["authorization_code"] })).await?;
+    let changed = patch(&shop, &shop.owner, &json!({ "grants": ["authorization_code"] })).await?;
+    let path = format!("/v1/services/{}", shop.id);
+    let shown = stack.get_at(&shop.owner, &path, changed.header("quipu-position")).await?;
+    assert_eq!(shown.json["grants"], json!(["authorization_code"]), "{}", shown.text);
     told(&stack, &itself, "auth.session-ended").await?;
     assert_eq!(error(&shop.token(&[ITSELF]).await?), (400, "unauthorized_client"));
     // Whoever goes on by refresh tokens no more goes on until the access token is over.
