@@ -229,6 +229,7 @@ pub async fn offer_totp(State(app): State<App>, by: InPerson) -> Result<Json<Off
         (status = 401, description = "The code is not one of this seed and of now.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No seed was shown, or too long ago.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is an authenticator already, or the organisation lets nobody enrol one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn confirm_totp(
@@ -268,6 +269,7 @@ pub async fn remove_totp(State(app): State<App>, by: InPerson) -> Result<Respons
     responses(
         (status = 200, description = "The codes, once.", body = RecoveryCodes),
         (status = 404, description = "There is no authenticator to recover from.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn renew_codes(State(app): State<App>, by: InPerson) -> Result<Response, Problem> {
