@@ -10,6 +10,7 @@ use crate::ids::{FactorId, ImpersonationId, ServiceId};
 use crate::organisation::sample::{add, owner};
 use crate::organisation::{Granter, RoleRef, SetPolicy};
 use crate::spec::{Given, given_nothing};
+use crate::words::Word;
 
 const ID: SessionId = SessionId::new(Uuid::from_u128(5));
 const LINK: Uuid = Uuid::from_u128(6);
