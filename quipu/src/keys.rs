@@ -59,7 +59,8 @@ pub struct RotateArgs {
 /// Options of `keys remove`.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// The key, as `keys list` names it.
+    /// The key, as `keys list` names it. Behind `--`, if it begins as an option does.
+    #[arg(allow_hyphen_values = true)]
     kid: KeyName,
     /// Why, in a word, for the log.
     #[arg(long, default_value = "suspected")]
@@ -185,4 +186,24 @@ async fn remove(layout: &Layout, args: RemoveArgs) -> anyhow::Result<()> {
         console::note(format!("From now on {next} signs."));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_key_may_begin_with_a_hyphen() {
+        let command = RemoveArgs::augment_args(Command::new("remove"));
+        for (kid, line) in [
+            ("-RpdeQ2X", &["remove", "-RpdeQ2X", "--because", "lost"][..]),
+            ("-h", &["remove", "--because", "lost", "--", "-h"]),
+        ] {
+            let parsed = command.clone().try_get_matches_from(line).unwrap();
+            assert_eq!(parsed.get_one::<KeyName>("kid").unwrap().as_str(), kid);
+            assert_eq!(parsed.get_one::<Word>("because").unwrap().as_str(), "lost");
+        }
+    }
 }

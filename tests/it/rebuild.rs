@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 type Test = anyhow::Result<()>;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn rebuilder(database: &Database) -> anyhow::Result<Rebuilder> {
     Ok(Rebuilder::new(database.options("quipu_projector")?, 4))
