@@ -1,6 +1,5 @@
 //! Signing out: asked for here, by an application (OpenID Connect RP-Initiated Logout 1.0), or by somebody on their way to one who
-//! would be somebody else there, and goes on then. It is always asked once more,
-//! since any page can send somebody here.
+//! would be somebody else there, and goes on then. It is always asked once more, since any page can send somebody here.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -12,7 +11,7 @@ use service_kit::problem::Problem;
 
 use super::form::Filled;
 use super::sign_in::{Known, Onward, known, sign_in_first};
-use super::view::{Frame, leaving, message, page, see_other};
+use super::view::{Frame, leaving, leaving_if_wanted, message, page, see_other};
 use super::visitor::{BROWSER, Visitor};
 use crate::app::App;
 use crate::identity::browser::InBrowser;
@@ -49,7 +48,7 @@ pub(super) async fn show(
     };
     let Some(signed_in) = visitor.signed_in.as_ref().filter(|it| !means_another(it, leaves.as_ref())) else {
         // Whoever is meant is not there to be asked.
-        return gone(&visitor, leaves, asked.as_deref());
+        return gone(&visitor, leaves, asked.as_deref(), false);
     };
     let Known { email, organisation, .. } = known(&app, signed_in.who).await?;
     let template = SignOutPage {
@@ -73,12 +72,12 @@ pub(super) async fn sign_out(
     };
     let asked = fields.asked.as_deref();
     if visitor.signed_in.as_ref().is_some_and(|it| means_another(it, leaves.as_ref())) {
-        return gone(&visitor, leaves, asked);
+        return gone(&visitor, leaves, asked, true);
     }
     if let Some(browser) = &visitor.browser {
         app.identity.leave_browser(browser, &visitor.origin).await?;
     }
-    let mut response = gone(&visitor, leaves, asked)?;
+    let mut response = gone(&visitor, leaves, asked, true)?;
     response.headers_mut().extend(visitor.without(BROWSER).map(|it| (SET_COOKIE, it)));
     Ok(response)
 }
@@ -90,11 +89,20 @@ fn means_another(signed_in: &InBrowser, leaves: Option<&Leaving>) -> bool {
 }
 
 /// On to where the application wants them; to where they were going, as somebody else; or to a page of ours.
-fn gone(visitor: &Visitor, leaves: Option<Leaving>, asked: Option<&str>) -> Result<Response, Problem> {
+/// `has_asked`: they said themselves that they want to sign out.
+fn gone(
+    visitor: &Visitor,
+    leaves: Option<Leaving>,
+    asked: Option<&str>,
+    has_asked: bool,
+) -> Result<Response, Problem> {
     let pairs: Vec<(String, String)> =
         asked.and_then(|it| serde_urlencoded::from_str(it).ok()).unwrap_or_default();
+    // Without an ID token anybody may have made the link (section 3): the person says whether they want to go there.
+    let is_shown = has_asked || leaves.as_ref().is_some_and(|it| it.user.is_some());
     match (leaves.and_then(|it| it.back), Onward::among(&pairs)) {
-        (Some(url), _) => leaving(visitor, &url),
+        (Some(url), _) if is_shown => leaving(visitor, &url),
+        (Some(url), _) => leaving_if_wanted(visitor, &url),
         (None, Some(onward)) => Ok(sign_in_first(visitor, &onward)),
         (None, None) => Ok(see_other(visitor, "/signed-out")),
     }

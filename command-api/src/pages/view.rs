@@ -105,6 +105,7 @@ struct Message<'a> {
 struct Leaving<'a> {
     frame: Frame<'a>,
     url: &'a str,
+    at_once: bool,
 }
 
 /// A page as an answer.
@@ -146,7 +147,12 @@ pub(super) fn message(
 /// Sends the browser back to an application. Not by a redirect: after a form, Chromium holds every step of one against
 /// `form-action`, and the application is elsewhere.
 pub(super) fn leaving(visitor: &Visitor, url: &str) -> Result<Response, Problem> {
-    page(visitor, StatusCode::OK, false, &Leaving { frame: visitor.frame(), url })
+    page(visitor, StatusCode::OK, false, &Leaving { frame: visitor.frame(), url, at_once: true })
+}
+
+/// The same where nobody here asked for it: the browser goes when somebody says so, who sees where it goes.
+pub(super) fn leaving_if_wanted(visitor: &Visitor, url: &str) -> Result<Response, Problem> {
+    page(visitor, StatusCode::OK, false, &Leaving { frame: visitor.frame(), url, at_once: false })
 }
 
 /// Sends the browser to another page of ours.

@@ -153,6 +153,7 @@ pub(super) static WORDS: Words = Words {
 
     leaving_title: "Einen Moment",
     leaving_text: "Sie kommen zurück zur Anwendung.",
+    leaving_where: "Dieser Link führt auf eine andere Seite:",
     refused_title: "Das hat nicht geklappt",
 
     scopes,

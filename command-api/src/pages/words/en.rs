@@ -154,6 +154,7 @@ pub(super) static WORDS: Words = Words {
 
     leaving_title: "One moment",
     leaving_text: "You are taken back to the application.",
+    leaving_where: "This link leads to another site:",
     refused_title: "That did not work",
 
     scopes,

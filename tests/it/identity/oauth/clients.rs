@@ -250,6 +250,12 @@ async fn a_service_asks_by_a_form_that_somebody_is_signed_out() -> Test {
     assert!(asked.header("location").starts_with("/sign-out?"), "{} {}", asked.status, asked.text);
     let page = tab.follow(&asked).await?;
     assert!(page.text.contains("Shop") && hidden(&page.text, "asked").is_some(), "{}", page.text);
+    // Anybody can make such an address; with nobody signed in nothing happens by itself, and it is shown where it leads.
+    let mut stranger = Tab::at(&stack.command_url)?;
+    let asked = stranger.forge("/oauth2/logout", &fields, Some(SHOP)).await?;
+    let page = stranger.follow(&asked).await?;
+    assert!(page.text.contains(&format!("<strong>{BACK}")), "{}", page.text);
+    assert!(!page.text.contains("http-equiv"), "{}", page.text);
     let nobodys = tab.forge("/oauth2/logout", &fields[1..], Some(SHOP)).await?;
     assert_eq!(nobodys.status, StatusCode::BAD_REQUEST, "{}", nobodys.text);
     assert!(nobodys.text.contains("needs id_token_hint or client_id"), "{}", nobodys.text);
