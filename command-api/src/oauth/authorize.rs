@@ -188,12 +188,7 @@ impl Oauth {
     ///
     /// # Errors
     /// As [`Oauth::asked`], and if it cannot be known.
-    pub async fn next(
-        &self,
-        asked: &Asked,
-        who: Option<InSession>,
-        origin: &Origin,
-    ) -> Result<Next, Problem> {
+    pub async fn next(&self, asked: &Asked, who: Option<InSession>) -> Result<Next, Problem> {
         let identity = &self.parts().identity;
         let who = who.filter(|it| it.tenant == asked.tenant);
         let proof = match who {
@@ -221,7 +216,7 @@ impl Oauth {
         if prompt.consent || !identity.consents(client, who.user, &asked.scopes).await? {
             return self.unless_silent(asked, Next::Consent, OauthCode::ConsentRequired).await;
         }
-        Ok(Next::Back(self.code(asked, who, origin).await?))
+        Ok(Next::Back(self.code(asked, who).await?))
     }
 
     /// What comes next, but where the person may be asked nothing.
@@ -249,7 +244,7 @@ impl Oauth {
             GrantConsent { user_id: who.user, service_id: asked.service, scopes: asked.scopes.clone() };
         let consent: Box<dyn Decision> = Box::new(consent);
         self.parts().identity.by_own_hand(who, [consent], None, origin).await?;
-        self.code(asked, who, origin).await
+        self.code(asked, who).await
     }
 
     /// The person does not allow it: the address to which they go.
@@ -274,7 +269,7 @@ impl Oauth {
     }
 
     /// Uses the request up, with a code for the service.
-    async fn code(&self, asked: &Asked, who: InSession, _origin: &Origin) -> Result<String, Problem> {
+    async fn code(&self, asked: &Asked, who: InSession) -> Result<String, Problem> {
         let issuer = self.issuer()?;
         self.take(asked).await?;
         let ask = &asked.ask;

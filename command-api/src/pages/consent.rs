@@ -58,7 +58,7 @@ pub(super) async fn show(
     visitor.prefers(asked.ui_locales.as_deref());
     let onward = Onward::request(&request);
     let Some(who) = visitor.who() else { return Ok(sign_in_first(&visitor, &onward)) };
-    match app.oauth.next(&asked, Some(who), &visitor.origin).await? {
+    match app.oauth.next(&asked, Some(who)).await? {
         Next::SignIn => return Ok(sign_in_first(&visitor, &onward)),
         Next::Enrol => return Ok(to_set_up(&visitor, &onward)),
         Next::Back(url) => return leaving(&visitor, &url),

@@ -225,7 +225,7 @@ pub(super) async fn show(
         };
     };
     if let Some(asked) = &place.asked {
-        match app.oauth.next(asked, visitor.who(), &visitor.origin).await? {
+        match app.oauth.next(asked, visitor.who()).await? {
             Next::SignIn => {
                 // They are here again because of what they did not show, so they are told.
                 let again = lacking_proof(&app, &visitor, asked).await?;
@@ -385,7 +385,7 @@ pub(super) async fn enters(
 async fn onwards(app: &App, visitor: &Visitor, onward: &Onward, who: InSession) -> Result<Response, Problem> {
     if let Some(request) = &onward.request {
         let asked = app.oauth.asked(request).await?;
-        return match app.oauth.next(&asked, Some(who), &visitor.origin).await? {
+        return match app.oauth.next(&asked, Some(who)).await? {
             Next::SignIn => Ok(see_other(visitor, &format!("/sign-in?{}", onward.query()))),
             Next::Enrol => Ok(to_set_up(visitor, onward)),
             Next::Consent => Ok(to_consent(visitor, &asked)),
