@@ -194,7 +194,7 @@ fn told_page(told: &Told, language: Language, site: Option<&PublicUrl>) -> Respo
         scripted: false,
     };
     let sign_in = Some((words.to_sign_in, "/sign-in"));
-    let goes_on = [code::FORM_INVALID, code::NOT_FOUND, code::METHOD_NOT_ALLOWED];
+    let goes_on = [code::FORM_INVALID, code::NOT_FOUND, code::METHOD_NOT_ALLOWED, code::PASSKEY_INVALID];
     let action = sign_in.filter(|_| goes_on.iter().any(|it| told.code == it.code));
     let (paragraphs, trace) = ([told.text], told.trace.as_deref());
     let (title, detail) = (words.refused_title, told.detail.as_deref());

@@ -230,6 +230,7 @@ async fn somebody_sets_a_passkey_up_and_nobody_sets_one_up_for_them() -> Test {
     "https://evil.example".clone_into(&mut elsewhere.origin);
     let refused = answered(&mut tab, &made(&elsewhere, &page)?, &[]).await?;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{}", refused.text);
+    assert!(refused.text.contains("href=\"/sign-in\""), "and there is a way on: {}", refused.text);
     let done = answered(&mut tab, &given, &[]).await?;
     assert_eq!(
         (done.status, heading(&done.text)),
