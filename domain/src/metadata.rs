@@ -261,6 +261,12 @@ fn printable(text: &str, chars_max: usize, is_refused: impl Fn(char) -> bool) ->
     }
 }
 
+/// Where a text holds a character that is in no [`Label`], counted from 0: what is searched for with it was never named so.
+#[must_use]
+pub fn not_in_labels(text: &str) -> Option<usize> {
+    text.chars().position(|it| is_forbidden(it) || is_unseen(it))
+}
+
 /// Control characters, line and paragraph separators, and everything that turns the direction of text.
 fn is_forbidden(char: char) -> bool {
     char.is_control()

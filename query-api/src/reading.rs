@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
+use domain::metadata;
 use event_schemas::envelope::LogPosition;
 use read_models::progress::{self, Served, Touch};
 use read_models::{ListError, TenantTx};
@@ -191,21 +192,13 @@ pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
 
 /// A word to be searched for. What nobody sees in it was not meant, and would find nothing: it is refused, with its place.
 pub(crate) fn searched(parameter: &'static str, text: String) -> Result<String, Problem> {
-    match text.chars().position(is_unseen) {
+    match metadata::not_in_labels(&text) {
         Some(at) => {
             let problem = invalid(&format!("{parameter} holds a character that cannot be seen, at {at}"));
             Err(problem.with("parameter", parameter))
         }
         None => Ok(text),
     }
-}
-
-/// Control characters, marks of direction, and what has no width. Not what joins letters: names are spelled with that.
-fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A parameter whose word is none of those that there are; they are named.

@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod me;
 mod members;
+mod named;
 mod organizations;
 mod programs;
 mod projections;
@@ -132,11 +133,12 @@ fn all() -> OpenApiRouter<App> {
         .routes(needs::<may::ReadApiKeys>(routes!(programs::api_keys)))
         .routes(needs::<may::ReadApiKeys>(routes!(programs::api_key)))
         .routes(needs::<may::ReadOrganisation>(routes!(organizations::own)))
-        .routes(needs::<may::ReadPolicy>(routes!(organizations::policy)))
         .routes(needs::<may::ReadOrganisation>(routes!(limits::read)))
+        .routes(needs::<may::ReadPolicy>(routes!(organizations::policy)))
         .routes(needs::<may::ReadOrganisations>(routes!(organizations::list)))
         .routes(needs::<may::ReadOrganisations>(routes!(organizations::find)));
     openapi::link(all.get_openapi_mut(), WAYS);
+    named::refer_to_rows(all.get_openapi_mut());
     all
 }
 

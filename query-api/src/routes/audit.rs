@@ -7,7 +7,7 @@ use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
 use event_store::log;
 use read_models::progress::Touch;
-use read_models::{AuditTrail, Moment, Page, TenantTx};
+use read_models::{AuditTrail, Moment, Page, RequestOrigin, TenantTx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::access::{Allowed, permissions::ReadTrail};
@@ -118,7 +118,7 @@ pub(crate) struct TrailDetail {
     /// The entry.
     entry: TrailEntry,
     /// From where: `ip` and `user_agent`. `null` if nobody knows, or the person was erased.
-    #[schema(value_type = Option<Object>, example = json!({ "ip": "192.0.2.7", "user_agent": "curl/8.9" }))]
+    #[schema(value_type = Option<RequestOrigin>)]
     origin: Option<Value>,
     /// Old and new values of everything that was changed; nothing, if it was refused or read.
     changes: Vec<StreamChange>,
