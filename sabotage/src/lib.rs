@@ -110,6 +110,8 @@ guards! {
     ProvenWaysIn "proven-ways-in";
     /// That a passkey which was added on the word of a provider shows no more than that.
     VouchedPasskey "vouched-passkey";
+    /// That a seed of an authenticator is shown again in the session for which it was made.
+    OfferedSeed "offered-seed";
     /// The limit of a body.
     BodyLimit "body-limit";
     /// The time that a head may take.

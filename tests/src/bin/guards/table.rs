@@ -305,6 +305,13 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         )],
     ),
     of(
+        Guard::OfferedSeed,
+        "whoever knows a password does not look on while its owner sets a second factor up",
+        &[whole(
+            "identity::pages::set_up::the_newest_of_two_windows_counts_and_another_session_is_shown_nothing",
+        )],
+    ),
+    of(
         Guard::ProvenWaysIn,
         "whoever registered with an address before its owner has no way in once the owner has come",
         &[whole("identity::hijacking::prehijacking_a_reset_leaves_nothing_of_who_registered_before")],
