@@ -470,11 +470,7 @@ fn a_service_acts_for_a_person_within_what_they_allowed_and_never_in_their_accou
 fn what_a_service_has_of_a_person_ends_when_they_take_back_what_they_allowed_and_does_not_come_back() {
     let allow = || GrantConsent { user_id: ADA, service_id: TILL, scopes: vec![Scope::of(READ)] };
     let revoke = || RevokeConsent { user_id: ADA, service_id: TILL };
-    let lent = |number| StartSession {
-        session_id: SessionId::new(Uuid::from_u128(number)),
-        service_id: Some(TILL),
-        ..start()
-    };
+    let lent = |number| StartSession { session_id: SessionId::new(Uuid::from_u128(number)), ..of_till() };
     let reads = |number| {
         let session = SessionId::new(Uuid::from_u128(number));
         let granted = Granted::only([READ]);
