@@ -211,6 +211,38 @@ async fn one_refresher_of_two_processes_refreshes() -> Test {
     Ok(())
 }
 
+/// The row of a link, as it stands once somebody is linked.
+async fn linked(database: &Database, owner: &TokenOwner) -> Test {
+    let mut conn = database.superuser().await?;
+    let row = "insert into vault.identities (tenant_id, link_id, provider_id, user_id, identity, put_at)
+               values ($1, $2, $3, $4, sha256($2::text::bytea), now())";
+    let row = sqlx::query(row).bind(owner.tenant.uuid()).bind(owner.link.uuid());
+    row.bind(owner.provider.uuid()).bind(owner.user.uuid()).execute(&mut conn).await?;
+    Ok(())
+}
+
+/// The link is given up between the sign-in and the moment that its tokens would be kept.
+#[tokio::test]
+async fn tokens_that_come_after_their_link_is_gone_are_not_kept() -> Test {
+    let database = Database::fresh().await?;
+    let (master, vault) = (master_key()?, Vault::new(database.pool("quipu_command")?));
+    let (link, provider) = (LinkId::new(Uuid::now_v7()), ProviderId::new(Uuid::now_v7()));
+    let owner = TokenOwner { tenant: tenant(1), link, provider, user: UserId::new(Uuid::now_v7()) };
+    let kept = async || vault.provider_tokens_of(tenant(1), provider, owner.user, &master).await;
+    vault.put_provider_tokens(&owner, b"{}", Some(Utc::now()), &master).await?;
+    assert_eq!(kept().await?, None);
+    linked(&database, &owner).await?;
+    vault.put_provider_tokens(&owner, b"{}", Some(Utc::now()), &master).await?;
+    assert_eq!(kept().await?.as_deref(), Some(&b"{}"[..]));
+    // An older build may have kept some for a link that was gone: they are forgotten once they are due.
+    let mut conn = database.superuser().await?;
+    sqlx::query("delete from vault.identities").execute(&mut conn).await?;
+    let leased = vault.lease_provider_tokens(tenant(1), link, Duration::from_secs(60), &master).await?;
+    assert!(leased.is_none());
+    assert_eq!(kept().await?, None);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_would_take_due_tokens_one_has_them() -> Test {
     let database = Database::fresh().await?;
@@ -220,6 +252,7 @@ async fn of_many_who_would_take_due_tokens_one_has_them() -> Test {
     for _ in 0..10 {
         let (link, provider) = (LinkId::new(Uuid::now_v7()), ProviderId::new(Uuid::now_v7()));
         let owner = TokenOwner { tenant: tenant(1), link, provider, user: UserId::new(Uuid::now_v7()) };
+        linked(&database, &owner).await?;
         vaults[0].put_provider_tokens(&owner, b"{}", Some(Utc::now()), &master).await?;
         let takers = (0..40).map(|n| vaults[n % 2].lease_provider_tokens(tenant(1), link, lasts, &master));
         let mut taken: Vec<_> = try_join_all(takers).await?.into_iter().flatten().collect();
