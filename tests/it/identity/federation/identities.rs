@@ -34,6 +34,21 @@ async fn better_auth_9578_an_unverified_local_account_is_never_merged() -> Test 
     Ok(())
 }
 
+/// A member has asked for an address, by mistake or not, and its owner comes with the provider before anybody confirms it.
+#[tokio::test]
+async fn an_address_that_was_only_asked_for_links_nobody() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, shop) = github(&stack).await?;
+    let bob = shop.acme.join("bob").await?;
+    let session = shop.acme.sign_in(&bob).await?;
+    let wants = json!({ "new_email": "rob@corp.example", "password": PASSWORD });
+    let asked = shop.acme.post(&session.access, "/v1/auth/email/change", &wants).await?;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+    github.has(1, "rob", "rob@corp.example", true);
+    assert_ne!(subject(&shop.sign_in("rob").await?)?, bob.user.to_string());
+    Ok(())
+}
+
 #[tokio::test]
 async fn noauth_an_address_links_only_where_both_have_verified_it_and_the_provider_is_trusted() -> Test {
     let stack = Stack::commands_only().await?;
