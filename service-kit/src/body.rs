@@ -224,7 +224,7 @@ fn told(error: &Located, message: String, pointer: Pointer<'_>) -> (&'static Cod
         return (&code::MISSING_FIELD, pointer.child(name), message);
     }
     if let Some(name) = named("unknown field `") {
-        let is_there = matches!(error.path().iter().last(), Some(Segment::Map { key }) if key == name);
+        let is_there = matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if key == name);
         let pointer = if is_there { pointer.text } else { pointer.child(name) };
         return (&code::UNKNOWN_FIELD, pointer, message);
     }

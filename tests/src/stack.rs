@@ -317,8 +317,8 @@ impl Stack {
             keys: KeyConfig::at(self.keys.path()),
             tokens: self.tokens.clone(),
             rates: RateConfig::OFF,
-            hashing: HashConfig::default(),
             tiers: TierConfig { tiers: TIERS.parse()? },
+            hashing: HashConfig::default(),
             // The providers of tests are on this machine.
             outgoing: OutgoingConfig { outgoing_allow: vec!["127.0.0.0/8".parse()?] },
             public_url: Some(PUBLIC_URL.parse()?),

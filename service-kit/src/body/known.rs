@@ -15,9 +15,12 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::problem::{Problem, code};
 
+/// The methods of a path, each with the query parameters that it knows.
+type ByMethod = Vec<(Method, Vec<String>)>;
+
 /// The query parameters of each operation, by path and method.
 #[derive(Debug, Clone, Default)]
-pub struct KnownParameters(Arc<HashMap<String, Vec<(Method, Vec<String>)>>>);
+pub struct KnownParameters(Arc<HashMap<String, ByMethod>>);
 
 impl KnownParameters {
     /// What a description names. Operations for which `is_open` holds take anything, as some standards demand.
