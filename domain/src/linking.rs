@@ -1,4 +1,4 @@
-//! When somebody who signs in with a provider is let in as which user: the one rule, and the command that it needs beside
+//! When somebody who signs in with a provider is let in as which user: the one rule, and the commands that it needs beside
 //! those of its parts.
 //!
 //! It joins what a provider says with what is known of users, so it belongs to neither. An address alone never decides:
@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
-use crate::federation::{FederationError, LinkIdentity};
+use crate::federation::{FederationError, LinkIdentity, provider};
 use crate::identity::User;
 use crate::identity::user;
-use crate::ids::UserId;
+use crate::ids::{ProviderId, UserId};
+use crate::organisation::{Policy, policy};
 use crate::stream::StreamId;
 
 /// What is known at the moment when a provider has said who somebody is.
@@ -24,7 +25,7 @@ pub struct Situation {
     pub signed_in: Option<UserId>,
     /// Whether the provider says that the person's address is verified.
     pub is_vouched: bool,
-    /// Whether the organisation trusts the provider for the domain of that address.
+    /// Whether the organisation trusts the provider for the domain of that address, by its settings and by the policy.
     pub is_trusted: bool,
     /// Who has that address in the organisation.
     pub holder: Option<Holder>,
@@ -113,6 +114,30 @@ impl Decision for LinkByAddress {
             }
             _ => Err(FederationError::LinkNeedsSignIn.into()),
         }
+    }
+}
+
+/// Changes nothing, and demands that the policy lets people sign in with providers of this one's kind at that moment: part of
+/// each unit that lets somebody in, or links them, by the word of a provider.
+///
+/// Refused with [`FederationError::ProviderNotFound`]: who asks cannot tell it from one that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct WhileOffered {
+    /// Which.
+    pub provider_id: ProviderId,
+}
+
+impl Decision for WhileOffered {
+    fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
+        vec![provider::stream(self.provider_id), policy::stream(view.tenant)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        let kind = &provider::active(view, self.provider_id)?.kind;
+        if !Policy::of(view).is_none_or(|it| it.offers(kind)) {
+            return Err(FederationError::ProviderNotFound { provider_id: self.provider_id }.into());
+        }
+        Ok(Verdict::already(provider::stream(self.provider_id)))
     }
 }
 

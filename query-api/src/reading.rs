@@ -61,7 +61,7 @@ impl Conditions {
     }
 
     /// The same, and the answer is as of this position, which must have come.
-    pub(crate) fn as_of(self, position: LogPosition) -> Result<Self, Problem> {
+    pub(crate) fn exactly_at(self, position: LogPosition) -> Result<Self, Problem> {
         let as_of = self.as_of.max(Some(position));
         Ok(Self { as_of, ..self.reaching(position)? })
     }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | begin: the browser goes to the provider | nonce, PKCE, where to return; sealed, 10 minutes | the browser, by a cookie |
 //! | return: the provider's word is judged (`federated/arrival.rs`) | a code, 60 seconds | whoever began, by a challenge |
-//! | handover: the session starts | - | the link, judged at its commit |
+//! | handover: the session starts | - | the link and the policy, judged at its commit |
 //!
 //! State and code work once each (CVE-2025-46815). No token is ever in an address.
 
@@ -20,6 +20,7 @@ use domain::federation::provider::NAME_SCOPE;
 use domain::federation::{CheckLink, ProviderSettings};
 use domain::identity::session;
 use domain::ids::{ProviderId, TenantId};
+use domain::linking::WhileOffered;
 use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
@@ -190,7 +191,7 @@ impl Identity {
         let holder =
             parts.vault.claim_holder(tenant, NAME_SCOPE, &asked.provider).await.map_err(unavailable)?;
         let provider = ProviderId::new(holder.ok_or_else(no_provider)?);
-        let settings = self.provider(tenant, provider).await?.filter(|it| !it.incomplete);
+        let settings = self.offered(tenant, provider).await?.filter(|it| !it.incomplete);
         let settings = settings.ok_or_else(no_provider)?;
         let is_ours = with.is_page(&asked.return_uri);
         if !is_ours && !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
@@ -244,7 +245,7 @@ impl Identity {
         let taken =
             self.parts().vault.take_handover(tenant, shown.id, Digest(shown.hash()), Digest(answer)).await;
         let (arrival, came_at) = taken.map_err(unavailable)?.ok_or_else(invalid)?;
-        let method = self.provider(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
+        let method = self.offered(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
         let check = CheckLink { link_id: arrival.link, user_id: arrival.user, provider_id: arrival.provider };
         let policy = self.policy(tenant).await?;
         let user = arrival.user;
@@ -252,6 +253,7 @@ impl Identity {
         let starting = Starting { tenant, user, seen: None, method: method.clone(), amr, auth_time: came_at };
         let Opening { session, refresh, start, family } = self.opening(starting, &policy)?;
         let unit = Unit::new(tenant, origin.cause(user.actor()), check)
+            .and(tenant, WhileOffered { provider_id: arrival.provider })
             .and(tenant, start)
             .minting(session::stream(session))
             .with_vault([family]);

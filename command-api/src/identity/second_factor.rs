@@ -190,6 +190,7 @@ impl Identity {
         let mut unit = Unit::empty(tenant, origin.cause(user.actor()));
         if let Some((link_id, provider_id)) = first.link {
             unit = unit.and(tenant, CheckLink { link_id, user_id: user, provider_id });
+            unit = unit.and(tenant, WhileOffered { provider_id });
         }
         unit = unit.and(tenant, opening.start);
         if let Proof::RecoveryCode(_) = shown.proof {

@@ -152,7 +152,8 @@ pub struct LinkItems {
 
 /// Lists with whom one can sign in
 ///
-/// The providers of an organisation, by name; none of one that does not exist. Open to everybody.
+/// The providers that an organisation's policy lets people sign in with, by name; none of one that does not exist. Open to
+/// everybody.
 #[utoipa::path(
     get, path = "/v1/auth/providers", tag = "providers", operation_id = "listProviderChoices", security(()),
     params(OrganisationParams),

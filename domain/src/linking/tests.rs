@@ -159,3 +159,43 @@ mod by_address {
         registered(true).having(other).when(link()).then_refused_for(FederationError::IdentityTaken);
     }
 }
+
+mod offered {
+    use super::*;
+    use crate::federation::RemoveProvider;
+    use crate::federation::provider::tests::{PROVIDER, configure, settings};
+    use crate::organisation::SetPolicy;
+    use crate::spec::{Given, given_nothing};
+    use crate::words::Word;
+
+    const ASKED: WhileOffered = WhileOffered { provider_id: PROVIDER };
+
+    fn provided() -> Given {
+        given_nothing().having(configure("corp"))
+    }
+
+    fn allowing(kinds: &[Word]) -> SetPolicy {
+        SetPolicy { policy: Policy { providers: Some(kinds.to_vec()), ..Policy::default() } }
+    }
+
+    fn missing() -> FederationError {
+        FederationError::ProviderNotFound { provider_id: PROVIDER }
+    }
+
+    #[test]
+    fn a_provider_is_offered_while_the_policy_names_its_kind_or_none() {
+        let (own, other) = (settings("corp").kind, Word::of("another"));
+        provided().when(ASKED).then_already();
+        provided().having(allowing(&[])).when(ASKED).then_already();
+        provided().having(allowing(&[other.clone(), own.clone()])).when(ASKED).then_already();
+        let bounded = || provided().having(allowing(std::slice::from_ref(&other)));
+        bounded().when(ASKED).then_refused_for(missing());
+        bounded().having(allowing(&[own])).when(ASKED).then_already();
+    }
+
+    #[test]
+    fn one_that_is_not_there_is_offered_by_no_policy() {
+        given_nothing().when(ASKED).then_refused_for(missing());
+        provided().having(RemoveProvider { provider_id: PROVIDER }).when(ASKED).then_refused_for(missing());
+    }
+}

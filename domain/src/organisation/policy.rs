@@ -94,10 +94,12 @@ pub struct Policy {
     pub sessions: SessionPolicy,
     /// Whether a second factor is asked for.
     pub second_factor: SecondFactor,
-    /// The kinds of providers that people may sign in with, such as `github`; nothing for all that are set up.
+    /// The kinds of providers that people may sign in with, such as `github`; none is named for all that are set up. Sessions
+    /// that stand already go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub providers: Option<Vec<Word>>,
-    /// The domains that are the organisation's, whose addresses its providers may speak for.
+    /// The domains that are the organisation's: its providers may vouch for addresses of no others, whatever they are trusted
+    /// for themselves; none is named to leave it at that.
     pub domains: Vec<DomainName>,
     /// When wrong guesses lock.
     pub lockout: LockoutPolicy,
@@ -141,6 +143,19 @@ impl Policy {
     #[must_use]
     pub fn session_max(&self) -> TimeDelta {
         TimeDelta::seconds(self.sessions.absolute_s.into())
+    }
+
+    /// Whether people may sign in with providers of this kind.
+    #[must_use]
+    pub fn offers(&self, kind: &Word) -> bool {
+        self.providers.as_deref().is_none_or(|kinds| kinds.is_empty() || kinds.contains(kind))
+    }
+
+    /// Whether providers may vouch for addresses of this domain, which is given in its ASCII form in lower case. A domain
+    /// below one that is named is another domain.
+    #[must_use]
+    pub fn lets_vouch_for(&self, domain: &str) -> bool {
+        self.domains.is_empty() || self.domains.iter().any(|it| it.as_str() == domain)
     }
 
     /// What each figure is at least and at most, by its place; of a list, how many names it has.

@@ -190,7 +190,7 @@ pub(crate) async fn balance(
         (None, None, Some(position)) if basis == Basis::Recorded => {
             let position: LogPosition =
                 position.parse().map_err(|_| Problem::new(&code::POSITION_MALFORMED, "at_position"))?;
-            let conditions = conditions.clone().as_of(position)?;
+            let conditions = conditions.clone().exactly_at(position)?;
             reading = app.read(tenant, &conditions, &touches).await?;
             until = Until::Position(position.position);
         }

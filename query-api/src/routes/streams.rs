@@ -317,7 +317,7 @@ pub(crate) async fn state(
     for point in points() {
         match point {
             Point::Now | Point::Version(_) => {}
-            Point::Position(position) => wanted = wanted.as_of(position)?,
+            Point::Position(position) => wanted = wanted.exactly_at(position)?,
             Point::Time(time) => moment = moment.max(Some(time)),
         }
     }

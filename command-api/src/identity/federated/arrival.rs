@@ -8,8 +8,8 @@ use domain::federation::{IdentityHash, LinkIdentity, ProviderSettings, link};
 use domain::gate::{Bearer as Who, Gate, Gated};
 use domain::identity::{EmailHash, PersonNames, RegisterUser, User, user};
 use domain::ids::{LinkId, ProviderId, SessionId, TenantId, UserId};
-use domain::linking::{Holder, LinkByAddress, Ruling, Situation, rule};
-use domain::organisation::{AddMember, Granter, Registration, RoleRef, WhileActive};
+use domain::linking::{Holder, LinkByAddress, Ruling, Situation, WhileOffered, rule};
+use domain::organisation::{AddMember, Granter, Policy, Registration, RoleRef, WhileActive};
 use domain::private::Private;
 use domain::{Decision, Refusal, StreamId, View};
 use event_store::Unit;
@@ -127,7 +127,7 @@ impl Identity {
         origin: &Origin,
     ) -> Result<SecretString, Problem> {
         let parts = self.parts();
-        let settings = self.provider(tenant, taken.provider).await?.ok_or_else(no_provider)?;
+        let settings = self.offered(tenant, taken.provider).await?.ok_or_else(no_provider)?;
         let secret = self.secret_at(tenant, &settings).await?;
         let now = Utc::now();
         let came = with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
@@ -177,12 +177,13 @@ impl Identity {
         let linked = vault.federated(it.tenant, it.provider, it.identity).await.map_err(unavailable)?;
         let address = it.person.address.as_ref();
         let held = self.holder(it).await?;
+        let policy = self.policy(it.tenant).await?;
         let domain = address.and_then(|it| it.email.normal().rsplit_once('@')).map(|(_, domain)| domain);
         let situation = Situation {
             linked_to: linked.map(|it| it.user),
             signed_in: it.signed_in.map(|(user, _)| user),
             is_vouched: address.is_some_and(|it| it.is_verified),
-            is_trusted: domain.is_some_and(|domain| it.settings.trusts(domain)),
+            is_trusted: domain.is_some_and(|domain| it.settings.trusts(domain) && policy.lets_vouch_for(domain)),
             holder: held.map(|(user_id, state)| Holder { user_id, is_verified: state.is_verified }),
         };
         let ruling = rule(&situation).map_err(|it| Problem::from(Refusal::from(it)))?;
@@ -203,7 +204,7 @@ impl Identity {
             }
             (Ruling::Register, _) => {
                 let user = UserId::new(Uuid::now_v7());
-                let commands = self.registering(it, link_id, user).await?;
+                let commands = self.registering(it, link_id, user, &policy)?;
                 self.link(it, link_id, user, commands, origin).await
             }
         }
@@ -235,13 +236,13 @@ impl Identity {
     }
 
     /// What makes a new user of the newcomer, whose address is as good as proven.
-    async fn registering(
+    fn registering(
         &self,
         it: &Newcomer<'_>,
         link_id: LinkId,
         user: UserId,
+        policy: &Policy,
     ) -> Result<Vec<Box<dyn Decision>>, Problem> {
-        let policy = self.policy(it.tenant).await?;
         let Some(address) = &it.person.address else {
             return Err(Problem::from(Refusal::from(domain::federation::FederationError::AddressNotVouched)));
         };
@@ -287,6 +288,7 @@ impl Identity {
             identity: it.identity,
         });
         let unit = Unit::of(it.tenant, origin.cause(user.actor()), commands)
+            .and(it.tenant, WhileOffered { provider_id: it.provider })
             .minting(link::stream(link_id))
             .with_vault([kept]);
         Ok(self.submit(unit).await?.map(|_| Arrival { user, link: link_id, provider: it.provider }))

@@ -57,7 +57,7 @@ impl Identity {
         self.tenant_or_stand_in(slug).await
     }
 
-    /// The providers with which people of an organisation sign in, by name.
+    /// The providers of an organisation, by name.
     ///
     /// # Errors
     /// If the log does not answer.
@@ -70,7 +70,7 @@ impl Identity {
         Ok(all)
     }
 
-    /// Those of them that know who we are: the ones that people are offered.
+    /// Those of them that know who we are and that the policy lets people sign in with: the ones that people are offered.
     ///
     /// # Errors
     /// If the log does not answer.
@@ -78,12 +78,24 @@ impl Identity {
         &self,
         tenant: TenantId,
     ) -> Result<Vec<(ProviderId, ProviderSettings)>, Problem> {
+        let policy = self.policy(tenant).await?;
         let mut all = self.providers(tenant).await?;
-        all.retain(|(_, it)| !it.incomplete);
+        all.retain(|(_, it)| !it.incomplete && policy.offers(&it.kind));
         Ok(all)
     }
 
-    /// How a provider is set up, if people sign in with it.
+    /// How a provider is set up, if the policy lets people sign in with it.
+    pub(super) async fn offered(
+        &self,
+        tenant: TenantId,
+        provider: ProviderId,
+    ) -> Result<Option<ProviderSettings>, Problem> {
+        let Some(settings) = self.provider(tenant, provider).await? else { return Ok(None) };
+        let is_offered = self.policy(tenant).await?.offers(&settings.kind);
+        Ok(is_offered.then_some(settings))
+    }
+
+    /// How a provider is set up, if it is there.
     ///
     /// # Errors
     /// If the log does not answer.

@@ -36,6 +36,31 @@ fn a_change_is_told_whole_with_what_differs() {
 }
 
 #[test]
+fn only_kinds_that_are_named_are_offered_and_all_if_none_is() {
+    let (github, google) = (Word::of("github"), Word::of("google"));
+    let offered = |providers: Option<Vec<Word>>| {
+        let policy = Policy { providers, ..Policy::default() };
+        (policy.offers(&github), policy.offers(&google))
+    };
+    assert_eq!(offered(None), (true, true));
+    assert_eq!(offered(Some(vec![])), (true, true));
+    assert_eq!(offered(Some(vec![github.clone()])), (true, false));
+    assert_eq!(offered(Some(vec![google.clone()])), (false, true));
+    assert_eq!(offered(Some(vec![google.clone(), github.clone()])), (true, true));
+}
+
+#[test]
+fn providers_vouch_for_domains_that_are_named_to_the_letter_and_for_all_if_none_is() {
+    assert!(Policy::default().lets_vouch_for("anything"));
+    let domains = ["example.com", "example.net"].map(DomainName::of).to_vec();
+    let policy = Policy { domains, ..Policy::default() };
+    assert!(policy.lets_vouch_for("example.com") && policy.lets_vouch_for("example.net"));
+    for other in ["", "a.example.com", "xample.com", "example.com.", "example.org", "EXAMPLE.com"] {
+        assert!(!policy.lets_vouch_for(other), "{other}");
+    }
+}
+
+#[test]
 fn figures_out_of_bounds_are_refused_with_their_bounds() {
     type Change = fn(&mut Policy);
     let cases: [(&str, Change); 14] = [
