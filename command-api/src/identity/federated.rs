@@ -191,7 +191,7 @@ impl Identity {
         let holder =
             parts.vault.claim_holder(tenant, NAME_SCOPE, &asked.provider).await.map_err(unavailable)?;
         let provider = ProviderId::new(holder.ok_or_else(no_provider)?);
-        let settings = self.offered(tenant, provider).await?.filter(|it| !it.incomplete);
+        let settings = self.offered_provider(tenant, provider).await?.filter(|it| !it.incomplete);
         let settings = settings.ok_or_else(no_provider)?;
         let is_ours = with.is_page(&asked.return_uri);
         if !is_ours && !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
@@ -245,7 +245,7 @@ impl Identity {
         let taken =
             self.parts().vault.take_handover(tenant, shown.id, Digest(shown.hash()), Digest(answer)).await;
         let (arrival, came_at) = taken.map_err(unavailable)?.ok_or_else(invalid)?;
-        let method = self.offered(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
+        let method = self.offered_provider(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
         let check = CheckLink { link_id: arrival.link, user_id: arrival.user, provider_id: arrival.provider };
         let policy = self.policy(tenant).await?;
         let user = arrival.user;

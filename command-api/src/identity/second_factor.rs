@@ -14,6 +14,7 @@ use domain::federation::CheckLink;
 use domain::identity::factors::{self, Factors};
 use domain::identity::{IdentityError, UseRecoveryCode, session};
 use domain::ids::{TenantId, UserId};
+use domain::linking::WhileOffered;
 use domain::words::Word;
 use domain::{Refusal, StreamId, View};
 use event_store::Unit;

@@ -163,7 +163,8 @@ mod by_address {
 mod offered {
     use super::*;
     use crate::federation::RemoveProvider;
-    use crate::federation::provider::tests::{PROVIDER, configure, settings};
+    use crate::federation::provider::OIDC;
+    use crate::federation::provider::tests::{PROVIDER, configure};
     use crate::organisation::SetPolicy;
     use crate::spec::{Given, given_nothing};
     use crate::words::Word;
@@ -184,7 +185,7 @@ mod offered {
 
     #[test]
     fn a_provider_is_offered_while_the_policy_names_its_kind_or_none() {
-        let (own, other) = (settings("corp").kind, Word::of("another"));
+        let (own, other) = (OIDC, Word::of("another"));
         provided().when(ASKED).then_already();
         provided().having(allowing(&[])).when(ASKED).then_already();
         provided().having(allowing(&[other.clone(), own.clone()])).when(ASKED).then_already();

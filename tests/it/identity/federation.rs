@@ -1,6 +1,7 @@
 //! Signing in with providers, over HTTP: with one that others made, and with one that a test makes say anything.
 
 mod binding;
+mod bounds;
 mod checking;
 mod identities;
 

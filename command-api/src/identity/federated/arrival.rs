@@ -127,7 +127,7 @@ impl Identity {
         origin: &Origin,
     ) -> Result<SecretString, Problem> {
         let parts = self.parts();
-        let settings = self.offered(tenant, taken.provider).await?.ok_or_else(no_provider)?;
+        let settings = self.offered_provider(tenant, taken.provider).await?.ok_or_else(no_provider)?;
         let secret = self.secret_at(tenant, &settings).await?;
         let now = Utc::now();
         let came = with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
@@ -183,7 +183,8 @@ impl Identity {
             linked_to: linked.map(|it| it.user),
             signed_in: it.signed_in.map(|(user, _)| user),
             is_vouched: address.is_some_and(|it| it.is_verified),
-            is_trusted: domain.is_some_and(|domain| it.settings.trusts(domain) && policy.lets_vouch_for(domain)),
+            is_trusted: domain
+                .is_some_and(|domain| it.settings.trusts(domain) && policy.lets_vouch_for(domain)),
             holder: held.map(|(user_id, state)| Holder { user_id, is_verified: state.is_verified }),
         };
         let ruling = rule(&situation).map_err(|it| Problem::from(Refusal::from(it)))?;

@@ -85,7 +85,7 @@ impl Identity {
     }
 
     /// How a provider is set up, if the policy lets people sign in with it.
-    pub(super) async fn offered(
+    pub(super) async fn offered_provider(
         &self,
         tenant: TenantId,
         provider: ProviderId,
