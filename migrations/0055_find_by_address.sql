@@ -9,7 +9,7 @@ do $$ begin
              using (tenant_id = any ((select store.served_tenants())::uuid[]))';
 end $$;
 
--- What has an address: the user to whom it belongs or is promised (`identity.email`), the invitation to it that is open
+-- What has an address: the user to whom it belongs (`identity.email`), the invitation to it that is open
 -- (`organisation.invitation`). At most one of each.
 create function store.has_address(tenant uuid, scope text, address bytea) returns uuid
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

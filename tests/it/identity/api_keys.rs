@@ -153,8 +153,8 @@ async fn a_key_allows_what_it_says_within_what_its_owner_holds() -> Test {
     let members = Members::of(&stack, tenant(1))?;
     let maker = members.join(&[RoleRef::ADMIN]).await?;
     let books = Books::with_accounts(&stack, tenant(1), 2).await?;
-    // Closing the organisation is an owner's.
-    let too_much = body(&["ledger.read-accounts", "organisation.close-organisation"]);
+    // What an organisation pays for is the platform's to change.
+    let too_much = body(&["ledger.read-accounts", "platform.set-tier"]);
     let refused = stack.post(&maker.token, KEYS, &too_much).await?;
     assert_eq!(told(&refused), (403, "organisation.grants-too-much"), "{}", refused.text);
     let all = make(&stack, &maker.token, &body(&["ledger.read-accounts", "ledger.post-transfer"])).await?;

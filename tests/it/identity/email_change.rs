@@ -19,7 +19,7 @@ use serde_json::json;
 use service_kit::bearer::{Bearer, Kind};
 use tests::database::cause;
 use tests::ledger::accepted;
-use tests::person::{Organisation, PASSWORD, SignedIn};
+use tests::person::{Organisation, PASSWORD, Person, SignedIn};
 use tests::stack::{Answer, Stack};
 use tests::until;
 use uuid::Uuid;
@@ -228,9 +228,9 @@ async fn an_address_that_nobody_confirms_is_given_up() -> Test {
     let address = acme.master()?.index(acme.tenant, IndexOf::Email, email.as_bytes());
     let secret = Bearer::make(Kind::Mail, acme.tenant, Uuid::now_v7())?;
     let expires_at = Utc::now() + TimeDelta::milliseconds(1_500);
-    let command = RequestEmailChange {
-        user_id: ann.user,
-        email: Private::new(ann.user.uuid(), email),
+    let wants = |person: &Person, expires_at| RequestEmailChange {
+        user_id: person.user,
+        email: Private::new(person.user.uuid(), email),
         email_hash: EmailHash::new(address.0),
         expires_at,
         replaces: None,
@@ -246,11 +246,17 @@ async fn an_address_that_nobody_confirms_is_given_up() -> Test {
         version: 2,
         expires_at,
     };
-    let unit = Unit::new(acme.tenant, cause(), command).with_vault([VaultChange::PutMailToken(token)]);
+    let unit = Unit::new(acme.tenant, cause(), wants(&ann, expires_at)).with_vault([VaultChange::PutMailToken(token)]);
     accepted(&acme.executor.submit(unit).await?)?;
-    assert!(acme.register("bob").await.is_err(), "it is kept for a while");
+    let joe = acme.join("joe").await?;
+    let by_joe = async || {
+        let command = wants(&joe, Utc::now() + TimeDelta::hours(1));
+        acme.executor.submit(Unit::new(acme.tenant, cause(), command)).await
+    };
+    let code = by_joe().await?.results.into_iter().find_map(Result::err).map(|it| it.code);
+    assert_eq!(code.as_deref(), Some("identity.email-taken"), "another member waits for it");
     let _reactors = [stack.with_reactors()?, stack.with_reactors()?];
-    until(PATIENCE, async || Ok(acme.register("bob").await.is_ok())).await?;
+    until(PATIENCE, async || Ok(by_joe().await?.results.iter().all(Result::is_ok))).await?;
     assert_eq!(said(&confirm(&acme, secret.text().expose_secret()).await?), INVALID);
     acme.sign_in(&ann).await?;
     let mut conn = stack.database.superuser().await?;

@@ -33,10 +33,13 @@ async fn asked(acme: &Organisation<'_>, token: &str) -> anyhow::Result<Value> {
 
 impl<'a> Keyed<'a> {
     async fn of(stack: &'a Stack) -> anyhow::Result<Self> {
+        Self::with(stack, Passkey::at(PUBLIC_URL)?).await
+    }
+
+    async fn with(stack: &'a Stack, passkey: Passkey) -> anyhow::Result<Self> {
         let acme = Organisation::found(stack, "acme").await?;
         let ann = acme.join("ann").await?;
         let session = acme.sign_in(&ann).await?;
-        let passkey = Passkey::at(PUBLIC_URL)?;
         let body = passkey.make(&asked(&acme, &session.access).await?)?;
         let added = acme.post(&session.access, "/v1/auth/passkeys", &body).await?;
         anyhow::ensure!(added.status == StatusCode::CREATED, "{} {}", added.status, added.text);
@@ -126,9 +129,10 @@ async fn a_passkey_signs_in_by_itself_and_shows_two_factors() -> Test {
 #[tokio::test]
 async fn what_was_signed_is_good_once_even_in_two_processes() -> Test {
     let stack = Stack::commands_only().await?;
-    let mut it = Keyed::of(&stack).await?;
     // One that does not count: so it is the challenge alone that tells a second time.
-    it.passkey.count = None;
+    let mut passkey = Passkey::at(PUBLIC_URL)?;
+    passkey.count = None;
+    let mut it = Keyed::with(&stack, passkey).await?;
     let options = it.options().await?;
     let body = it.passkey.sign(&it.acme.slug, &options)?;
     let processes = [stack.command_url.clone(), stack.another_command_api().await?];
