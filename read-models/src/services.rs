@@ -201,7 +201,8 @@ impl RowPerStream for Services {
                                   $13::bigint[], $14::bigint[], $15::bigint[])
              on conflict (tenant_id, service_id) do update set
                  status = excluded.status, name = excluded.name, redirect_uris = excluded.redirect_uris,
-                 limits = excluded.limits, secrets = excluded.secrets, because = excluded.because,
+                 grants = excluded.grants, scopes = excluded.scopes, limits = excluded.limits, secrets = excluded.secrets,
+                 because = excluded.because,
                  version = excluded.version, position = excluded.position",
             column!(rows, tenant_id),
             column!(rows, service_id),

@@ -351,7 +351,11 @@ async fn a_token_is_looked_for_in_one_place_and_a_path_takes_its_methods_alone()
         let smuggled = Row { path: format!("{}{sign}access_token={}", row.path, books.token), ..row.clone() };
         if row.needs != Needs::Open {
             let answer = smuggled.send(&stack, "", "").await?;
-            assert_eq!((answer.status.as_u16(), answer.code()), (401, "auth.token-missing"), "{}", row.path);
+            // Commands look at the names of parameters first.
+            let told = (answer.status.as_u16(), answer.code());
+            let is_refused =
+                told == (401, "auth.token-missing") || told == (400, "request.unknown-parameter");
+            assert!(is_refused, "{} {told:?}", row.path);
         }
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let same = |it: &&Row| it.api == row.api && it.template == row.template;

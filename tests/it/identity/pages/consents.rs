@@ -40,6 +40,8 @@ async fn a_person_sees_whom_they_let_in_and_takes_it_back() -> Test {
         "{}",
         theirs.text
     );
+    // A page that has a form.
+    other.get("/sign-out").await?;
     let refused = other.send("/consents", &[("service", &service)]).await?;
     assert_eq!(refused.status, StatusCode::NOT_FOUND, "{}", refused.text);
     assert!(is_active().await?);

@@ -259,8 +259,8 @@ async fn whoever_needs_two_factors_sets_a_passkey_up_and_shows_them_with_it() ->
     let stack = Stack::commands_only().await?;
     let acme = Organisation::found(&stack, "acme").await?;
     let ann = acme.join("ann").await?;
-    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let shop = Relying::register(&acme, &shop()).await?;
+    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let mut tab = Tab::at(&stack.command_url)?;
     let asked = tab.get(&shop.authorize("openid", &[])?).await?;
     let page = tab.follow(&asked).await?;

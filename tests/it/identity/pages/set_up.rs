@@ -70,10 +70,16 @@ fn choice(page: &Answer) -> anyhow::Result<String> {
     Ok(link.replace("&#38;", "&"))
 }
 
-/// An organisation that asks everybody for a second factor, and somebody who has none.
-async fn strict(stack: &Stack) -> anyhow::Result<(Organisation<'_>, Person)> {
+/// An organisation, and somebody who has no second factor.
+async fn people(stack: &Stack) -> anyhow::Result<(Organisation<'_>, Person)> {
     let acme = Organisation::found(stack, "acme").await?;
     let ann = acme.join("ann").await?;
+    Ok((acme, ann))
+}
+
+/// The same, where everybody is asked for one.
+async fn strict(stack: &Stack) -> anyhow::Result<(Organisation<'_>, Person)> {
+    let (acme, ann) = people(stack).await?;
     acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     Ok((acme, ann))
 }
@@ -89,8 +95,9 @@ async fn sets_up(tab: &mut Tab, onward: &[(&str, &str)]) -> anyhow::Result<(Offe
 #[tokio::test]
 async fn whoever_needs_a_second_factor_sets_it_up_on_the_way_to_an_application() -> Test {
     let stack = Stack::commands_only().await?;
-    let (acme, ann) = strict(&stack).await?;
+    let (acme, ann) = people(&stack).await?;
     let shop = Relying::register(&acme, &shop()).await?;
+    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let mut tab = Tab::at(&stack.command_url)?;
     let page = tab.get(&shop.authorize("openid", &[("ui_locales", Some("de"))])?).await?;
     let page = tab.follow(&page).await?;
@@ -148,8 +155,9 @@ async fn whoever_needs_a_second_factor_sets_it_up_on_the_way_to_an_application()
 #[tokio::test]
 async fn whoever_needs_a_second_factor_sets_it_up_on_the_way_to_a_device() -> Test {
     let stack = Stack::commands_only().await?;
-    let (acme, ann) = strict(&stack).await?;
+    let (acme, ann) = people(&stack).await?;
     let shop = Relying::register(&acme, &shop()).await?;
+    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let asked = shop.ask("device_authorization", &[("scope", "openid")]).await?;
     let user_code = asked.json["user_code"].as_str().context("a code")?.to_owned();
     let mut tab = Tab::at(&stack.command_url)?;
@@ -327,8 +335,9 @@ async fn grows_old(acme: &Organisation<'_>, person: &Person) -> Test {
 #[tokio::test]
 async fn whoever_showed_who_they_are_long_ago_does_it_again_and_comes_back() -> Test {
     let stack = Stack::commands_only().await?;
-    let (acme, ann) = strict(&stack).await?;
+    let (acme, ann) = people(&stack).await?;
     let shop = Relying::register(&acme, &shop()).await?;
+    acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let mut tab = Tab::at(&stack.command_url)?;
     entered(&mut tab, "acme", &ann.email, PASSWORD).await?;
     tab.get(BEGIN).await?;

@@ -103,7 +103,7 @@ async fn a_service_and_a_key_ask_as_often_as_was_booked_and_are_told_when_to_com
     for token in [&same, &key] {
         let refused = stack.get(token, ACCOUNT).await?;
         assert_eq!((refused.status.as_u16(), refused.code()), (429, "rate.limited"), "{}", refused.text);
-        assert_eq!(refused.json["policy"], "tier");
+        assert_eq!(refused.json["details"]["policy"], "tier");
         assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|it| (1..=30).contains(&it)));
     }
     assert_eq!(stack.get(&other, ACCOUNT).await?.status, StatusCode::NOT_FOUND, "each for itself");
