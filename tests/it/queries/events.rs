@@ -81,7 +81,7 @@ async fn events_are_found_by_every_part_of_their_envelope() -> Test {
         ("after=1-5".to_owned(), 11, Box::new(|it| number(text(it, "position")) > 5)),
         ("before=1-5".to_owned(), 3, Box::new(|it| number(text(it, "position")) < 5)),
         ("after=1-16".to_owned(), 0, Box::new(|_| false)),
-        ("type=nothing.happened".to_owned(), 0, Box::new(|_| false)),
+        ("type=ledger.period-closed".to_owned(), 0, Box::new(|_| false)),
         (format!("actor={}", Uuid::from_u128(1)), 0, Box::new(|_| false)),
         (
             format!(
