@@ -472,7 +472,9 @@ async fn streams_end_with_the_server_and_do_not_hold_it_up() -> Test {
     stack.query_url = url;
     let books = Books::with_accounts(&stack, tenant(1), 1).await?;
     let mut streams = Vec::new();
-    for path in [STREAM.to_owned(), format!("{STREAM}?type=ledger.period-closed"), format!("{}/stream", account(1))] {
+    for path in
+        [STREAM.to_owned(), format!("{STREAM}?type=ledger.period-closed"), format!("{}/stream", account(1))]
+    {
         streams.push(
             Reader::open(stack.query(&books.token, &path).header("Quipu-Position", books.position())).await?,
         );
