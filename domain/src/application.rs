@@ -30,8 +30,8 @@ pub use service::{
     RemoveService, ResumeService, Secret, Service, ServiceLimits, SuspendService,
 };
 pub use service::{
-    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited, ServiceRegistered, ServiceRemoved,
-    ServiceRenamed, ServiceResumed, ServiceSuspended,
+    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 
 /// The names are the contract: a rename breaks stored history.

@@ -4,6 +4,7 @@
 //! so every decision can be repeated from the log and gives the same answer.
 
 pub mod aggregate;
+pub mod allowance;
 pub mod application;
 pub mod audit;
 pub mod codes;

@@ -1,7 +1,6 @@
 //! Organisations: which there are and how they stand, what they ask of their people, who is a member, and what roles
 //! grant. Who the members are is the identity's to say.
 
-pub mod allowance;
 pub mod error;
 pub mod grants;
 pub mod invitation;
@@ -17,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::private::Private;
 use crate::stream::StreamId;
-pub use allowance::{Allowance, Pace};
 pub use error::OrganisationError;
 pub use grants::{Granted, RoleRef, RoleTable};
 pub use invitation::{
@@ -31,7 +29,9 @@ pub use membership::{
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};
 pub use roster::{RoleUse, Roster};
-pub use standing::{ChangeStanding, SetAllowance, SetSeats, Standing, StandingChanged, TenantStatus, WhileActive};
+pub use standing::{
+    ChangeStanding, SetAllowance, SetSeats, Standing, StandingChanged, TenantStatus, WhileActive,
+};
 pub use tenant::{
     ApproveTenant, CODES, ChangeTier, CloseTenant, CreateTenant, Dossier, ExistingTenant, PARSE_CODES,
     ReactivateTenant, RejectTenant, RenameTenant, RequestTenant, Slug, SuspendTenant, Tenant, TenantApproved,

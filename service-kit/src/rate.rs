@@ -8,12 +8,12 @@ use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
-use domain::organisation::Pace;
+use domain::allowance::Pace;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;

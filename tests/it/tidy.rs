@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("read-models", &["domain", "event-schemas", "event-store", "sabotage"]),
     ("service-kit", &["domain", "sabotage"]),
     ("rpc", &[]),
-    ("command-api", &["domain", "event-schemas", "event-store", "rpc", "service-kit"]),
+    ("command-api", &["domain", "event-schemas", "event-store", "rpc", "sabotage", "service-kit"]),
     ("projector", &["domain", "event-schemas", "event-store", "read-models", "sabotage", "service-kit"]),
     ("query-api", &["domain", "event-schemas", "event-store", "read-models", "sabotage", "service-kit"]),
 ];

@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::Decision;
 use domain::application::{IssueApiKey, KeyOwner};
-use domain::identity::{EmailHash, EndSession, PersonNames, RegisterUser};
-use domain::ids::{ApiKeyId, RoleId, SessionId, TenantId, UserId};
+use domain::identity::{EmailHash, EndSession, EnrolTotp, PersonNames, RegisterUser};
+use domain::ids::{ApiKeyId, FactorId, RoleId, SessionId, TenantId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{
     AddMember, ChangeStanding, DefineRole, Granter, RedefineRole, RemoveMember, RoleRef, TenantStatus,
@@ -91,6 +91,8 @@ pub async fn inhabit(executor: &Executor, tenant: TenantId) -> anyhow::Result<()
         }
         if n == 1 {
             equip(executor, tenant, user_id).await?;
+            let factor_id = FactorId::new(Uuid::now_v7());
+            does(Box::new(EnrolTotp { user_id, factor_id, label: Some(private("Phone")) })).await?;
         }
         if n == 2 {
             let because = Word::of("removed");

@@ -11,12 +11,12 @@ use super::error::ApplicationError;
 use super::inventory::{self, Inventory};
 use super::service;
 use crate::aggregate::Aggregate;
+use crate::allowance::{self, Allowance};
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::event::Event;
 use crate::ids::{ActorId, ApiKeyId, ServiceId, TenantId, UserId};
 use crate::metadata::Label;
-use crate::organisation::{Standing, standing};
 use crate::stream::{Category, StreamId};
 use crate::words::Permission;
 
@@ -141,7 +141,7 @@ pub struct IssueApiKey {
 impl Decision for IssueApiKey {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
         let mut needs =
-            vec![stream(self.key_id), inventory::stream(view.tenant), standing::stream(view.tenant)];
+            vec![stream(self.key_id), inventory::stream(view.tenant), allowance::stream(view.tenant)];
         if let KeyOwner::Service(id) = self.owner {
             needs.push(service::stream(id));
         }
@@ -175,7 +175,7 @@ impl Decision for IssueApiKey {
             name: self.name.clone(),
             permissions,
             expires_at: self.expires_at,
-            inventory: Inventory::of(view).with_key(Standing::of(view).allowance.as_ref())?,
+            inventory: Inventory::of(view).with_key(Allowance::of(view))?,
             at: view.now,
         });
         Ok(Verdict::created(stream(self.key_id), event).valid_until(self.expires_at))

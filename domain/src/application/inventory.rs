@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::ApplicationEvent;
 use super::error::ApplicationError;
 use crate::aggregate::Aggregate;
+use crate::allowance::Allowance;
 use crate::decision::View;
 use crate::event::Event;
 use crate::ids::TenantId;
-use crate::organisation::Allowance;
 use crate::stream::{Category, StreamId};
 
 /// How many services an organisation may have for which the platform has set nothing else.

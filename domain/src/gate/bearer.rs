@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use super::GateError;
+use crate::allowance::{Allowance, Pace};
 use crate::application::service::CLIENT_CREDENTIALS;
 use crate::application::{KeyOwner, LiveApiKey, LiveService, Secret, api_key, consent, service};
 use crate::decision::View;
 use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
 use crate::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TokenId, UserId};
-use crate::organisation::{
-    Allowance, Granted, Membership, Pace, RoleTable, Standing, TenantStatus, grants, policy, standing,
-};
+use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
 use crate::stream::StreamId;
 
 /// How a request shows who asks.

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::OrganisationEvent;
-use super::allowance::Allowance;
 use super::error::OrganisationError;
 use crate::aggregate::Aggregate;
+use crate::allowance::Allowance;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::event::Event;

@@ -2,8 +2,8 @@
 
 use domain::application::{
     ApiKey, ApiKeyIssued, ApiKeyRevoked, ApplicationEvent, Consent, ConsentGranted, ConsentQuestioned,
-    ConsentRevoked, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, Inventory,
-    GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, Service, ServiceLimited,
+    ConsentRevoked, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, GrantsChanged,
+    Inventory, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, Service, ServiceLimited,
     ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
 };
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use domain::organisation::Allowance;
+use domain::allowance::Allowance;
 use domain::words::Word;
 
 /// What there is where nobody says otherwise.

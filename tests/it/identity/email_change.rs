@@ -246,7 +246,8 @@ async fn an_address_that_nobody_confirms_is_given_up() -> Test {
         version: 2,
         expires_at,
     };
-    let unit = Unit::new(acme.tenant, cause(), wants(&ann, expires_at)).with_vault([VaultChange::PutMailToken(token)]);
+    let unit = Unit::new(acme.tenant, cause(), wants(&ann, expires_at))
+        .with_vault([VaultChange::PutMailToken(token)]);
     accepted(&acme.executor.submit(unit).await?)?;
     let joe = acme.join("joe").await?;
     let by_joe = async || {

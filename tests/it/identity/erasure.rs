@@ -234,7 +234,11 @@ async fn zitadel_7811_an_erased_person_is_in_no_byte_we_keep() -> Test {
     let sessions = sessions.json["items"].as_array().cloned().unwrap_or_default();
     assert!(!sessions.is_empty(), "they had some");
     for session in sessions {
-        assert_eq!((&session["status"], &session["origin"]), (&Value::from("ended"), &Value::Null), "{session}");
+        assert_eq!(
+            (&session["status"], &session["origin"]),
+            (&Value::from("ended"), &Value::Null),
+            "{session}"
+        );
         assert!(session["ended_at"].is_string() && session["ended_because"].is_string(), "{session}");
     }
     assert_eq!(org.log_in(&person.email, PASSWORD).await?.status, StatusCode::UNAUTHORIZED);

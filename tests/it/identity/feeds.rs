@@ -102,7 +102,8 @@ async fn feeds_of_other_users_are_not_seen() -> Test {
         );
     }
     let all = one_by_one(&stack, &members, &ada, "/v1/security-feed").await?;
-    let number = |it: &Value| it["position"].as_str().and_then(|it| it.strip_prefix("1-")?.parse::<i64>().ok());
+    let number =
+        |it: &Value| it["position"].as_str().and_then(|it| it.strip_prefix("1-")?.parse::<i64>().ok());
     let positions: Vec<i64> = all.iter().filter_map(number).collect();
     assert_eq!(positions.len(), all.len(), "written as everywhere: {all:?}");
     assert!(positions.is_sorted_by(|one, other| one > other), "{positions:?}");

@@ -10,11 +10,11 @@ use super::{
     RedirectUri, SECRETS_MAX, Secret, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceLimits,
     ServiceRegistered, ServiceRemoved, ServiceResumed, ServiceSuspended, known, stream,
 };
+use crate::allowance::{self, Allowance};
 use crate::decision::{Decision, Verdict, View};
 use crate::error::Refusal;
 use crate::ids::{SecretId, ServiceId};
 use crate::metadata::Label;
-use crate::organisation::{Standing, standing};
 use crate::stream::StreamId;
 use crate::words::{Scope, Word};
 
@@ -47,7 +47,7 @@ pub struct RegisterService {
 
 impl Decision for RegisterService {
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
-        vec![stream(self.service_id), inventory::stream(view.tenant), standing::stream(view.tenant)]
+        vec![stream(self.service_id), inventory::stream(view.tenant), allowance::stream(view.tenant)]
     }
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
@@ -66,7 +66,7 @@ impl Decision for RegisterService {
             grants,
             scopes,
             limits: self.limits,
-            inventory: Inventory::of(view).with_service(Standing::of(view).allowance.as_ref())?,
+            inventory: Inventory::of(view).with_service(Allowance::of(view))?,
             at: view.now,
         });
         Ok(Verdict::created(stream(self.service_id), event).with_claims([take(&self.name)]))

@@ -4,8 +4,8 @@ use super::super::error::ApplicationError as E;
 use super::super::inventory::Inventory;
 use super::super::sample::*;
 use super::*;
+use crate::allowance::tests::booked;
 use crate::decision::Decision;
-use crate::organisation::{Allowance, SetAllowance};
 use crate::sample::at;
 use crate::spec::{Given, TENANT, World, given_nothing};
 
@@ -75,12 +75,6 @@ fn there_are_a_hundred_services_at_most_and_a_removed_one_makes_room() {
 
 #[test]
 fn an_organisation_has_as_many_services_as_it_has_booked_and_those_that_are_more_stay() {
-    let booked = |services| {
-        let tier = Word::of("small");
-        let allowance =
-            Allowance { tier, services, api_keys: 0, service_per_minute: 60, api_key_per_minute: 60 };
-        SetAllowance { allowance }
-    };
     given_nothing().having(booked(0)).when(till()).then_refused_for(limit("services", 0));
     let two = || given_nothing().having(booked(2)).having(till()).having(other("Desk"));
     let third = || RegisterService { service_id: ServiceId::new(Uuid::from_u128(3)), ..other("Third") };

@@ -6,6 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::decision::View;
+use crate::ids::TenantId;
+use crate::organisation::{Standing, standing};
+use crate::stream::StreamId;
 use crate::words::Word;
 
 /// What an organisation may have.
@@ -23,6 +27,20 @@ pub struct Allowance {
     pub api_key_per_minute: u32,
 }
 
+/// The stream that tells what an organisation may have.
+#[must_use]
+pub const fn stream(tenant: TenantId) -> StreamId {
+    standing::stream(tenant)
+}
+
+impl Allowance {
+    /// What the organisation that is judged may have, if the platform has said anything.
+    #[must_use]
+    pub fn of<'a>(view: &'a View<'_>) -> Option<&'a Self> {
+        Standing::of(view).allowance.as_ref()
+    }
+}
+
 /// A program, and how often it may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -30,4 +48,19 @@ pub struct Pace {
     pub program: Uuid,
     /// How many requests a minute.
     pub per_minute: u32,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Allowance;
+    use crate::organisation::SetAllowance;
+    use crate::words::Word;
+
+    /// The platform says that an organisation may have so many services, and no key.
+    pub(crate) fn booked(services: u32) -> SetAllowance {
+        let (tier, service_per_minute, api_key_per_minute) = (Word::of("small"), 60, 60);
+        SetAllowance {
+            allowance: Allowance { tier, services, api_keys: 0, service_per_minute, api_key_per_minute },
+        }
+    }
 }
