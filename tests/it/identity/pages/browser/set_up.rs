@@ -1,4 +1,5 @@
-//! Setting a second factor up in a real browser, without scripts: on the way to an application, with what the page shows.
+//! Setting a second factor up in a real browser: on the way to an application, with what the page shows. That it needs no
+//! script is shown over HTTP, in `pages/set_up.rs`.
 
 use domain::organisation::SecondFactor;
 use tests::authenticator::Authenticator;
@@ -15,7 +16,7 @@ async fn somebody_sets_a_second_factor_up_on_the_way_to_an_application() -> Test
     let ann = scene.acme.join("ann").await?;
     scene.acme.ask(|it| it.second_factor = SecondFactor::Required).await?;
     let client = scene.application("Till").await?;
-    scene.browser.fresh(Reader { scripts: false, ..Reader::default() }).await?;
+    scene.browser.fresh(Reader::default()).await?;
     scene.browser.go(&authorize(&client, &[])?).await?;
     scene.sign_in(&ann.email, PASSWORD).await?;
     assert_eq!(scene.heading().await?, "Set up a second factor");
