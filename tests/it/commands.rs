@@ -333,7 +333,7 @@ async fn a_batch_that_cannot_be_read_is_told_where() -> Test {
         (json!({ "move": {} }), "request.invalid-field", "/move"),
         (json!("void"), "request.invalid-field", ""),
         (json!({}), "request.invalid-field", ""),
-        (json!({ "void": { "transfer_id": id }, "post": {} }), "request.invalid-field", ""),
+        (json!({ "void": { "transfer_id": id }, "with": {} }), "request.invalid-field", ""),
     ] {
         let body = json!({ "items": [{ "void": { "transfer_id": id } }, item] });
         let refused = stack.post(&owner, "/v1/ledger/batches", &body).await?;
