@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::application::{RegisterService, SuspendService};
 use domain::identity::DeactivateUser;
-use domain::ids::{ServiceId, TenantId};
+use domain::ids::{RoleId, ServiceId, TenantId};
 use domain::metadata::Label;
-use domain::organisation::{AssignRoles, Granter, RoleRef};
-use domain::words::{Scope, Word};
+use domain::organisation::{AssignRoles, DefineRole, Granter, RoleRef};
+use domain::words::{Permission, Scope, Word};
 use event_store::access::AGE_MAX;
 use futures_util::future::try_join_all;
 use reqwest::{Method, StatusCode};
@@ -153,9 +153,17 @@ async fn a_key_allows_what_it_says_within_what_its_owner_holds() -> Test {
     let members = Members::of(&stack, tenant(1))?;
     let maker = members.join(&[RoleRef::ADMIN]).await?;
     let books = Books::with_accounts(&stack, tenant(1), 2).await?;
-    // What an organisation pays for is the platform's to change.
-    let too_much = body(&["ledger.read-accounts", "platform.set-tier"]);
-    let refused = stack.post(&maker.token, KEYS, &too_much).await?;
+    let role_id = RoleId::new(Uuid::now_v7());
+    let makes_keys = DefineRole {
+        role_id,
+        name: Label::parse("Locksmith")?,
+        permissions: vec![Permission::parse("application.manage-api-keys")?],
+        by: Granter::Platform,
+        table: role_table(tenant(1)).clone(),
+    };
+    members.done(makes_keys).await?;
+    let locksmith = members.join(&[RoleRef::Custom(role_id)]).await?;
+    let refused = stack.post(&locksmith.token, KEYS, &body(&["ledger.read-accounts"])).await?;
     assert_eq!(told(&refused), (403, "organisation.grants-too-much"), "{}", refused.text);
     let all = make(&stack, &maker.token, &body(&["ledger.read-accounts", "ledger.post-transfer"])).await?;
     let reads = make(&stack, &maker.token, &body(&["ledger.read-accounts"])).await?;
