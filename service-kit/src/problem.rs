@@ -88,6 +88,8 @@ edge_codes! {
     EMAIL_MALFORMED 400 "identity.email-malformed" "a text is not an address of mail" "write it as `name@example.com`";
     PHONE_MALFORMED 400 "identity.phone-malformed" "a text is not a telephone number" "write 4 to 15 digits, with a plus before them or without, and spaces or dashes between them";
     REGISTRATION_CLOSED 403 "identity.registration-closed" "the organisation takes people by invitation only" "ask a member of it for an invitation";
+    CLOSE_UNCONFIRMED 422 "organisation.close-unconfirmed" "the slug is not the one of the organisation that would be closed" "repeat the slug of the organisation in which you are signed in";
+    TIER_UNKNOWN 422 "platform.tier-unknown" "the installation has no such tier" "take one of those that `detail` names";
     PROVIDER_UNAVAILABLE 503 "federation.provider-unavailable" "the provider of the sign-in does not answer as it should" "try it again a little later, or sign in in another way";
     PROVIDER_ANSWER_INVALID 422 "federation.answer-invalid" "what the provider of the sign-in says is not to be believed" "begin the sign-in again; if it stays, tell whoever set the provider up what `detail` says";
     PROVIDER_DENIED 403 "federation.denied" "the sign-in was not allowed at the provider" "allow it there, or sign in in another way";

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, Authenticated, Caller, permissions};
 use service_kit::body::{Json, Path};
 use service_kit::email::EmailAddress;
-use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
+use service_kit::problem::{CodeDoc, FieldProblem, Problem, ProblemBody, code};
 use service_kit::token::Issued;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -343,7 +343,11 @@ pub async fn unlock(
 
 /// A field has a value that it cannot have; `detail` says which it can.
 pub(super) fn invalid_field(pointer: &str, detail: String) -> Problem {
-    let doc = &code::INVALID_FIELD;
+    refused_field(&code::INVALID_FIELD, pointer, detail)
+}
+
+/// A field is refused with a code of its own; `detail` says which values it can have.
+pub(super) fn refused_field(doc: &'static CodeDoc, pointer: &str, detail: String) -> Problem {
     let field =
         FieldProblem { pointer: pointer.to_owned(), code: doc.code.to_owned(), detail: detail.clone() };
     Problem::new(doc, detail).at(field)

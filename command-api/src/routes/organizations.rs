@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, permissions};
 use service_kit::body::Json;
 use service_kit::email::EmailAddress;
-use service_kit::problem::{Problem, ProblemBody};
+use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{Asked, invalid_field};
+use super::auth::{Asked, refused_field};
 use crate::answer::{Accepted, at};
 use crate::app::App;
 use crate::identity::Origin;
@@ -223,6 +223,7 @@ pub struct CloseBody {
         (status = 400, description = "The slug is not this organisation's.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The platform itself cannot be closed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It was rejected.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The slug is another one.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn close(
@@ -236,7 +237,7 @@ pub async fn close(
     let called = app.identity.organisation_called(caller.tenant).await?;
     // Those of before there were dossiers have no name that could be repeated; the command says so.
     if called.is_some_and(|it| it.slug != body.slug.as_str()) {
-        return Err(invalid_field("/slug", "give the slug of the organisation that you close".to_owned()));
+        return Err(refused_field(&code::CLOSE_UNCONFIRMED, "/slug", String::new()));
     }
     let because = Word::of("asked");
     let command = CloseTenant { tenant_id: caller.tenant, by: caller.actor, because: because.clone() };

@@ -14,12 +14,12 @@ use event_store::vault::{Ruling, VaultChange};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Admitted, Allowed, permissions};
 use service_kit::body::{Json, Path};
-use service_kit::problem::{Problem, ProblemBody};
+use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::invalid_field;
+use super::auth::{invalid_field, refused_field};
 use crate::answer::{Accepted, Across};
 use crate::app::App;
 use crate::keys::{OptionalKey, Request};
@@ -282,6 +282,7 @@ pub struct TierBody {
         (status = 200, description = "It has booked this.", body = Accepted),
         (status = 404, description = "There is no such organisation.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is no more.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "There is no such tier.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn set_tier(
@@ -296,7 +297,7 @@ pub async fn set_tier(
     let by = allowed.caller().actor;
     let Some(allowance) = app.tiers.of(&body.tier).cloned() else {
         let names: Vec<_> = app.tiers.names().collect();
-        return Err(invalid_field("/tier", format!("there are {}", names.join(", "))));
+        return Err(refused_field(&code::TIER_UNKNOWN, "/tier", format!("there are {}", names.join(", "))));
     };
     let across = Across {
         here: Box::new(ChangeTier { tenant_id: organization, tier: body.tier, by }),

@@ -212,7 +212,7 @@ async fn an_organisation_is_founded_approved_suspended_and_closed() -> Test {
     let close = async |slug: &str| {
         platform.send(Method::POST, &ann, "/v1/organization/close", Some(json!({ "slug": slug }))).await
     };
-    assert_eq!(close("acme-9").await?.code(), "request.invalid-field", "not by mistake");
+    assert_eq!(close("acme-9").await?.code(), "organisation.close-unconfirmed", "not by mistake");
     let closed = close("acme-1").await?;
     assert_eq!(closed.status, StatusCode::OK, "{}", closed.text);
     let told = platform.rulings(acme).await?;

@@ -67,8 +67,9 @@ async fn a_tier_that_is_not_there_is_refused_with_those_that_are() -> Test {
     let acme = Organisation::found(&stack, "acme").await?;
     let owner = Members::of(&stack, acme.tenant)?.join(&[RoleRef::OWNER]).await?.token;
     let unknown = book(&acme, "gold").await?;
-    assert_eq!((unknown.status.as_u16(), unknown.code()), (400, "request.invalid-field"));
+    assert_eq!((unknown.status.as_u16(), unknown.code()), (422, "platform.tier-unknown"));
     assert!(unknown.text.contains("there are standard, tiny"), "{}", unknown.text);
+    assert_eq!(unknown.json["errors"][0]["pointer"], "/tier");
     let told = stack.get(&owner, "/v1/organization/limits").await?;
     assert_eq!((&told.json["tier"], &told.json["services"]["limit"]), (&Value::Null, &json!(100)));
     assert_eq!(told.json["requests_per_minute"], Value::Null, "{}", told.text);
