@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::Value;
+use service_kit::contact::POSTAL_CHARS_MAX;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -55,11 +56,19 @@ fn reworded(schema: &mut schemars::Schema) {
 
 /// What a text for people must not hold: control characters, and what turns the direction of writing.
 const TEXT_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
-/// What a name must not hold: the same, and what is not seen.
-const NAME_PATTERN: &str = concat!(
-    r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
-    r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]*$",
-);
+/// What a name must not hold, as it stands between brackets: the same, and what is not seen.
+macro_rules! unnamed {
+    () => {
+        concat!(
+            r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
+            r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb",
+        )
+    };
+}
+
+const NAME_PATTERN: &str = concat!("^[^", unnamed!(), "]*$");
+/// Lines of an address, each of them such a name.
+const POSTAL_PATTERN: &str = concat!("^[^", unnamed!(), r"]{1,200}(\n[^", unnamed!(), "]{1,200}){0,9}$");
 
 macro_rules! lend {
     ($($name:ident for $request:ty;)*) => {$(
@@ -162,6 +171,8 @@ texts! {
     RoleText "Role" ROLE_PATTERN, 40;
     /// The description of bytes.
     Base64Text "Base64Url" BASE64URL_PATTERN, BASE64URL_CHARS_MAX;
+    /// The description of [`service_kit::contact::PostalAddress`].
+    PostalText "PostalAddress" POSTAL_PATTERN, POSTAL_CHARS_MAX;
     /// The description of [`RedirectUri`].
     RedirectText "RedirectUri" REDIRECT_PATTERN, RedirectUri::BYTES_MAX;
 }

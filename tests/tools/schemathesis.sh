@@ -47,7 +47,7 @@ run() {
     shift 2
     "$tools/bin/st" --config-file "$here/schemathesis.toml" run "$(told "${interface}_url")/openapi.json" \
         -H "Authorization: Bearer $token" --seed "$seed" --max-time "$seconds" --max-examples 30 \
-        --continue-on-failure --no-shrink --request-timeout 15 --exclude-path-regex '/stream$' "$@" || failed=1
+        --continue-on-failure --no-shrink --request-timeout 15 "$@" || failed=1
 }
 
 owner=$(told owner_token)
@@ -55,7 +55,8 @@ owner=$(told owner_token)
 of_platform=$("$quipu" --dir "$folder/stack" token mint --tenant 00000000-0000-0000-0000-000000000000 --role owner)
 platform='^/v1/platform/'
 # Reads first: what the commands do to the books is nothing to look at. An operator's token may read everything.
-run query "$owner" --exclude-path-regex "$platform"
+# Of several of its options of one name the tool takes the last.
+run query "$owner" --exclude-path-regex "/stream\$|$platform"
 run query "$of_platform" --include-path-regex "$platform" --phases examples,coverage,fuzzing
 # What people do in person an operator's token may not: such an answer is warned of and is right here. An organisation that
 # was closed would refuse all that follows.

@@ -29,7 +29,7 @@ use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::profile::{Making, Name, NewPerson, Profile};
 use crate::keys::{IfMatch, OptionalKey, Request};
-use crate::schema::{LabelText, LanguageText, RoleText};
+use crate::schema::{LabelText, LanguageText, PostalText, RoleText};
 use crate::standing::granter;
 
 const LOCATION: &str = "/v1/users";
@@ -81,8 +81,7 @@ pub struct ProfileBody {
     phone: Option<Option<Phone>>,
     /// Where they live, in lines.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 500,
-        pattern = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$", example = "1 Main Street\nA-1010 Wien")]
+    #[schema(value_type = Option<PostalText>, required = false, example = "1 Main Street\nA-1010 Wien")]
     address: Option<Option<PostalAddress>>,
     /// The language in which they are written to, as a tag (RFC 5646). Any is taken: letters and pages are in German for `de`
     /// and its kin, else in English.
