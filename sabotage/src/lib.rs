@@ -110,6 +110,8 @@ guards! {
     ProvenWaysIn "proven-ways-in";
     /// That a passkey which was added on the word of a provider shows no more than that.
     VouchedPasskey "vouched-passkey";
+    /// That the policy still lets people sign in with a provider, at the commit of whatever rests on its word.
+    ProviderOffered "provider-offered";
     /// That a seed of an authenticator is shown again in the session for which it was made.
     OfferedSeed "offered-seed";
     /// The limit of a body.

@@ -10,17 +10,17 @@
 
 mod arrival;
 mod binding;
+mod links;
 mod settings;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::federation::ProviderSettings;
 use domain::federation::provider::NAME_SCOPE;
-use domain::federation::{CheckLink, ProviderSettings};
 use domain::identity::session;
 use domain::ids::{ProviderId, TenantId};
-use domain::linking::WhileOffered;
 use domain::words::Word;
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
@@ -42,6 +42,8 @@ use super::{Identity, Origin, second_factor, unavailable};
 use crate::federation::{Federation, Pending, ProviderError};
 use binding::Browser;
 pub use binding::Challenge;
+pub use links::GivingUp;
+pub(super) use links::by_link;
 use settings::no_provider;
 pub(super) use settings::not_kept;
 
@@ -246,14 +248,13 @@ impl Identity {
             self.parts().vault.take_handover(tenant, shown.id, Digest(shown.hash()), Digest(answer)).await;
         let (arrival, came_at) = taken.map_err(unavailable)?.ok_or_else(invalid)?;
         let method = self.offered_provider(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
-        let check = CheckLink { link_id: arrival.link, user_id: arrival.user, provider_id: arrival.provider };
         let policy = self.policy(tenant).await?;
         let user = arrival.user;
         let amr = vec![Word::of("fed")];
         let starting = Starting { tenant, user, seen: None, method: method.clone(), amr, auth_time: came_at };
         let Opening { session, refresh, start, family } = self.opening(starting, &policy)?;
-        let unit = Unit::new(tenant, origin.cause(user.actor()), check)
-            .and(tenant, WhileOffered { provider_id: arrival.provider })
+        let unit = Unit::empty(tenant, origin.cause(user.actor()));
+        let unit = by_link(unit, user, (arrival.link, arrival.provider))
             .and(tenant, start)
             .minting(session::stream(session))
             .with_vault([family]);

@@ -19,7 +19,7 @@ use domain::enrolling::Enrolling;
 use domain::identity::{
     AddPasskey, CheckPasskey, IdentityError, RemoveFactor, ReportPasskeyRegression, assurance, session,
 };
-use domain::ids::{FactorId, TenantId, UserId};
+use domain::ids::{FactorId, LinkId, ProviderId, TenantId, UserId};
 use domain::metadata::Label;
 use domain::private::Private;
 use domain::words::Word;
@@ -34,7 +34,7 @@ use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
-use super::federated::Providers;
+use super::federated::{Providers, by_link};
 use super::figures::Waiting;
 use super::limits::{Counted, Policy as Limit};
 use super::second_factor::enrolment::{in_person, refused};
@@ -162,9 +162,8 @@ impl Identity {
             sign_count: passkey.sign_count,
         });
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::PasskeyAdded).await?;
-        let unit =
-            Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, Enrolling::new(add))])
-                .with_vault([keep].into_iter().chain(letter));
+        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), in_person(who, Enrolling::new(add)))
+            .with_vault([keep].into_iter().chain(letter));
         let position = self.submit(unit).await?.map_err(Problem::from)?;
         Ok((factor, position))
     }
@@ -186,7 +185,7 @@ impl Identity {
         let remove = RemoveFactor { user_id: who.user, factor_id: factor, because: Word::of("asked") };
         let drop = VaultChange::DropPasskey { tenant: who.tenant, factor };
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::PasskeyRemoved).await?;
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, remove)])
+        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), in_person(who, remove))
             .with_vault([drop].into_iter().chain(letter));
         self.submit(unit).await?.map_err(Problem::from)
     }
@@ -232,12 +231,10 @@ impl Identity {
         let known = vault.passkey(tenant, &shown.credential).await.map_err(unavailable)?;
         let known = known.ok_or_else(invalid)?;
         let (user, factor) = (known.user, known.factor);
-        if let Some(ticket) = &shown.after {
-            let first = self.first_half(ticket).await?;
-            if first.is_none_or(|(ticket, first)| ticket.tenant != tenant || first.user != user) {
-                return Err(invalid());
-            }
-        }
+        let link = match &shown.after {
+            Some(ticket) => self.link_of_first_half(ticket, tenant, user).await?,
+            None => None,
+        };
         let counted = ceremony::signed(
             known.algorithm,
             &known.public_key,
@@ -256,7 +253,13 @@ impl Identity {
             Starting { tenant, user, seen: None, method: Word::of("passkey"), amr, auth_time: Utc::now() };
         let opening = self.opening(starting, &policy)?;
         let check = CheckPasskey { user_id: user, factor_id: factor };
-        let unit = Unit::new(tenant, origin.cause(user.actor()), check)
+        let unit = Unit::new(tenant, origin.cause(user.actor()), check);
+        // Whoever comes from a provider comes by its word too, though the passkey would let them in by itself.
+        let unit = match link {
+            Some(link) => by_link(unit, user, link),
+            None => unit,
+        };
+        let unit = unit
             .and(tenant, opening.start)
             .minting(session::stream(opening.session))
             .with_vault([opening.family]);
@@ -270,6 +273,20 @@ impl Identity {
         let device = device::remembered(&self.parts().master, tenant, &email, Utc::now());
         let factor = self.factor_asked(tenant, user).await?;
         Ok(SignedIn { tokens, device, factor, position })
+    }
+
+    /// By which link the person of a passkey showed the first half before, if it was by one.
+    async fn link_of_first_half(
+        &self,
+        ticket: &SecretString,
+        tenant: TenantId,
+        user: UserId,
+    ) -> Result<Option<(LinkId, ProviderId)>, Problem> {
+        let (ticket, first) = self.first_half(ticket).await?.ok_or_else(invalid)?;
+        if ticket.tenant != tenant || first.user != user {
+            return Err(invalid());
+        }
+        Ok(first.link)
     }
 
     /// What a passkey shows. By RFC 8176 that is a key that was proven to be there, by an authenticator that asked for a second

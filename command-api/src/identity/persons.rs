@@ -12,7 +12,7 @@ pub mod switch;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::gate::{Bearer as Bearing, Gate, Gated};
+use domain::gate::Gated;
 use domain::identity::{Half, IdentityError, LinkIdentities, Session, UnlinkIdentities, session};
 use domain::ids::{SessionId, TenantId, UserId};
 use domain::organisation::{Tenant, tenant};
@@ -24,17 +24,15 @@ use event_store::access::{Question, look};
 use event_store::unit::NOT_APPLIED;
 use event_store::vault::{Digest, FactorChange, LinkCode, NewPersonLink, PersonLink, VaultChange};
 use secrecy::SecretString;
-use service_kit::access::STEP_UP_WITHIN;
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::email::EmailAddress;
-use service_kit::permissions::role_table;
 use service_kit::problem::Problem;
 use service_kit::telemetry::TraceId;
 use uuid::Uuid;
 
-use super::displacing::another_way_in;
 use super::facts::unknown;
 use super::limits::{Counted, Policy as Limit};
+use super::second_factor::enrolment::in_person;
 use super::sessions::InSession;
 use super::{Identity, Origin, PLATFORM_SLUG, unavailable};
 use crate::answer::problem_of;
@@ -151,17 +149,10 @@ const fn nowhere() -> Half {
     Half { link: Uuid::nil(), elsewhere: domain::identity::ElsewhereHash::new([0; 32]) }
 }
 
-/// The gate of what a person does about their own links, in a session of their own.
-fn gate(who: InSession) -> Gate {
-    let bearer = Bearing::Session { session: who.session, user: who.user };
-    Gate::new(bearer, role_table(who.tenant).clone()).own_hand().while_pending()
-}
-
 /// Writes a half, if its user is signed in, in person, and showed shortly before who they are.
 fn linking(who: InSession, half: Half) -> Gated {
     let link = LinkIdentities { user_id: who.user, half };
-    let command = LinkInSession { session_id: who.session, link };
-    Gated::new(gate(who).fresh_within(STEP_UP_WITHIN), another_way_in(who.user, command))
+    in_person(who, LinkInSession { session_id: who.session, link })
 }
 
 impl Origin {
@@ -249,11 +240,11 @@ impl Identity {
         }
     }
 
-    /// Takes a link away, on the word of either side. Sessions that came by it stand no more from the same moment; that they
-    /// ended is told right after.
+    /// Takes a link away, on the word of either side; both are written to. Sessions that came by it stand no more from the same
+    /// moment; that they ended is told right after.
     ///
     /// # Errors
-    /// `identity.not-linked`, `auth.session-ended`.
+    /// `identity.not-linked`, and what refuses somebody who has not shown who they are.
     pub async fn unlink_identities(
         &self,
         who: InSession,
@@ -261,22 +252,26 @@ impl Identity {
         origin: &Origin,
     ) -> Result<LogPosition, Problem> {
         let not_linked = || Problem::from(Refusal::from(IdentityError::NotLinked));
+        self.fresh(who).await?;
         let links = self.links_elsewhere(who.tenant, who.user).await?;
         let it = links.into_iter().find(|it| it.link == link).ok_or_else(not_linked)?;
         let there = origin.elsewhere();
+        let told = self.factor_letter(who.tenant, who.user, FactorChange::Unlinked).await?;
+        let told_there = self.factor_letter(it.other_tenant, it.other_user, FactorChange::Unlinked).await?;
         let own = || {
             let halves = vec![self.half(who, link, it.other_tenant)];
-            let command = UnlinkIdentities { user_id: who.user, halves };
-            let command = Gated::new(gate(who), Box::new(command));
+            let command = in_person(who, UnlinkIdentities { user_id: who.user, halves });
             Unit::new(who.tenant, origin.cause(who.user.actor()), command)
                 .with_vault([VaultChange::DropPersonLink { tenant: who.tenant, link }])
+                .with_vault(told.clone())
         };
         let elsewhere = self.parts().master.elsewhere(it.other_tenant, it.other_user, who.tenant);
         let halves = vec![Half { link: it.other_link, elsewhere }];
         let both = own()
             .and(it.other_tenant, UnlinkIdentities { user_id: it.other_user, halves })
             .told_in(it.other_tenant, there.cause(it.other_user.actor()))
-            .with_vault([VaultChange::DropPersonLink { tenant: it.other_tenant, link: it.other_link }]);
+            .with_vault([VaultChange::DropPersonLink { tenant: it.other_tenant, link: it.other_link }])
+            .with_vault(told_there);
         let position = match self.submit(both).await? {
             Err(refusal) if NOBODY_THERE.contains(&refusal.code.as_ref()) => self.submit(own()).await?,
             done => done,

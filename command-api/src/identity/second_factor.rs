@@ -10,11 +10,9 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use domain::federation::CheckLink;
 use domain::identity::factors::{self, Factors};
 use domain::identity::{IdentityError, UseRecoveryCode, session};
 use domain::ids::{TenantId, UserId};
-use domain::linking::WhileOffered;
 use domain::words::Word;
 use domain::{Refusal, StreamId, View};
 use event_store::Unit;
@@ -26,6 +24,7 @@ use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
 use super::facts::unknown;
+use super::federated::by_link;
 use super::guessing::{CREDENTIALS, Door, Guess};
 use super::limits::{Counted, Policy as Limit};
 use super::recovery_codes::RecoveryCode;
@@ -189,9 +188,8 @@ impl Identity {
         };
         let opening = self.opening(starting, &policy)?;
         let mut unit = Unit::empty(tenant, origin.cause(user.actor()));
-        if let Some((link_id, provider_id)) = first.link {
-            unit = unit.and(tenant, CheckLink { link_id, user_id: user, provider_id });
-            unit = unit.and(tenant, WhileOffered { provider_id });
+        if let Some(link) = first.link {
+            unit = by_link(unit, user, link);
         }
         unit = unit.and(tenant, opening.start);
         if let Proof::RecoveryCode(_) = shown.proof {

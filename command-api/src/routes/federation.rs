@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::Refusal;
-use domain::federation::{FederationError, IdentityHash, ProviderSettings, UnlinkIdentity};
-use domain::ids::{LinkId, ProviderId, SessionId, UserId};
-use event_store::vault::{LinkRow, VaultChange};
+use domain::federation::{FederationError, ProviderSettings};
+use domain::ids::{LinkId, ProviderId, UserId};
+use event_store::vault::LinkRow;
 use serde::{Deserialize, Serialize};
 use service_kit::access::permissions::ReadUsers;
 use service_kit::access::{InPerson, Own};
@@ -19,13 +19,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::TokenAnswer;
+use super::auth::{TokenAnswer, in_session};
 use crate::answer::{Accepted, POSITION, Together};
 use crate::app::App;
 use crate::cookie;
 use crate::identity::Origin;
-use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, Sent};
-use crate::identity::sessions::InSession;
+use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, GivingUp, Sent};
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -291,8 +290,9 @@ pub async fn links(State(app): State<App>, by: Own<ReadUsers>) -> Result<Json<Li
 
 /// Begins a link
 ///
-/// Says where to send the browser, so that one can sign in with that provider too from then on. Permission: none but to be
-/// signed in, in person.
+/// Says where to send the browser, so that one can sign in with that provider too from then on, of which one is told by mail.
+/// The person must have shown within ten minutes who they are, by a second factor too if they have one. Permission: none but to
+/// be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/links/external", tag = "providers", operation_id = "beginLink",
     request_body(content = BeginLinkBody, example = json!({
@@ -314,13 +314,7 @@ pub async fn begin_link(
 ) -> Result<Response, Problem> {
     let caller = by.caller();
     // A program has no browser and no identity elsewhere.
-    let session =
-        caller.session.ok_or_else(|| Problem::from(Refusal::from(FederationError::LinkNeedsSignIn)))?;
-    let who = InSession {
-        tenant: caller.tenant,
-        session: SessionId::new(session),
-        user: UserId::new(caller.actor.uuid()),
-    };
+    let who = in_session(caller).ok_or_else(|| Refusal::from(FederationError::LinkNeedsSignIn))?;
     let asked = BeginFederated {
         tenant: caller.tenant,
         provider: body.provider,
@@ -336,12 +330,14 @@ pub async fn begin_link(
 
 /// Gives a link up
 ///
-/// One cannot sign in with it any more; sessions that began with it go on. Permission: none but to be signed in, in person.
+/// One cannot sign in with it any more, and is told so by mail; sessions that began with it go on. The person must have shown
+/// within ten minutes who they are, by a second factor too if they have one. Permission: none but to be signed in, in person.
 #[utoipa::path(
     delete, path = "/v1/auth/links/external/{id}", tag = "providers", operation_id = "unlink",
     params(("id" = Uuid, Path, description = "The link")),
     responses(
         (status = 200, description = "It is given up.", body = Accepted),
+        (status = 403, description = "The caller is no person in a session of their own, has not shown within ten minutes who they are, or a second factor is missing.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such link of one's own.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -350,14 +346,9 @@ pub async fn unlink(
     by: InPerson,
     Path(link): Path<LinkId>,
 ) -> Result<Response, Problem> {
-    let caller = by.caller();
-    let (tenant, user) = (caller.tenant, UserId::new(caller.actor.uuid()));
-    let links = app.identity.links(tenant, user).await?;
-    // Of a link that is not one's own nothing is kept here, and the command finds none either.
-    let identity = links.iter().find(|(row, _)| row.link == link).map_or([0; 32], |(row, _)| row.identity.0);
-    let command = UnlinkIdentity { link_id: link, of: user, identity: IdentityHash::new(identity) };
-    let vault = vec![VaultChange::DropIdentity { tenant, link }];
-    app.run_together(&by, None, "", Together { commands: [Box::new(command)], vault }).await
+    let who = in_session(by.caller()).ok_or_else(|| Refusal::from(FederationError::LinkNotFound))?;
+    let GivingUp { command, vault } = app.identity.giving_up(who, link).await?;
+    app.run_together(&by, None, "", Together { commands: [command], vault }).await
 }
 
 fn challenge(text: &str) -> Result<Challenge, Problem> {

@@ -238,13 +238,14 @@ pub async fn confirm(
 
 /// Takes the link to one's user in another organisation away
 ///
-/// From either side. Sessions in which one came by it are over. Permission: none but to be signed in, in person.
+/// From either side; the person is told so by mail in both. Sessions in which one came by it are over. The person must have shown
+/// within ten minutes who they are, by a second factor too if they have one. Permission: none but to be signed in, in person.
 #[utoipa::path(
     delete, path = "/v1/auth/links/identities/{id}", tag = "auth", operation_id = "unlinkIdentity",
     params(("id" = Uuid, Path, description = "The link, as the list of one's organisations names it")),
     responses(
         (status = 204, description = "It is taken away."),
-        (status = 403, description = "The caller is no person in a session of their own.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller is no person in a session of their own, has not shown within ten minutes who they are, or a second factor is missing.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such link of one's own.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

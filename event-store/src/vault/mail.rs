@@ -158,6 +158,12 @@ pub enum FactorChange {
     CodeUsed,
     /// Somebody who is signed in as a user of another organisation can come from there.
     Linked,
+    /// They cannot any more.
+    Unlinked,
+    /// Somebody can sign in by the word of a provider.
+    ProviderLinked,
+    /// They cannot any more, because the person gave it up.
+    ProviderUnlinked,
 }
 
 /// How far a change of address has come.
@@ -416,6 +422,7 @@ mod tests {
             Mail::Locked { at, until: at },
             Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
             Mail::FactorsChanged { change: FactorChange::Linked, at },
+            Mail::FactorsChanged { change: FactorChange::ProviderUnlinked, at },
             Mail::RefreshReused { at },
             Mail::Impersonated { at, until: at, reason: token(), ticket: token() },
             Mail::OrganisationDecided { organisation: token(), decision: Ruling::Approved, reason: None },

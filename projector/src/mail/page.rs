@@ -93,6 +93,9 @@ mod tests {
             Mail::FactorsChanged { change: FactorChange::CodesRenewed, at },
             Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
             Mail::FactorsChanged { change: FactorChange::Linked, at },
+            Mail::FactorsChanged { change: FactorChange::Unlinked, at },
+            Mail::FactorsChanged { change: FactorChange::ProviderLinked, at },
+            Mail::FactorsChanged { change: FactorChange::ProviderUnlinked, at },
             Mail::Erased { at, receipt: Uuid::from_u128(7) },
         ];
         for purpose in [Purpose::Account, Purpose::Change, Purpose::Organisation] {

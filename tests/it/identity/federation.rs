@@ -104,7 +104,7 @@ impl<'a> Shop<'a> {
     }
 
     /// A whole sign-in of an account, up to the way back.
-    async fn come(&self, account: &str) -> anyhow::Result<Url> {
+    pub(super) async fn come(&self, account: &str) -> anyhow::Result<Url> {
         let begun = self.begin().await?;
         let back = self.back(&format!("code={account}&state={}", begun.state()?), &begun.cookie).await?;
         anyhow::ensure!(back.status == StatusCode::SEE_OTHER, "{} {}", back.status, back.text);

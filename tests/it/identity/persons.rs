@@ -1,15 +1,17 @@
 //! One person in two organisations: linked on the proof of both, seen by themselves alone, and let in where the organisation
 //! there lets them in.
 
+mod proofs;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::identity::{DeactivateUser, EndSessions, ReactivateUser};
+use domain::identity::{DeactivateUser, ReactivateUser};
 use domain::ids::SessionId;
-use domain::organisation::{Granter, RemoveMember, SecondFactor, TenantStatus};
+use domain::organisation::{Granter, RemoveMember, TenantStatus};
 use domain::sign_in::StartSession;
 use domain::words::Word;
+use event_store::vault::{FactorChange, Mail};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -182,6 +184,10 @@ async fn a_session_that_came_by_a_link_ends_with_it_whoever_takes_it_away() -> T
         let refresh = both.globex.refresh(&session.refresh).await?;
         assert_eq!(told(&refresh), (401, "identity.refresh-invalid"));
         assert_eq!(told(&both.unlink(&token.access, link).await?), (404, "identity.not-linked"));
+        for organisation in [&both.acme, &both.globex] {
+            let last = organisation.letters("factors-changed").await?.pop().context("a letter")?.mail;
+            assert!(matches!(last, Mail::FactorsChanged { change: FactorChange::Unlinked, .. }), "{last:?}");
+        }
         assert_eq!((halves(&both).await?, both.rows().await?), (vec![0, 0], 0));
         assert_eq!(both.list(&both.there.access).await?.len(), 1);
         for it in [&both.here, &both.there] {
@@ -222,40 +228,6 @@ async fn a_stolen_code_links_nobody_else() -> Test {
     for odd in ["", "ql_", "ql_a_b_c", "qr_a_b_c", &newer.replace("ql_", "qm_")] {
         assert_eq!(told(&both.show(&both.there.access, odd).await?), (404, "identity.link-code-invalid"));
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn both_sides_have_shown_a_moment_ago_who_they_are() -> Test {
-    let stack = Stack::commands_only().await?;
-    let both = Both::of(&stack).await?;
-    let code = both.code().await?;
-    // A session as it is after a while, or after a sign-in with a provider; in either organisation.
-    let session = async |organisation: &Organisation<'_>, who: &Person, ago: i64, amr: &str| {
-        let members = Members::of(&stack, organisation.tenant)?;
-        let session_id = SessionId::new(Uuid::now_v7());
-        let auth_time: DateTime<Utc> = Utc::now() - TimeDelta::minutes(ago);
-        let start =
-            StartSession { auth_time, amr: vec![Word::parse(amr)?], ..members.start(who.user, session_id) };
-        members.done(start).await?;
-        members.token(who.user, session_id)
-    };
-    let stale = session(&both.globex, &both.anna, 11, "pwd").await?;
-    assert_eq!(told(&both.show(&stale, &code).await?), (403, "auth.step-up-required"));
-    let stale = session(&both.acme, &both.ann, 11, "pwd").await?;
-    let asked = both.ask(&stale, "globex", &both.anna.email).await?;
-    assert_eq!(told(&asked), (403, "auth.step-up-required"));
-    let vouched = session(&both.globex, &both.anna, 0, "fed").await?;
-    assert_eq!(told(&both.show(&vouched, &code).await?), (403, "identity.own-proof-required"));
-    // An organisation that asks everybody for a second factor is not linked on a password.
-    both.globex.ask(|it| it.second_factor = SecondFactor::Required).await?;
-    assert_eq!(told(&both.show(&both.there.access, &code).await?), (403, "auth.second-factor-missing"));
-    both.globex.ask(|_| ()).await?;
-    // What was refused has used nothing up. But the code is worth nothing once its session has ended.
-    let (user_id, because, by) = (both.ann.user, Word::of("asked"), both.ann.user.actor());
-    both.acme.done(EndSessions { user_id, except: None, because, by }).await?;
-    assert_eq!(told(&both.show(&both.there.access, &code).await?), (404, "identity.link-code-invalid"));
-    assert_eq!((halves(&both).await?, both.rows().await?), (vec![0, 0], 0));
     Ok(())
 }
 

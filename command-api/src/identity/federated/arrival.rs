@@ -8,14 +8,14 @@ use domain::federation::{IdentityHash, LinkIdentity, ProviderSettings, link};
 use domain::gate::{Bearer as Who, Gate, Gated};
 use domain::identity::{EmailHash, PersonNames, RegisterUser, User, user};
 use domain::ids::{LinkId, ProviderId, SessionId, TenantId, UserId};
-use domain::linking::{Holder, LinkByAddress, Ruling, Situation, WhileOffered, rule};
+use domain::linking::{Holder, LinkByAddress, Ruling, Situation, rule};
 use domain::organisation::{AddMember, Granter, Policy, Registration, RoleRef, WhileActive};
 use domain::private::Private;
 use domain::{Decision, Refusal, StreamId, View};
 use event_store::Unit;
 use event_store::access::{Question, look};
 use event_store::keyring::IndexOf;
-use event_store::vault::{Arrival, Digest, NewIdentity, Taken, VaultChange};
+use event_store::vault::{Arrival, Digest, FactorChange, NewIdentity, Taken, VaultChange};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::outgoing::Url;
@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::super::displacing::another_way_in;
 use super::super::facts::unknown;
 use super::super::{Identity, Origin, unavailable};
+use super::links::while_offered;
 use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
 use crate::federation::{Arrived, Callback, Person};
 
@@ -196,17 +197,17 @@ impl Identity {
             (Ruling::SignIn(_), None) => Err(Problem::new(&code::STORE_UNAVAILABLE, "")),
             (Ruling::Link(user), _) => {
                 let command = self.of_session(it, it.linking(link_id, user));
-                self.link(it, link_id, user, vec![command], origin).await
+                self.link_known(it, link_id, user, command, origin).await
             }
             (Ruling::LinkByAddress(user), _) => {
                 let email_version = held.map_or(0, |(_, state)| state.version);
                 let command = LinkByAddress { link: it.linking(link_id, user), email_version };
-                self.link(it, link_id, user, vec![Box::new(command)], origin).await
+                self.link_known(it, link_id, user, Box::new(command), origin).await
             }
             (Ruling::Register, _) => {
                 let user = UserId::new(Uuid::now_v7());
                 let commands = self.registering(it, link_id, user, &policy)?;
-                self.link(it, link_id, user, commands, origin).await
+                self.link(it, link_id, user, commands, None, origin).await
             }
         }
     }
@@ -273,12 +274,26 @@ impl Identity {
         Ok(vec![Box::new(register), Box::new(it.linking(link_id, user)), Box::new(join), Box::new(works)])
     }
 
+    /// Links somebody who has been a user before, and writes to them: it need not have been them.
+    async fn link_known(
+        &self,
+        it: &Newcomer<'_>,
+        link_id: LinkId,
+        user: UserId,
+        command: Box<dyn Decision>,
+        origin: &Origin,
+    ) -> Result<Result<Arrival, Refusal>, Problem> {
+        let letter = self.factor_letter(it.tenant, user, FactorChange::ProviderLinked).await?;
+        self.link(it, link_id, user, vec![command], letter, origin).await
+    }
+
     async fn link(
         &self,
         it: &Newcomer<'_>,
         link_id: LinkId,
         user: UserId,
         commands: Vec<Box<dyn Decision>>,
+        letter: Option<VaultChange>,
         origin: &Origin,
     ) -> Result<Result<Arrival, Refusal>, Problem> {
         let kept = VaultChange::PutIdentity(NewIdentity {
@@ -288,10 +303,10 @@ impl Identity {
             user,
             identity: it.identity,
         });
-        let unit = Unit::of(it.tenant, origin.cause(user.actor()), commands)
-            .and(it.tenant, WhileOffered { provider_id: it.provider })
+        let unit = Unit::of(it.tenant, origin.cause(user.actor()), commands);
+        let unit = while_offered(unit, it.tenant, it.provider)
             .minting(link::stream(link_id))
-            .with_vault([kept]);
+            .with_vault([kept].into_iter().chain(letter));
         Ok(self.submit(unit).await?.map(|_| Arrival { user, link: link_id, provider: it.provider }))
     }
 }

@@ -75,12 +75,12 @@ pub(in crate::identity) fn refused(error: impl Into<Refusal>) -> Problem {
 /// A command about the own account, behind the gate that asks once more, at the commit, whether the person showed who they
 /// are a moment ago, and by a further factor if they have one: of two who enrol the first at once, one does. And whether their
 /// address is theirs.
-pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 'static) -> Box<dyn Decision> {
+pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 'static) -> Gated {
     let bearer = Who::Session { session: who.session, user: who.user };
     let gate = Gate::new(bearer, role_table(who.tenant).clone());
     let gate = gate.while_pending().fresh_within(STEP_UP_WITHIN).own_hand();
     let gate = if sabotage::stands(Guard::OwnFactor) { gate.with_own_factor() } else { gate };
-    Box::new(Gated::new(gate, another_way_in(who.user, command)))
+    Gated::new(gate, another_way_in(who.user, command))
 }
 
 impl Identity {
@@ -187,7 +187,7 @@ impl Identity {
         let vault = [VaultChange::PutTotp(seed.enrolled(step)), keep];
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::Added).await?;
         let unit =
-            Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, Enrolling::new(enrol))])
+            Unit::new(who.tenant, origin.cause(who.user.actor()), in_person(who, Enrolling::new(enrol)))
                 .and(who.tenant, issue)
                 .and(who.tenant, strengthen)
                 .with_vault(vault.into_iter().chain(letter));
@@ -205,7 +205,7 @@ impl Identity {
         let remove = RemoveFactor { user_id: who.user, factor_id, because: Word::of("asked") };
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::Removed).await?;
         let drop = VaultChange::DropTotp { tenant: who.tenant, user: who.user.uuid() };
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, remove)])
+        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), in_person(who, remove))
             .with_vault([drop].into_iter().chain(letter));
         self.submit(unit).await?.map_err(Problem::from)
     }
@@ -220,7 +220,7 @@ impl Identity {
         self.fresh(who).await?;
         let (issue, codes, keep) = issuing(who)?;
         let letter = self.factor_letter(who.tenant, who.user, FactorChange::CodesRenewed).await?;
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [in_person(who, issue)])
+        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), in_person(who, issue))
             .with_vault([keep].into_iter().chain(letter));
         let position = self.submit(unit).await?.map_err(Problem::from)?;
         Ok(Issued { codes, position })

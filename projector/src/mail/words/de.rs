@@ -176,6 +176,20 @@ pub(super) fn words(mail: &Mail, here: &Here<'_>) -> Words {
                     "wurde es mit einem Konto in einer anderen Organisation verknüpft, von dem aus man ohne Passwort hierher \
                      kommt, bis die Verknüpfung in der Liste Ihrer Organisationen aufgehoben wird",
                 ),
+                FactorChange::Unlinked => (
+                    "Eine Verknüpfung Ihres Kontos wurde aufgehoben",
+                    "wurde die Verknüpfung mit einem Konto in einer anderen Organisation aufgehoben, sodass von dort niemand \
+                     mehr hierher kommt",
+                ),
+                FactorChange::ProviderLinked => (
+                    "Sie können sich mit einem Anbieter anmelden",
+                    "wurde ein Konto bei einem Anbieter verknüpft, mit dem man sich hier ohne Passwort anmelden kann, bis die \
+                     Verknüpfung in der Liste Ihrer Verknüpfungen aufgehoben wird",
+                ),
+                FactorChange::ProviderUnlinked => (
+                    "Sie können sich mit einem Anbieter nicht mehr anmelden",
+                    "wurde die Verknüpfung mit einem Konto bei einem Anbieter aufgehoben, mit dem man sich hier anmelden konnte",
+                ),
             };
             Words::new(subject, [format!("Am {} {what}. Es geht um Ihr Konto bei {}.", moment(*at), here.place())])
                 .action("Ich war es nicht: neues Passwort wählen", here.asking("/forgot"))

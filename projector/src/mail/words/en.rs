@@ -152,6 +152,19 @@ pub(super) fn words(mail: &Mail, here: &Here<'_>) -> Words {
                     "it was linked to an account in another organisation, from which one can come here without a password \
                      until the link is taken away in the list of your organisations",
                 ),
+                FactorChange::Unlinked => (
+                    "A link of your account was taken away",
+                    "the link to an account in another organisation was taken away, so that nobody comes here from there any more",
+                ),
+                FactorChange::ProviderLinked => (
+                    "You can sign in with a provider",
+                    "an account with a provider was linked, with which one can sign in here without a password \
+                     until the link is given up in the list of your links",
+                ),
+                FactorChange::ProviderUnlinked => (
+                    "You cannot sign in with a provider any more",
+                    "the link to an account with a provider was given up, with which one could sign in here",
+                ),
             };
             Words::new(subject, [format!("On {}, for your account at {}, {what}.", moment(*at), here.place())])
                 .action("It was not me: choose a new password", here.asking("/forgot"))

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use domain::words::{DomainName, Word};
+use futures_util::future::{join, try_join_all};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use tests::authenticator::ticket;
@@ -78,6 +79,46 @@ async fn whoever_is_on_the_way_when_the_policy_changes_is_not_let_in() -> Test {
     let late = shop.acme.second(&halfway, "recovery_code", &enrolled.recovery_codes[0]).await?;
     assert_eq!((late.status, late.code()), (StatusCode::NOT_FOUND, "federation.provider-not-found"));
     Ok(())
+}
+
+/// The policy changes while people show their codes to two processes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_begins_behind_a_policy_that_shuts_its_provider_out() -> Test {
+    let stack = Stack::commands_only().await?;
+    let processes = [stack.command_url.clone(), stack.another_command_api().await?];
+    let (github, shop) = github(&stack).await?;
+    let accounts: Vec<String> = (0..12).map(|n| format!("cat{n}")).collect();
+    for (id, account) in (1..).zip(&accounts) {
+        github.has(id, account, &format!("{account}@corp.example"), true);
+    }
+    for _ in 0..8 {
+        naming(&shop, &[]).await?;
+        let mut shown = Vec::new();
+        for (account, base) in accounts.iter().zip(processes.iter().cycle()) {
+            let code = parameter(&shop.come(account).await?, "code").context("a code")?;
+            let request = stack.request(Method::POST, "", &format!("{base}/v1/auth/handover"));
+            shown.push(answer(request.json(&json!({ "code": code, "verifier": VERIFIER }))));
+        }
+        let (answers, changed) = join(try_join_all(shown), naming(&shop, OTHERS)).await;
+        changed?;
+        for it in answers?.iter().filter(|it| it.status != StatusCode::OK) {
+            let refusals = ["federation.handover-invalid", "federation.provider-not-found"];
+            assert!(refusals.contains(&it.code()), "{} {}", it.status, it.text);
+        }
+        assert_eq!(begun_behind_the_policy(&shop).await?, 0);
+    }
+    Ok(())
+}
+
+/// How many sessions of the organisation began after its policy last changed.
+async fn begun_behind_the_policy(shop: &Shop<'_>) -> anyhow::Result<i64> {
+    let mut conn = shop.acme.stack.database.superuser().await?;
+    let count = sqlx::query_scalar(
+        "select count(*) from store.events
+         where tenant_id = $1 and type = 'identity.session-started' and position >
+               (select max(position) from store.events where tenant_id = $1 and type = 'organisation.policy-changed')",
+    );
+    Ok(count.bind(shop.acme.tenant.uuid()).fetch_one(&mut conn).await?)
 }
 
 #[tokio::test]

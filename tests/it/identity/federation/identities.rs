@@ -1,14 +1,30 @@
 //! Who somebody from a provider is here: new, known by a link, or known by an address that both sides have verified.
 
 use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
+use domain::ids::SessionId;
 use domain::organisation::Registration;
+use domain::sign_in::StartSession;
+use event_store::vault::{FactorChange, Letter, Mail};
 use futures_util::future::try_join_all;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::json;
+use tests::members::Members;
 use tests::person::{PASSWORD, SignedIn};
 use tests::stack::{Stack, answer};
+use uuid::Uuid;
 
-use super::{CHALLENGE, RETURN, Test, VERIFIER, github, parameter, settings, subject};
+use super::{CHALLENGE, RETURN, Shop, Test, VERIFIER, github, parameter, settings, subject};
+
+/// Who was told of which changes of what they sign in with.
+async fn changes(shop: &Shop<'_>) -> anyhow::Result<Vec<(String, FactorChange)>> {
+    let letters = shop.acme.letters("factors-changed").await?.into_iter();
+    let change = |it: Letter| match it.mail {
+        Mail::FactorsChanged { change, .. } => Ok((it.to, change)),
+        other => anyhow::bail!("{other:?}"),
+    };
+    letters.map(change).collect()
+}
 
 /// The same person comes for the first time in twenty browsers at once.
 #[tokio::test]
@@ -20,6 +36,7 @@ async fn of_many_first_sign_ins_at_once_one_registers() -> Test {
     let mut people = all.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
     people.dedup();
     assert_eq!(people.len(), 1, "{people:?}");
+    assert_eq!(changes(&shop).await?, [], "there was nobody before to be told");
     Ok(())
 }
 
@@ -64,6 +81,9 @@ async fn noauth_an_address_links_only_where_both_have_verified_it_and_the_provid
     assert_eq!(shop.refused("ann").await?, "federation.address-not-vouched");
     github.has(1, "ann", &ann.email, true);
     assert_eq!(subject(&shop.sign_in("ann").await?)?, ann.user.to_string());
+    // It need not have been her who came, so she is told; and once, however often she comes by it.
+    shop.sign_in("ann").await?;
+    assert_eq!(changes(&shop).await?, [(ann.email.clone(), FactorChange::ProviderLinked)]);
     // Nobody learns whether an address is known: one that nobody has is answered alike.
     github.has(2, "eve", "nobody@example.com", false);
     assert_eq!(shop.refused("eve").await?, "federation.address-not-vouched");
@@ -112,9 +132,22 @@ async fn a_link_of_somebody_signed_in_works_until_it_is_given_up() -> Test {
     let unlink =
         async |token: &str| answer(stack.request(Method::DELETE, token, &format!("{url}/{id}"))).await;
     assert_eq!(unlink(&bobs.access).await?.code(), "federation.link-not-found");
+    // Whoever finds the session of somebody who went away takes no way in from them.
+    let members = Members::of(&stack, shop.acme.tenant)?;
+    let session_id = SessionId::new(Uuid::now_v7());
+    let start = members.start(ann.user, session_id);
+    let auth_time = Utc::now() - TimeDelta::minutes(11);
+    members.done(StartSession { auth_time, ..start }).await?;
+    let stale = unlink(&members.token(ann.user, session_id)?).await?;
+    assert_eq!((stale.status, stale.code()), (StatusCode::FORBIDDEN, "auth.step-up-required"));
+    assert_eq!(changes(&shop).await?, [(ann.email.clone(), FactorChange::ProviderLinked)]);
     // Somebody who came back a moment ago is not let in by a link that is gone.
     let code = parameter(&shop.come("cat").await?, "code").context("a code")?;
-    assert_eq!(unlink(&signed_in.access).await?.status, StatusCode::OK);
+    for _ in 0..2 {
+        assert_eq!(unlink(&signed_in.access).await?.status, StatusCode::OK);
+    }
+    let told = [FactorChange::ProviderLinked, FactorChange::ProviderUnlinked];
+    assert_eq!(changes(&shop).await?, told.map(|it| (ann.email.clone(), it)), "given up once");
     let late = shop.hand_over(&code, VERIFIER).await?;
     assert_eq!((late.status, late.code()), (StatusCode::UNAUTHORIZED, "federation.not-linked"));
     assert_eq!(shop.refused("cat").await?, "federation.address-not-vouched");

@@ -3,14 +3,17 @@
 
 use anyhow::Context as _;
 use domain::organisation::SecondFactor;
-use reqwest::StatusCode;
+use domain::words::Word;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tests::authenticator::ticket;
 use tests::passkey::Passkey;
 use tests::person::{Organisation, PASSWORD, Person};
 use tests::relying::{Relying, Tokens, left, parameter, shop};
-use tests::stack::{Answer, PUBLIC_URL, Stack};
+use tests::stack::{Answer, PUBLIC_URL, Stack, answer};
 use tests::tab::{Tab, hidden};
 
+use super::super::federation;
 use super::{BROWSER, Test, assert_guarded, enter, entered, heading, is_in};
 
 const BUTTON: &str = "Sign in with a passkey";
@@ -300,5 +303,48 @@ async fn whoever_needs_two_factors_sets_a_passkey_up_and_shows_them_with_it() ->
     assert!(!tab.get("/sign-in").await?.text.contains("Set up a passkey"));
     let off = tab.send("/passkey/set-up", &[]).await?;
     assert_eq!((off.status, heading(&off.text)), (StatusCode::CONFLICT, "That did not work"), "{}", off.text);
+    Ok(())
+}
+
+/// A passkey would let them in by itself; but they came on the word of a provider.
+#[tokio::test]
+async fn whoever_goes_on_with_a_passkey_after_a_provider_is_let_in_while_its_word_counts() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (github, provided) = federation::github(&stack).await?;
+    let acme = &provided.acme;
+    github.has(1, "cat", "cat@corp.example", true);
+    let session = provided.sign_in("cat").await?;
+    acme.enrol(&session.access).await?;
+    let mut passkey = keyed_in(acme, &session.access).await?;
+    let halfway = async || {
+        let code = parameter(&provided.come("cat").await?, "code").context("a code")?;
+        ticket(&provided.hand_over(&code, federation::VERIFIER).await?)
+    };
+    // Whether a window is let in with what is sent.
+    let mut lets_in = async |beside: &[(&str, &str)]| {
+        let mut tab = Tab::at(&stack.command_url)?;
+        tab.get("/sign-in?organization=acme").await?;
+        let done = shown(&mut tab, &mut passkey, beside).await?;
+        anyhow::Ok((done.status, is_in(&mut tab).await?))
+    };
+    let here = ("organization", "acme");
+    let first = halfway().await?;
+    assert_eq!(lets_in(&[here, ("ticket", &first)]).await?, (StatusCode::SEE_OTHER, true));
+
+    // The policy names other providers by now.
+    let late = halfway().await?;
+    acme.ask(|it| it.providers = Some(vec![Word::of("google")])).await?;
+    assert_eq!(lets_in(&[here, ("ticket", &late)]).await?, (StatusCode::NOT_FOUND, false));
+    assert_eq!(lets_in(&[here]).await?, (StatusCode::SEE_OTHER, true), "who did not come by it goes on");
+    acme.ask(|_| ()).await?;
+    // The link is given up by now.
+    let late = halfway().await?;
+    let links = format!("{}/v1/auth/links/external", stack.command_url);
+    let listed = answer(stack.request(Method::GET, &session.access, &links)).await?;
+    let link = listed.json["links"][0]["id"].as_str().with_context(|| listed.text.clone())?;
+    let url = format!("{links}/{link}");
+    let given_up = answer(stack.request(Method::DELETE, &session.access, &url)).await?;
+    assert_eq!(given_up.status, StatusCode::OK, "{}", given_up.text);
+    assert_eq!(lets_in(&[here, ("ticket", &late)]).await?, (StatusCode::UNAUTHORIZED, false));
     Ok(())
 }

@@ -305,6 +305,11 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
         )],
     ),
     of(
+        Guard::ProviderOffered,
+        "nobody comes in by a provider once the policy names it no more, however far they have come",
+        &[whole("identity::federation::bounds::whoever_is_on_the_way_when_the_policy_changes_is_not_let_in")],
+    ),
+    of(
         Guard::OfferedSeed,
         "whoever knows a password does not look on while its owner sets a second factor up",
         &[whole(

@@ -1,0 +1,80 @@
+//! What somebody has shown who links two users or takes the link away.
+
+use chrono::{TimeDelta, Utc};
+use domain::identity::EndSessions;
+use domain::ids::SessionId;
+use domain::organisation::SecondFactor;
+use domain::sign_in::StartSession;
+use domain::words::Word;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tests::members::Members;
+use tests::passkey::Passkey;
+use tests::person::{Organisation, Person};
+use tests::stack::{PUBLIC_URL, Stack};
+use uuid::Uuid;
+
+use super::{Both, Test, halves, told};
+
+/// A session as it is so many minutes after a sign-in that showed this.
+async fn session(
+    stack: &Stack,
+    organisation: &Organisation<'_>,
+    who: &Person,
+    ago: i64,
+    amr: &'static str,
+) -> anyhow::Result<String> {
+    let members = Members::of(stack, organisation.tenant)?;
+    let session_id = SessionId::new(Uuid::now_v7());
+    let start = members.start(who.user, session_id);
+    let auth_time = Utc::now() - TimeDelta::minutes(ago);
+    members.done(StartSession { auth_time, amr: vec![Word::of(amr)], ..start }).await?;
+    members.token(who.user, session_id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_have_shown_a_moment_ago_who_they_are() -> Test {
+    let stack = Stack::commands_only().await?;
+    let both = Both::of(&stack).await?;
+    let code = both.code().await?;
+    let stale = session(&stack, &both.globex, &both.anna, 11, "pwd").await?;
+    assert_eq!(told(&both.show(&stale, &code).await?), (403, "auth.step-up-required"));
+    let stale = session(&stack, &both.acme, &both.ann, 11, "pwd").await?;
+    let asked = both.ask(&stale, "globex", &both.anna.email).await?;
+    assert_eq!(told(&asked), (403, "auth.step-up-required"));
+    let vouched = session(&stack, &both.globex, &both.anna, 0, "fed").await?;
+    assert_eq!(told(&both.show(&vouched, &code).await?), (403, "identity.own-proof-required"));
+    // An organisation that asks everybody for a second factor is not linked on a password.
+    both.globex.ask(|it| it.second_factor = SecondFactor::Required).await?;
+    assert_eq!(told(&both.show(&both.there.access, &code).await?), (403, "auth.second-factor-missing"));
+    both.globex.ask(|_| ()).await?;
+    // What was refused has used nothing up. But the code is worth nothing once its session has ended.
+    let (user_id, because, by) = (both.ann.user, Word::of("asked"), both.ann.user.actor());
+    both.acme.done(EndSessions { user_id, except: None, because, by }).await?;
+    assert_eq!(told(&both.show(&both.there.access, &code).await?), (404, "identity.link-code-invalid"));
+    assert_eq!((halves(&both).await?, both.rows().await?), (vec![0, 0], 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_side_changes_a_link_in_an_old_session_or_on_a_password_beside_a_passkey() -> Test {
+    let stack = Stack::commands_only().await?;
+    let both = Both::of(&stack).await?;
+    let link = both.link().await?;
+    let stale = session(&stack, &both.globex, &both.anna, 11, "pwd").await?;
+    assert_eq!(told(&both.unlink(&stale, link).await?), (403, "auth.step-up-required"));
+    // From now on whoever knows her password alone is not taken for her.
+    let asked = both.globex.post(&both.there.access, "/v1/auth/passkeys/options", &Value::Null).await?;
+    let made = Passkey::at(PUBLIC_URL)?.make(&asked.json)?;
+    let added = both.globex.post(&both.there.access, "/v1/auth/passkeys", &made).await?;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    let password = session(&stack, &both.globex, &both.anna, 0, "pwd").await?;
+    assert_eq!(told(&both.unlink(&password, link).await?), (403, "auth.second-factor-missing"));
+    assert_eq!(halves(&both).await?, [1, 1]);
+    let shown = session(&stack, &both.globex, &both.anna, 0, "mfa").await?;
+    assert_eq!(both.unlink(&shown, link).await?.status, StatusCode::NO_CONTENT);
+    let code = both.code().await?;
+    assert_eq!(told(&both.show(&password, &code).await?), (403, "auth.second-factor-missing"));
+    assert_eq!(both.show(&shown, &code).await?.status, StatusCode::OK);
+    Ok(())
+}
