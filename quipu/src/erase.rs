@@ -34,6 +34,7 @@ pub mod desk;
 pub mod found;
 pub mod proof;
 pub mod replay;
+mod scan;
 pub mod search;
 
 use act::Force;

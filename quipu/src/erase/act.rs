@@ -217,19 +217,12 @@ fn last_letter(desk: &Desk, erasure: &Erasure, found: &Found) -> anyhow::Result<
     Ok(letter.queued(slip, &desk.master)?)
 }
 
-/// Deletes letters to their addresses that wait, and what was asked for with them. They are sealed, and name an address
-/// only inside.
+/// Deletes letters to their addresses that wait, and what was asked for with them or by them. They are sealed, and name an
+/// address only inside. What was sent to an address that they never showed to be theirs may be its owner's, and stays;
+/// letters of theirs that went there name them, and go with their rows of the vault.
 async fn forget_papers(desk: &Desk, found: &Found) -> anyhow::Result<()> {
     let normal = |text: &str| EmailAddress::parse(text).ok().map(|it| it.normal().to_owned());
-    let theirs: Vec<String> = found
-        .known
-        .iter()
-        .filter(|it| it.field == "payload.email")
-        .filter_map(|it| normal(&it.text))
-        .collect();
-    if theirs.is_empty() {
-        return Ok(());
-    }
+    let theirs: Vec<String> = found.proven.iter().filter_map(|text| normal(text)).collect();
     let is_theirs = |text: &str| normal(text).is_some_and(|it| theirs.contains(&it));
     let tenant = found.tenant;
     let mut after = Uuid::nil();
@@ -273,7 +266,11 @@ async fn forget_papers(desk: &Desk, found: &Found) -> anyhow::Result<()> {
         let Some(last) = rows.last() else { break };
         after = last.request_id;
         let open = |id, sealed: &[u8]| Request::open(tenant, id, sealed, &desk.master);
-        let asked_by = |it: &Request| is_theirs(&it.asker().mailbox);
+        let is_own = |it: &Request| match it {
+            Request::ChangeAddress(it) => found.user.is_some_and(|user| it.user == user.uuid()),
+            _ => false,
+        };
+        let asked_by = |it: &Request| is_own(it) || is_theirs(&it.asker().mailbox);
         let gone = rows.iter().filter(|it| open(it.request_id, &it.sealed).is_ok_and(|it| asked_by(&it)));
         let gone: Vec<Uuid> = gone.map(|it| it.request_id).collect();
         let delete = "delete from vault.requests where tenant_id = $1 and request_id = any($2)";

@@ -1,5 +1,6 @@
 //! Erasing a person: what was private opens for nobody, in no byte of what is kept; and it stays so whatever breaks.
 
+mod addresses;
 mod linked;
 mod restore;
 
