@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | learn its endpoints, once an hour | us | `federation/discovery.rs` |
 //! | send the person there: state, nonce, PKCE with S256 | browser | `federation/authorize.rs` |
+//! | say whether they must show there anew who they are | browser | `federation/freshness.rs` |
 //! | they come back with a code; `iss` must be right | browser | `federation/callback.rs` |
 //! | exchange the code | us | `federation/exchange.rs` |
 //! | verify the ID token against its keys | us | `federation/{id_token,keys}.rs` |
@@ -20,6 +21,7 @@ mod callback;
 mod discovery;
 mod error;
 mod exchange;
+mod freshness;
 mod github;
 mod id_token;
 mod keys;
@@ -41,6 +43,7 @@ pub use authorize::Pending;
 pub use callback::{Callback, Outcome};
 pub use error::{Invalid, ProviderError};
 pub use exchange::Tokens;
+pub use freshness::Shown;
 
 use discovery::Metadata;
 use exchange::ClientWay;
@@ -80,6 +83,8 @@ pub struct Address {
 pub struct Arrived {
     /// Who it says that they are.
     pub person: Person,
+    /// When they showed it.
+    pub shown: Shown,
     /// What it gave us for them.
     pub tokens: Tokens,
 }
@@ -96,13 +101,15 @@ pub struct Federation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     OpenId,
+    Google,
     Microsoft,
     GitHub,
 }
 
 fn kind(settings: &ProviderSettings) -> Result<Kind, ProviderError> {
     match &settings.kind {
-        it if *it == OIDC || *it == GOOGLE => Ok(Kind::OpenId),
+        it if *it == OIDC => Ok(Kind::OpenId),
+        it if *it == GOOGLE => Ok(Kind::Google),
         it if *it == MICROSOFT => Ok(Kind::Microsoft),
         it if *it == GITHUB => Ok(Kind::GitHub),
         _ => Err(ProviderError::Misconfigured("this build does not know its kind")),
@@ -117,7 +124,8 @@ impl Federation {
     }
 
     /// Where to send a person who wants to sign in, and what must be kept until they come back. `state` is what they bring
-    /// along then, `redirect_uri` where to: one of its own for each provider (RFC 9700 section 4.4.2.2).
+    /// along then, `redirect_uri` where to: one of its own for each provider (RFC 9700 section 4.4.2.2). If they must show there
+    /// anew who they are, `since` is now.
     ///
     /// # Errors
     /// If the provider cannot be used.
@@ -126,18 +134,19 @@ impl Federation {
         settings: &ProviderSettings,
         state: &str,
         redirect_uri: &str,
+        since: Option<DateTime<Utc>>,
     ) -> Result<(Url, Pending), ProviderError> {
-        let pending = Pending::make(redirect_uri)?;
-        let url = match kind(settings)? {
-            Kind::GitHub => {
-                authorize::url(&github::authorization_endpoint(settings)?, settings, state, &pending, &[])?
-            }
-            Kind::OpenId | Kind::Microsoft => {
-                let metadata = self.metadata(settings).await?;
-                let more = [("nonce", pending.nonce())];
-                authorize::url(&metadata.authorization_endpoint, settings, state, &pending, &more)?
+        let pending = Pending::make(redirect_uri, since)?;
+        let kind = kind(settings)?;
+        let mut more = freshness::asked(kind, since.is_some());
+        let endpoint = match kind {
+            Kind::GitHub => github::authorization_endpoint(settings)?,
+            Kind::OpenId | Kind::Google | Kind::Microsoft => {
+                more.push(("nonce", pending.nonce()));
+                self.metadata(settings).await?.authorization_endpoint.clone()
             }
         };
+        let url = authorize::url(&endpoint, settings, state, &pending, &more)?;
         Ok((url, pending))
     }
 
@@ -172,8 +181,9 @@ impl Federation {
             now: now.timestamp(),
         };
         id_token::check(&claims, &expected)?;
+        let shown = freshness::shown(kind, claims.auth_time, pending.since(), now)?;
         if kind == Kind::Microsoft {
-            return Ok(Arrived { person: microsoft(claims)?, tokens });
+            return Ok(Arrived { person: microsoft(claims)?, shown, tokens });
         }
         let mut person = claims.person();
         if let (None, Some(endpoint)) = (&person.address, &metadata.userinfo_endpoint) {
@@ -182,7 +192,7 @@ impl Federation {
             person = asked.completes(person);
         }
         person.label = person.address.as_ref().map(|it| it.email.mailbox().to_owned());
-        Ok(Arrived { person, tokens })
+        Ok(Arrived { person, shown, tokens })
     }
 
     /// Exchanges a refresh token of a provider for newer tokens.
@@ -197,7 +207,7 @@ impl Federation {
     ) -> Result<Tokens, ProviderError> {
         let (endpoint, way) = match kind(settings)? {
             Kind::GitHub => (github::token_endpoint(settings)?, ClientWay::Form),
-            Kind::OpenId | Kind::Microsoft => {
+            Kind::OpenId | Kind::Google | Kind::Microsoft => {
                 let metadata = self.metadata(settings).await?;
                 (metadata.token_endpoint.clone(), metadata.client_way)
             }

@@ -40,7 +40,8 @@ pub use change::{AttemptKind, Digest, NewFamily, SecretText, VaultChange};
 pub use devices::{AskingDevice, Polled, WaitingDevice};
 pub use factors::{FirstHalf, NewTotp, SealedSeed, ShownTicket};
 pub use federation::{
-    Arrival, Begun, Federated, FederationVaultError, LinkRow, NewIdentity, NewProviderSecret, Taken,
+    Arrival, Begun, Federated, FederationVaultError, LinkRow, NewHandover, NewIdentity, NewProviderSecret,
+    Taken,
 };
 pub use link::{MailToken, MailTokenKind, NewMailToken};
 pub use mail::{AddressStage, FactorChange, Language, Letter, Mail, Purpose, QueuedMail, Ruling, Slip};

@@ -46,7 +46,7 @@ pub struct SessionRow {
     /// What they showed, in the words of RFC 8176.
     #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
     pub amr: Json<Vec<String>>,
-    /// When they last showed who they are.
+    /// When they last showed who they are; the beginning of 1970 if nobody knows it, since the provider that vouches does not say.
     pub auth_time: DateTime<Utc>,
     #[serde(skip)]
     #[schema(ignore)]

@@ -93,6 +93,7 @@ edge_codes! {
     PROVIDER_UNAVAILABLE 503 "federation.provider-unavailable" "the provider of the sign-in does not answer as it should" "try it again a little later, or sign in in another way";
     PROVIDER_ANSWER_INVALID 422 "federation.answer-invalid" "what the provider of the sign-in says is not to be believed" "begin the sign-in again; if it stays, tell whoever set the provider up what `detail` says";
     PROVIDER_DENIED 403 "federation.denied" "the sign-in was not allowed at the provider" "allow it there, or sign in in another way";
+    PROVIDER_NOT_FRESH 403 "federation.not-fresh" "the provider does not say that somebody just showed it who they are" "sign in there anew, or sign in here in another way";
     PROVIDER_STATE_INVALID 401 "federation.state-invalid" "this is not a sign-in that was begun in this browser, or not any more" "begin the sign-in again";
     PROVIDER_TOKEN_MISSING 404 "federation.provider-token-missing" "there is no token of this provider that is good now" "sign in with the provider again; the organisation may not have its tokens kept";
     RETURN_URI_UNKNOWN 400 "federation.return-uri-unknown" "nobody is sent back to this address" "use one of the provider's return addresses, letter by letter";

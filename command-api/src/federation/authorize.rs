@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use domain::federation::ProviderSettings;
 use domain::federation::provider::GITHUB;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct Pending {
     nonce: String,
     verifier: String,
     redirect_uri: String,
+    /// When they were asked to show anew who they are.
+    since: Option<DateTime<Utc>>,
 }
 
 impl fmt::Debug for Pending {
@@ -30,8 +33,8 @@ impl fmt::Debug for Pending {
 
 impl Pending {
     /// A fresh one, with 256 bits each for the nonce and for PKCE.
-    pub(super) fn make(redirect_uri: &str) -> Result<Self, ProviderError> {
-        Ok(Self { nonce: random()?, verifier: random()?, redirect_uri: redirect_uri.to_owned() })
+    pub(super) fn make(redirect_uri: &str, since: Option<DateTime<Utc>>) -> Result<Self, ProviderError> {
+        Ok(Self { nonce: random()?, verifier: random()?, redirect_uri: redirect_uri.to_owned(), since })
     }
 
     pub(super) fn nonce(&self) -> &str {
@@ -44,6 +47,10 @@ impl Pending {
 
     pub(super) fn redirect_uri(&self) -> &str {
         &self.redirect_uri
+    }
+
+    pub(super) const fn since(&self) -> Option<DateTime<Utc>> {
+        self.since
     }
 
     /// The challenge of the method S256. Source: RFC 7636 section 4.2.
@@ -111,6 +118,7 @@ mod tests {
             // The example of RFC 7636, appendix B.
             verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into(),
             redirect_uri: "https://quipu.example/back".into(),
+            since: None,
         };
         let mut settings = settings("https://op.example");
         settings.scopes = vec![Scope::of("email"), Scope::of("openid"), Scope::of("profile")];
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn nothing_of_two_sign_ins_is_the_same() {
-        let (one, other) = (Pending::make("a").unwrap(), Pending::make("a").unwrap());
+        let (one, other) = (Pending::make("a", None).unwrap(), Pending::make("a", None).unwrap());
         assert!(one.nonce != other.nonce && one.verifier != other.verifier && one.nonce != one.verifier);
         assert_eq!(one.verifier.len(), 43);
         assert_eq!(format!("{one:?}"), "Pending");

@@ -26,6 +26,9 @@ pub enum ProviderError {
     /// The provider gave an error of OAuth.
     #[error("the provider says {0}")]
     Refused(&'static str),
+    /// The person was to show anew who they are, and it does not say that they did.
+    #[error("the provider does not say that somebody just showed it who they are")]
+    NotFresh,
     /// Its answer is not to be believed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -90,6 +93,9 @@ pub enum Invalid {
     /// It is not of now.
     #[error("the ID token is not of this moment")]
     NotNow,
+    /// It says an impossible time at which somebody showed who they are.
+    #[error("the ID token says that somebody showed who they are at a time that cannot be")]
+    AuthTime,
     /// It belongs to another sign-in.
     #[error("the ID token belongs to another sign-in")]
     Nonce,
@@ -107,6 +113,7 @@ impl From<ProviderError> for Problem {
             | ProviderError::Status(_)
             | ProviderError::Misconfigured(_) => Self::new(&code::PROVIDER_UNAVAILABLE, detail),
             ProviderError::Denied => Self::new(&code::PROVIDER_DENIED, ""),
+            ProviderError::NotFresh => Self::new(&code::PROVIDER_NOT_FRESH, ""),
             ProviderError::Refused(_) | ProviderError::Invalid(_) => {
                 Self::new(&code::PROVIDER_ANSWER_INVALID, detail)
             }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use service_kit::outgoing::{Answer, Credential, Outgoing, Url};
 
 use super::exchange::{Client, ClientWay, exchange};
-use super::{Address, Arrived, Pending, Person, ProviderError, address, named, names};
+use super::{Address, Arrived, Pending, Person, ProviderError, Shown, address, named, names};
 
 const PUBLIC: &str = "https://github.com";
 const PUBLIC_API: &str = "https://api.github.com";
@@ -77,7 +77,7 @@ pub(super) async fn person(
         family_name,
         label: named(Some(&user.login)),
     };
-    Ok(Arrived { person, tokens })
+    Ok(Arrived { person, shown: Shown::Untold, tokens })
 }
 
 /// The primary address, if it is verified. Others of the list may be of people who shared an account long ago.

@@ -89,6 +89,8 @@ pub(super) struct Claims {
     #[serde(default)]
     azp: Option<String>,
     #[serde(default)]
+    pub(super) auth_time: Option<i64>,
+    #[serde(default)]
     email: Option<String>,
     #[serde(default)]
     email_verified: Option<Truth>,

@@ -148,7 +148,7 @@ async fn sign_in(
     settings: &ProviderSettings,
     token: impl FnOnce(&str) -> Value,
 ) -> Result<Person, ProviderError> {
-    let (url, pending) = federation.begin(settings, "s", "https://quipu.example/back").await?;
+    let (url, pending) = federation.begin(settings, "s", "https://quipu.example/back", None).await?;
     op.says("/token", 200, token(&sent(&url)["nonce"]));
     federation.finish(settings, None, &pending, &came_back(op), now()).await.map(|it| it.person)
 }
@@ -162,7 +162,7 @@ async fn a_sign_in_goes_from_the_provider_and_back() {
     let pair = ed25519("a");
     let op = Op::with_key(&pair).await;
     let (federation, settings) = (federation(), op.settings());
-    let (url, pending) = federation.begin(&settings, "s", "https://quipu.example/back").await.unwrap();
+    let (url, pending) = federation.begin(&settings, "s", "https://quipu.example/back", None).await.unwrap();
     let sent = sent(&url);
     assert!(url.as_str().starts_with(&format!("{}/auth?", op.issuer)));
     assert_eq!((sent["state"].as_str(), sent["scope"].as_str()), ("s", "openid email"));
@@ -276,7 +276,7 @@ async fn a_callback_of_another_issuer_exchanges_nothing() {
     let pair = ed25519("a");
     let op = Op::with_key(&pair).await;
     let (federation, settings) = (federation(), op.settings());
-    let (_, pending) = federation.begin(&settings, "s", "https://quipu.example/back").await.unwrap();
+    let (_, pending) = federation.begin(&settings, "s", "https://quipu.example/back", None).await.unwrap();
     for query in ["code=c&state=s", "code=c&state=s&iss=https%3A%2F%2Fevil.example"] {
         let told =
             federation.finish(&settings, None, &pending, &Callback::parse(query).unwrap(), now()).await;
@@ -290,9 +290,9 @@ async fn a_provider_that_fails_is_unavailable_and_rests() {
     let op = Op::start().await;
     op.says("/.well-known/openid-configuration", 500, json!({}));
     let federation = federation();
-    let told = federation.begin(&op.settings(), "s", "https://quipu.example/back").await;
+    let told = federation.begin(&op.settings(), "s", "https://quipu.example/back", None).await;
     assert!(matches!(told, Err(ProviderError::Status(500))), "{told:?}");
-    let told = federation.begin(&op.settings(), "s", "https://quipu.example/back").await;
+    let told = federation.begin(&op.settings(), "s", "https://quipu.example/back", None).await;
     assert!(matches!(told, Err(ProviderError::Resting)), "{told:?}");
     assert_eq!(op.asked("/.well-known/openid-configuration").len(), 1);
 }
@@ -333,7 +333,7 @@ async fn noauth_microsoft_identities_are_directory_and_object() {
 async fn github(op: &Op) -> Result<Person, ProviderError> {
     let settings = ProviderSettings { kind: GITHUB, scopes: vec![Scope::of("user:email")], ..op.settings() };
     let federation = federation();
-    let (url, pending) = federation.begin(&settings, "s", "https://quipu.example/back").await?;
+    let (url, pending) = federation.begin(&settings, "s", "https://quipu.example/back", None).await?;
     let sent = sent(&url);
     assert!(url.as_str().starts_with(&format!("{}/login/oauth/authorize?", op.issuer)));
     assert_eq!((sent["scope"].as_str(), sent["code_challenge_method"].as_str()), ("user:email", "S256"));

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
 use domain::gate::GateError;
+use domain::identity::LiveSession;
 use domain::metadata::Label;
 use domain::organisation::{OrganisationError, TenantStatus};
 use domain::words::Language;
@@ -185,7 +186,7 @@ fn bearer(caller: &Caller) -> Result<Bearer, Problem> {
         session_id: caller.session.map(|it| it.to_string()).unwrap_or_default(),
         actor: caller.acts.map(|it| it.to_string()).unwrap_or_default(),
         expires_at: DateTime::from_timestamp(caller.believed_until, 0).map(timestamp),
-        proven_at: standing.session.as_ref().map(|it| timestamp(it.auth_time)),
+        proven_at: standing.session.as_ref().and_then(LiveSession::shown_at).map(timestamp),
         permissions,
     })
 }

@@ -6,10 +6,12 @@
 //! | return: the provider's word is judged (`federated/arrival.rs`) | a code, 60 seconds | whoever began, by a challenge |
 //! | handover: the session starts | - | the link and the policy, judged at its commit |
 //!
+//! The session counts as of when the person showed the provider who they are (`federated/freshness.rs`), which may be long ago.
 //! State and code work once each (CVE-2025-46815). No token is ever in an address.
 
 mod arrival;
 mod binding;
+mod freshness;
 mod links;
 mod settings;
 
@@ -17,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use domain::federation::ProviderSettings;
 use domain::federation::provider::NAME_SCOPE;
 use domain::identity::session;
@@ -42,6 +45,7 @@ use super::{Identity, Origin, second_factor, unavailable};
 use crate::federation::{Federation, Pending, ProviderError};
 use binding::Browser;
 pub use binding::Challenge;
+pub use freshness::Freshness;
 pub use links::GivingUp;
 pub(super) use links::by_link;
 use settings::no_provider;
@@ -118,7 +122,7 @@ impl Providers {
 
 /// Says why a provider is of no use to anybody now. Whoever comes while it rests is told no more than that.
 fn tell(provider: ProviderId, error: &ProviderError) {
-    if !matches!(error, ProviderError::Resting | ProviderError::Denied) {
+    if !matches!(error, ProviderError::Resting | ProviderError::Denied | ProviderError::NotFresh) {
         tracing::warn!(%provider, error = error.cause(), "a provider cannot be used");
     }
 }
@@ -138,6 +142,8 @@ pub struct BeginFederated {
     pub browser: Option<String>,
     /// Who is signed in and wants a link.
     pub signed_in: Option<InSession>,
+    /// What of it must be fresh.
+    pub freshness: Freshness,
 }
 
 /// Where to send them.
@@ -164,6 +170,8 @@ struct Kept {
     challenge: [u8; 32],
     /// The session of whoever wants a link.
     session: Option<Uuid>,
+    #[serde(default)]
+    freshness: Freshness,
 }
 
 impl fmt::Debug for Kept {
@@ -203,12 +211,14 @@ impl Identity {
             Bearer::make(Kind::ProviderState, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
         let browser = Browser::of(asked.browser.as_deref())?;
         let callback = with.callback(provider)?;
-        let begun = with.0.federation.begin(&settings, state.text().expose_secret(), &callback).await;
+        let since = (asked.freshness != Freshness::Any).then(Utc::now);
+        let begun = with.0.federation.begin(&settings, state.text().expose_secret(), &callback, since).await;
         let (url, pending) = begun.inspect_err(|error| tell(provider, error))?;
         let session = asked.signed_in.map(|it| it.session.uuid());
         let user = asked.signed_in.map(|it| it.user);
         let challenge = asked.challenge.hash();
-        let kept = Kept { pending, return_uri: asked.return_uri, challenge, session };
+        let (return_uri, freshness) = (asked.return_uri, asked.freshness);
+        let kept = Kept { pending, return_uri, challenge, session, freshness };
         let content = serde_json::to_vec(&kept).map_err(|error| Problem::fault(&error))?;
         let begun = Begun {
             tenant,
@@ -246,12 +256,12 @@ impl Identity {
         let tenant = shown.tenant;
         let taken =
             self.parts().vault.take_handover(tenant, shown.id, Digest(shown.hash()), Digest(answer)).await;
-        let (arrival, came_at) = taken.map_err(unavailable)?.ok_or_else(invalid)?;
+        let (arrival, auth_time) = taken.map_err(unavailable)?.ok_or_else(invalid)?;
         let method = self.offered_provider(tenant, arrival.provider).await?.ok_or_else(invalid)?.kind;
         let policy = self.policy(tenant).await?;
         let user = arrival.user;
         let amr = vec![Word::of("fed")];
-        let starting = Starting { tenant, user, seen: None, method: method.clone(), amr, auth_time: came_at };
+        let starting = Starting { tenant, user, seen: None, method: method.clone(), amr, auth_time };
         let Opening { session, refresh, start, family } = self.opening(starting, &policy)?;
         let unit = Unit::empty(tenant, origin.cause(user.actor()));
         let unit = by_link(unit, user, (arrival.link, arrival.provider))
@@ -267,7 +277,7 @@ impl Identity {
                     counter: (AttemptKind::SignIn, self.attempts_index(tenant, &email)),
                     method: method.to_string(),
                     amr: vec!["fed".to_owned()],
-                    auth_time: came_at,
+                    auth_time,
                     seen: None,
                     renewed: None,
                     link: Some((arrival.link, arrival.provider)),

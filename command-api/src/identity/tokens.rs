@@ -47,7 +47,7 @@ impl Identity {
             email: email.map(|it| it.mailbox().to_owned()),
             roles: if is_lent { Vec::new() } else { stands.roles.clone() },
             amr: session.amr.iter().map(ToString::to_string).collect(),
-            auth_time: Some(session.auth_time),
+            auth_time: session.shown_at(),
             scope: (!holder.scope.is_empty()).then(|| holder.scope.to_owned()),
             client_id: session
                 .service_id

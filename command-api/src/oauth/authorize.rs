@@ -104,6 +104,14 @@ fn with(uri: &str, pairs: &[(&str, &str)]) -> String {
     format!("{uri}{sign}{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
 }
 
+impl Asked {
+    /// Whether the service demands that the person shows now, or not long ago, who they are.
+    #[must_use]
+    pub const fn demands_fresh_proof(&self) -> bool {
+        self.ask.prompt.login || self.ask.max_age.is_some()
+    }
+}
+
 impl Oauth {
     /// Takes in what a service asks, as the query of the address to which it sent somebody has it: what names it from now on.
     ///

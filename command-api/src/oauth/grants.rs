@@ -60,7 +60,8 @@ struct IdToken<'a> {
     aud: &'a str,
     exp: i64,
     iat: i64,
-    auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
     amr: Vec<&'a str>,
@@ -306,7 +307,7 @@ impl Oauth {
             aud: &client.id.to_string(),
             exp: now.saturating_add(ID_TOKEN_SECONDS),
             iat: now,
-            auth_time: tokens.proof.auth_time.timestamp(),
+            auth_time: tokens.proof.shown_at().map(|it| it.timestamp()),
             nonce,
             amr: tokens.proof.amr.iter().map(domain::words::Word::as_str).collect(),
             sid: tokens.session,

@@ -6,6 +6,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use domain::DomainError as _;
 use domain::federation::FederationError;
+use domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
 use service_kit::body::Query;
 use service_kit::problem::{Problem, code};
@@ -14,7 +15,9 @@ use super::sign_in::{Onward, Place, enters, form, second, ticket};
 use super::view::{Told, gone_to};
 use super::visitor::{BACK, Visitor, unguessable};
 use crate::app::App;
-use crate::identity::federated::{AT_PROVIDER, BACK_PATH, BeginFederated, Challenge};
+use crate::identity::federated::{AT_PROVIDER, BACK_PATH, BeginFederated, Challenge, Freshness};
+use crate::identity::sessions::InSession;
+use crate::oauth::Asked;
 use crate::routes::federation::{browser_of, remembered};
 
 /// With whom, and where to then.
@@ -65,6 +68,7 @@ pub(super) async fn begin(
         challenge: Challenge::of(&verifier).ok_or_else(unknown)?,
         browser: browser_of(&headers),
         signed_in: None,
+        freshness: freshness(&place, tenant, visitor.who()),
     };
     let sent = app.identity.begin_federated(&app.providers, asked, &visitor.origin).await?;
     let (request, organization, device) = onward.parts();
@@ -105,9 +109,22 @@ pub(super) async fn back(
     Ok(response)
 }
 
+/// What must be fresh: what an application demands; and whoever is signed in already is here because of what they did not show.
+fn freshness(place: &Place, tenant: TenantId, who: Option<InSession>) -> Freshness {
+    if place.asked.as_ref().is_some_and(Asked::demands_fresh_proof) {
+        return Freshness::Demanded;
+    }
+    who.filter(|it| it.tenant == tenant).map_or(Freshness::Any, |_| Freshness::Asked)
+}
+
 /// What went wrong at the provider. The text comes through the browser, so it is only compared with what we would say.
 fn refusal(error: Option<&str>) -> Problem {
-    let known = [code::PROVIDER_DENIED, code::PROVIDER_UNAVAILABLE, code::PROVIDER_ANSWER_INVALID];
+    let known = [
+        code::PROVIDER_DENIED,
+        code::PROVIDER_NOT_FRESH,
+        code::PROVIDER_UNAVAILABLE,
+        code::PROVIDER_ANSWER_INVALID,
+    ];
     let ruled = [FederationError::LinkNeedsSignIn, FederationError::AddressNotVouched];
     if let Some(ruled) = ruled.into_iter().find(|it| error == Some(it.code())) {
         return domain::Refusal::from(ruled).into();

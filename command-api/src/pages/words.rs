@@ -248,6 +248,7 @@ mod tests {
             "organisation.already-member",
             "organisation.seats-used-up",
             "federation.denied",
+            "federation.not-fresh",
             "federation.address-not-vouched",
             "request.method-not-allowed",
             "oauth.request-invalid",

@@ -24,7 +24,7 @@ use crate::answer::{Accepted, POSITION, Together};
 use crate::app::App;
 use crate::cookie;
 use crate::identity::Origin;
-use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, GivingUp, Sent};
+use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, Freshness, GivingUp, Sent};
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -89,6 +89,18 @@ pub struct BeginParams {
     /// SHA-256, in base64url, of a random text of 43 to 128 characters that the client keeps (RFC 7636, S256).
     #[param(example = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")]
     code_challenge: String,
+    /// `login`, if the provider must have the person show anew who they are and say so: the session then counts as fresh. Without
+    /// it, the session counts as of when they did, which may be days ago.
+    #[param(inline, example = "login")]
+    prompt: Option<Prompt>,
+}
+
+/// What the person is to be asked.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// To show anew who they are.
+    Login,
 }
 
 /// How a link begins.
@@ -176,7 +188,11 @@ pub async fn list(
 
 /// Begins a sign-in with a provider
 ///
-/// Sends the browser there. At the end it is at the return address, with `code` or with `error`. Open to everybody.
+/// Sends the browser there. At the end it is at the return address, with `code` or with `error`. With `prompt=login` the error
+/// is `federation.not-fresh` if the provider does not say that the person just showed it who they are: GitHub never says it,
+/// Google and Microsoft where the application is set up to. A second factor that is shown after it will do, too. Without
+/// `prompt`, a session whose provider does not say when counts as fresh for people who have nothing else to show here, and for
+/// nobody else. Open to everybody.
 #[utoipa::path(
     get, path = "/v1/auth/{provider}", tag = "providers", operation_id = "beginProviderSignIn", security(()),
     params(("provider" = String, Path, description = "The provider's name"), BeginParams),
@@ -202,6 +218,7 @@ pub async fn begin(
         challenge,
         browser: browser_of(&headers),
         signed_in: None,
+        freshness: params.prompt.map_or(Freshness::Any, |Prompt::Login| Freshness::Demanded),
     };
     let sent = app.identity.begin_federated(&app.providers, asked, &origin).await?;
     Ok(remembered(&sent, gone_to(sent.url.as_str())))
@@ -291,8 +308,8 @@ pub async fn links(State(app): State<App>, by: Own<ReadUsers>) -> Result<Json<Li
 /// Begins a link
 ///
 /// Says where to send the browser, so that one can sign in with that provider too from then on, of which one is told by mail.
-/// The person must have shown within ten minutes who they are, by a second factor too if they have one. Permission: none but to
-/// be signed in, in person.
+/// The person must have shown within ten minutes who they are, by a second factor too if they have one, and the provider is told
+/// to have them show it who they are. Permission: none but to be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/links/external", tag = "providers", operation_id = "beginLink",
     request_body(content = BeginLinkBody, example = json!({
@@ -322,6 +339,7 @@ pub async fn begin_link(
         challenge: challenge(&body.code_challenge)?,
         browser: browser_of(&headers),
         signed_in: Some(who),
+        freshness: Freshness::Asked,
     };
     let sent = app.identity.begin_federated(&app.providers, asked, &Origin::of(caller)).await?;
     let answer = Json(Begun { authorization_url: sent.url.to_string() }).into_response();

@@ -21,6 +21,10 @@ use crate::private::Private;
 use crate::stream::{Category, StreamId};
 use crate::words::Word;
 
+/// When somebody showed who they are, where nobody knows it: a provider vouches for them that does not say when it asked them.
+/// A session as of then is never fresh.
+pub const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
 /// A session was started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionStarted {
@@ -35,7 +39,7 @@ pub struct SessionStarted {
     pub method: Word,
     /// What they showed, in the words of RFC 8176, such as `pwd` and `otp`.
     pub amr: Vec<Word>,
-    /// When they last showed who they are.
+    /// When they last showed who they are; the beginning of 1970 if nobody knows it.
     pub auth_time: DateTime<Utc>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
@@ -129,7 +133,7 @@ pub struct LiveSession {
     pub amr: Vec<Word>,
     /// When it began.
     pub began_at: DateTime<Utc>,
-    /// When they last showed who they are.
+    /// When they last showed who they are; [`UNKNOWN`] if nobody knows it.
     pub auth_time: DateTime<Utc>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
@@ -141,6 +145,14 @@ pub struct LiveSession {
     pub impersonation_id: Option<ImpersonationId>,
     /// The link by which the user came from another organisation.
     pub came_by: Option<Uuid>,
+}
+
+impl LiveSession {
+    /// When the person last showed who they are, if that is known.
+    #[must_use]
+    pub fn shown_at(&self) -> Option<DateTime<Utc>> {
+        (self.auth_time != UNKNOWN).then_some(self.auth_time)
+    }
 }
 
 /// The stream of a session.

@@ -125,6 +125,23 @@ pub struct Arrival {
     pub provider: ProviderId,
 }
 
+/// The code for which somebody is let in who came back.
+#[derive(Debug, Clone, Copy)]
+pub struct NewHandover {
+    /// In which organisation.
+    pub tenant: TenantId,
+    /// The code.
+    pub code: Uuid,
+    /// What is kept of its text.
+    pub hash: Digest,
+    /// SHA-256 of what whoever began alone knows.
+    pub challenge: Digest,
+    /// Who came.
+    pub arrival: Arrival,
+    /// As of when the session counts that it begins.
+    pub as_of: DateTime<Utc>,
+}
+
 /// Why something of a sign-in cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FederationVaultError {
@@ -264,36 +281,27 @@ impl Vault {
         Ok(Some(Taken { provider, user, content }))
     }
 
-    /// Remembers a code for whoever knows what `challenge` is the SHA-256 of.
+    /// Remembers a code for whoever knows what its challenge is made of.
     ///
     /// # Errors
     /// If the database cannot be used.
-    pub async fn put_handover(
-        &self,
-        tenant: TenantId,
-        code: Uuid,
-        hash: Digest,
-        challenge: Digest,
-        arrival: &Arrival,
-        lasts: Duration,
-    ) -> sqlx::Result<()> {
-        sqlx::query!(
-            "select vault.put_handover($1, $2, $3, $4, $5, $6, $7, $8)",
-            tenant.uuid(),
-            code,
-            &hash.0[..],
-            &challenge.0[..],
-            arrival.user.uuid(),
-            arrival.link.uuid(),
-            arrival.provider.uuid(),
-            interval(lasts),
-        )
-        .execute(&self.pool)
-        .await?;
+    pub async fn put_handover(&self, it: &NewHandover, lasts: Duration) -> sqlx::Result<()> {
+        sqlx::query("select vault.put_handover($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+            .bind(it.tenant.uuid())
+            .bind(it.code)
+            .bind(&it.hash.0[..])
+            .bind(&it.challenge.0[..])
+            .bind(it.arrival.user.uuid())
+            .bind(it.arrival.link.uuid())
+            .bind(it.arrival.provider.uuid())
+            .bind(it.as_of)
+            .bind(interval(lasts))
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
-    /// Takes a code, once, and says when the person came back. `answer` is the SHA-256 of what whoever began knows; with a
+    /// Takes a code, once, and says as of when the session counts that begins with it. `answer` is the SHA-256 of what whoever began knows; with a
     /// wrong one the code is lost.
     ///
     /// # Errors

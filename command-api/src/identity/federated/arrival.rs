@@ -15,7 +15,7 @@ use domain::{Decision, Refusal, StreamId, View};
 use event_store::Unit;
 use event_store::access::{Question, look};
 use event_store::keyring::IndexOf;
-use event_store::vault::{Arrival, Digest, FactorChange, NewIdentity, Taken, VaultChange};
+use event_store::vault::{Arrival, Digest, FactorChange, NewHandover, NewIdentity, Taken, VaultChange};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::outgoing::Url;
@@ -27,8 +27,8 @@ use super::super::displacing::another_way_in;
 use super::super::facts::unknown;
 use super::super::{Identity, Origin, unavailable};
 use super::links::while_offered;
-use super::{Browser, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
-use crate::federation::{Arrived, Callback, Person};
+use super::{Browser, Freshness, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
+use crate::federation::{Arrived, Callback, Person, Shown};
 
 /// How long ago somebody who links an identity may have shown who they are: when they asked for it, and the time that they may
 /// take at the provider.
@@ -69,12 +69,14 @@ impl Question for AddressOf {
 }
 
 /// Somebody whom a provider knows, and where.
-struct Newcomer<'a> {
-    tenant: TenantId,
-    provider: ProviderId,
+pub(super) struct Newcomer<'a> {
+    pub(super) tenant: TenantId,
+    pub(super) provider: ProviderId,
     settings: &'a ProviderSettings,
-    identity: Digest,
+    pub(super) identity: Digest,
     person: Person,
+    pub(super) shown: Shown,
+    pub(super) freshness: Freshness,
     /// Who is signed in and asked for this.
     signed_in: Option<(UserId, SessionId)>,
 }
@@ -132,7 +134,7 @@ impl Identity {
         let secret = self.secret_at(tenant, &settings).await?;
         let now = Utc::now();
         let came = with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
-        let Arrived { person, tokens } = came.inspect_err(|error| tell(taken.provider, error))?;
+        let Arrived { person, shown, tokens } = came.inspect_err(|error| tell(taken.provider, error))?;
         let name = format!("{}/{}", taken.provider, person.subject);
         let newcomer = Newcomer {
             tenant,
@@ -140,19 +142,20 @@ impl Identity {
             settings: &settings,
             identity: parts.master.index(tenant, IndexOf::Federated, name.as_bytes()),
             person,
+            shown,
+            freshness: kept.freshness,
             signed_in: taken.user.zip(kept.session.map(SessionId::new)),
         };
+        self.is_fresh_enough(&newcomer).await?;
         let arrival = self.admit(&newcomer, origin).await?;
         if settings.keeps_tokens {
             self.keep_tokens(tenant, &arrival, &tokens, now).await?;
         }
         let code = Bearer::make(Kind::Handover, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let as_of = self.counts_as_of(tenant, arrival.user, shown, now).await?;
         let (hash, challenge) = (Digest(code.hash()), Digest(kept.challenge));
-        parts
-            .vault
-            .put_handover(tenant, code.id, hash, challenge, &arrival, HANDOVER)
-            .await
-            .map_err(unavailable)?;
+        let handover = NewHandover { tenant, code: code.id, hash, challenge, arrival, as_of };
+        parts.vault.put_handover(&handover, HANDOVER).await.map_err(unavailable)?;
         Ok(code.text())
     }
 

@@ -279,6 +279,10 @@ fn refusals(code: &str) -> Option<&'static str> {
             "Die Organisation hat keinen freien Platz. Sagen Sie es dem, der Sie eingeladen hat."
         }
         "federation.denied" => "Die Anmeldung wurde beim Anbieter nicht erlaubt.",
+        "federation.not-fresh" => {
+            "Der Anbieter sagt nicht, dass Sie sich dort eben angemeldet haben. Tun Sie es noch einmal, oder melden Sie sich hier \
+             auf andere Weise an."
+        }
         "federation.address-not-vouched" => {
             "Der Anbieter bestätigt keine E-Mail-Adresse von Ihnen, für die ihm die Organisation glaubt. Haben Sie hier ein Konto, \
              melden Sie sich auf andere Weise an. Haben Sie keines, fragen Sie, wer die Organisation verwaltet."

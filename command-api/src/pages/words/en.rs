@@ -216,6 +216,9 @@ fn refusals(code: &str) -> Option<&'static str> {
         "organisation.already-member" => "You belong to the organisation already.",
         "organisation.seats-used-up" => "The organisation has no free seat. Tell whoever invited you.",
         "federation.denied" => "The sign-in was not allowed at the provider.",
+        "federation.not-fresh" => {
+            "The provider does not say that you have just signed in there. Do so anew, or sign in here in another way."
+        }
         "federation.address-not-vouched" => {
             "The provider does not confirm an email address of yours that the organisation takes its word for. If you have an \
              account here, sign in in another way. If you have none, ask whoever runs the organisation."
