@@ -55,6 +55,9 @@ pub(super) struct Prompt {
     pub(super) none: bool,
     /// To sign in again.
     pub(super) login: bool,
+    /// Likewise, since who else could be chosen shows who they are; but an old proof will do.
+    #[serde(default)]
+    pub(super) select: bool,
     /// To allow it again.
     pub(super) consent: bool,
 }
@@ -126,13 +129,13 @@ fn prompt_of(text: &str) -> Result<Prompt, OauthError> {
     for word in text.split(' ').filter(|it| !it.is_empty()) {
         match word {
             "none" => prompt.none = true,
-            // Who else could be chosen shows who they are.
-            "login" | "select_account" => prompt.login = true,
+            "login" => prompt.login = true,
+            "select_account" => prompt.select = true,
             "consent" => prompt.consent = true,
             _ => return Err(OauthError::new(OauthCode::InvalidRequest, "prompt is not known")),
         }
     }
-    if prompt.none && (prompt.login || prompt.consent) {
+    if prompt.none && (prompt.login || prompt.select || prompt.consent) {
         return Err(OauthError::new(OauthCode::InvalidRequest, "prompt says none and more"));
     }
     Ok(prompt)
@@ -166,7 +169,19 @@ impl Ask {
             return false;
         }
         let age = now - proof.auth_time;
-        self.prompt.login || self.max_age.is_some_and(|it| age > TimeDelta::seconds(it.into()))
+        self.prompt.login
+            || self.prompt.select && !self.has_signed_in(proof)
+            || self.max_age.is_some_and(|it| age > TimeDelta::seconds(it.into()))
+    }
+
+    /// Whether somebody has signed in since this was asked; with a provider, they may have shown it long before who they are.
+    pub(super) fn has_signed_in(&self, proof: &LiveSession) -> bool {
+        proof.auth_time >= self.asked_at || proof.began_at >= self.asked_at
+    }
+
+    /// Whether the service demands that somebody shows now, or not long ago, who they are.
+    pub(super) const fn demands_fresh_proof(&self) -> bool {
+        self.prompt.login || self.max_age.is_some()
     }
 }
 

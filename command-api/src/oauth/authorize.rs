@@ -108,7 +108,7 @@ impl Asked {
     /// Whether the service demands that the person shows now, or not long ago, who they are.
     #[must_use]
     pub const fn demands_fresh_proof(&self) -> bool {
-        self.ask.prompt.login || self.ask.max_age.is_some()
+        self.ask.demands_fresh_proof()
     }
 }
 
@@ -205,7 +205,7 @@ impl Oauth {
         };
         let prompt = asked.ask.prompt;
         let is_another = |who: &InSession| asked.ask.means_another(who.user);
-        if proof.as_ref().is_some_and(|(who, it)| is_another(who) && it.auth_time >= asked.ask.asked_at) {
+        if proof.as_ref().is_some_and(|(who, it)| is_another(who) && asked.ask.has_signed_in(it)) {
             // They were to sign in as the one who is meant, and did as somebody else (section 3.1.2.2).
             return Ok(Next::Back(self.end(asked, OauthCode::LoginRequired).await?));
         }

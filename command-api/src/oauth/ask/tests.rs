@@ -105,22 +105,27 @@ fn what_is_asked_is_read_or_refused_in_the_words_of_the_standard() {
     assert_eq!(ask_of(&Params::of(&twice), &service()).err().map(|it| it.code()), Some(InvalidRequest));
 }
 
-#[test]
-fn somebody_shows_again_who_they_are_where_that_is_asked_and_only_then() {
-    let now = Utc::now();
-    let proof = |ago: i64| LiveSession {
+/// A session of somebody who showed then who they are.
+fn session(shown_at: DateTime<Utc>, now: DateTime<Utc>) -> LiveSession {
+    LiveSession {
         user_id: UserId::new(Uuid::nil()),
         service_id: None,
         method: Word::of("password"),
         amr: vec![Word::of("pwd")],
-        began_at: now - TimeDelta::seconds(ago),
-        auth_time: now - TimeDelta::seconds(ago),
+        began_at: shown_at,
+        auth_time: shown_at,
         expires_at: now + TimeDelta::days(1),
         generation: 0,
         consent: 0,
         impersonation_id: None,
         came_by: None,
-    };
+    }
+}
+
+#[test]
+fn somebody_shows_again_who_they_are_where_that_is_asked_and_only_then() {
+    let now = Utc::now();
+    let proof = |ago: i64| session(now - TimeDelta::seconds(ago), now);
     let asked = |change: &[(&str, Option<&str>)]| {
         let ask = ask_of(&Params::of(&query(change)), &service()).unwrap();
         Ask { asked_at: now - TimeDelta::seconds(60), ..ask }
@@ -138,6 +143,23 @@ fn somebody_shows_again_who_they_are_where_that_is_asked_and_only_then() {
     ] {
         assert_eq!(ask.wants_sign_in(&proof(ago), now), expected, "{ago}");
     }
+}
+
+/// They came back just now from a provider that had asked them an hour ago.
+#[test]
+fn whoever_chose_an_account_is_not_asked_again_because_their_proof_is_old() {
+    let now = Utc::now();
+    let hour_ago = now - TimeDelta::hours(1);
+    let came = |began_at| LiveSession { began_at, ..session(hour_ago, now) };
+    let asked = |word| {
+        let ask = ask_of(&Params::of(&query(&[("prompt", Some(word))])), &service()).unwrap();
+        Ask { asked_at: now - TimeDelta::seconds(60), ..ask }
+    };
+    let select = asked("select_account");
+    assert!(select.wants_sign_in(&came(hour_ago), now) && !select.wants_sign_in(&came(now), now));
+    assert!(!select.demands_fresh_proof());
+    let login = asked("login");
+    assert!(login.wants_sign_in(&came(now), now) && login.demands_fresh_proof());
 }
 
 #[test]
