@@ -80,6 +80,16 @@ impl OidcProvider {
         Ok(())
     }
 
+    /// Says how many seconds ago whoever signs in from now on showed it who they are.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn was_shown(&self, seconds_ago: i64) -> anyhow::Result<()> {
+        let url = format!("{}/test/shown?ago={seconds_ago}", self.issuer);
+        self.http.get(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Makes a client known whose ID tokens are signed with this algorithm: its name and secret.
     ///
     /// # Errors
@@ -108,12 +118,19 @@ impl OidcProvider {
         Ok(claims["sub"].as_str().map(ToOwned::to_owned))
     }
 
-    /// Goes through all of its pages as a browser would, until it sends the browser back to somebody else.
+    /// Goes through all of its pages as a browser would that was never there, until it sends the browser back to somebody else.
     ///
     /// # Errors
     /// If it does not.
     pub async fn walk(&self, begin: &str) -> anyhow::Result<Url> {
-        let mut cookies = HashMap::<String, String>::new();
+        self.walk_in(&mut HashMap::new(), begin).await
+    }
+
+    /// The same in a browser that keeps these cookies, by name.
+    ///
+    /// # Errors
+    /// As [`OidcProvider::walk`].
+    pub async fn walk_in(&self, cookies: &mut HashMap<String, String>, begin: &str) -> anyhow::Result<Url> {
         let mut next = Url::parse(begin)?;
         for _ in 0..STEPS_MAX {
             let kept: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

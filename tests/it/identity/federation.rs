@@ -3,6 +3,7 @@
 mod binding;
 mod bounds;
 mod checking;
+mod freshness;
 mod identities;
 
 use std::path::Path;
@@ -79,8 +80,14 @@ impl<'a> Shop<'a> {
     }
 
     pub(super) async fn begin(&self) -> anyhow::Result<Begun> {
+        self.begin_asking(&[]).await
+    }
+
+    /// The same with these parameters, too.
+    pub(super) async fn begin_asking(&self, more: &[(&str, &str)]) -> anyhow::Result<Begun> {
         let address = format!("{}/v1/auth/corp", self.acme.stack.command_url);
         let query = [("tenant_slug", "acme"), ("redirect_uri", RETURN), ("code_challenge", CHALLENGE)];
+        let query = query.iter().chain(more);
         let sent = self.browser.get(Url::parse_with_params(&address, query)?).send().await?;
         let header = |name| sent.headers().get(name).and_then(|it| it.to_str().ok()).map(ToOwned::to_owned);
         let (url, cookie) = (header(LOCATION), header(SET_COOKIE));
@@ -105,7 +112,12 @@ impl<'a> Shop<'a> {
 
     /// A whole sign-in of an account, up to the way back.
     pub(super) async fn come(&self, account: &str) -> anyhow::Result<Url> {
-        let begun = self.begin().await?;
+        self.come_asking(account, &[]).await
+    }
+
+    /// The same with these parameters, too.
+    pub(super) async fn come_asking(&self, account: &str, more: &[(&str, &str)]) -> anyhow::Result<Url> {
+        let begun = self.begin_asking(more).await?;
         let back = self.back(&format!("code={account}&state={}", begun.state()?), &begun.cookie).await?;
         anyhow::ensure!(back.status == StatusCode::SEE_OTHER, "{} {}", back.status, back.text);
         let url: Url = back.header("location").parse()?;

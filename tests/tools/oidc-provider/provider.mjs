@@ -1,5 +1,5 @@
 // A provider of OpenID Connect, made by others, for the tests of sign-in with one. Clients register themselves; who signs in
-// is whoever was named last, without being asked anything. It listens on a free port of 127.0.0.1, writes its address as the
+// is whoever was named last, without being asked anything, and as of when it was said to be. It listens on a free port of 127.0.0.1, writes its address as the
 // first line of standard output, and ends with standard input.
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -17,6 +17,7 @@ const jwk = (type, options) => ({
 
 const people = new Map();
 let current;
+let secondsAgo = 0;
 
 const configuration = {
   jwks: {
@@ -59,8 +60,12 @@ server.listen(0, '127.0.0.1', () => {
       current = url.searchParams.get('sub');
       people.set(current, JSON.parse(url.searchParams.get('claims')));
       response.end();
+    } else if (url.pathname === '/test/shown') {
+      secondsAgo = Number(url.searchParams.get('ago'));
+      response.end();
     } else if (url.pathname.startsWith('/interaction/')) {
-      await provider.interactionFinished(request, response, { login: { accountId: current } });
+      const ts = Math.floor(Date.now() / 1000) - secondsAgo;
+      await provider.interactionFinished(request, response, { login: { accountId: current, ts } });
     } else {
       answer(request, response);
     }
