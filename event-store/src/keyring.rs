@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use domain::StreamId;
@@ -17,15 +17,28 @@ use serde::Deserialize as _;
 use uuid::Uuid;
 
 mod derived;
+mod ring;
+mod sealing;
+#[cfg(test)]
+mod tests;
 
 pub use derived::{Cell, IndexOf, PEPPER_VERSION};
+pub use ring::MasterFile;
+pub use sealing::KeyTag;
+use sealing::{Kind, SealingKey};
 
 /// A failure of sealing or opening. Says nothing more on purpose.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The master key is not 32 bytes.
-    #[error("the master key must be 32 bytes, written in base64")]
+    /// The master key is not 32 bytes, nor a ring.
+    #[error("the master key must be 32 bytes, written in base64, or a ring of such keys")]
     MasterKey,
+    /// The ring does not allow this step.
+    #[error("a key waits to take over, or none does, or too many older ones are there")]
+    Ring,
+    /// A value was sealed under a key that this process does not have.
+    #[error("a value is sealed under the master key {0}, which master.key does not hold")]
+    Lacking(KeyTag),
     /// A value or key cannot be opened: wrong key, wrong place, or changed.
     #[error("a sealed value cannot be opened")]
     Unopenable,
@@ -34,11 +47,15 @@ pub enum KeyError {
     Unsealable,
 }
 
-/// The key that wraps all others. A key is derived from it for each purpose.
+/// The keys of `master.key`: one seals, each of them opens, and hashes have keys of their own. A key is derived for each
+/// purpose.
 pub struct MasterKey {
-    wrapping: RandomizedNonceKey,
-    fingerprints: hmac::Key,
-    derived: derived::Derived,
+    /// The first one seals.
+    sealing: Vec<SealingKey>,
+    /// Whether what is sealed bears the name of its key. The first key of all needs none: what bears no name is its, and a
+    /// build that knows no names can open it.
+    names: bool,
+    hashes: derived::Hashes,
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -48,58 +65,66 @@ impl std::fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Derives the working keys from 32 random bytes.
+    /// Derives the working keys from what `master.key` holds: 32 random bytes, or a ring.
     ///
     /// # Errors
-    /// [`KeyError::MasterKey`] if there are not 32.
+    /// [`KeyError::MasterKey`] if it is neither.
     pub fn new(secret: &SecretSlice<u8>) -> Result<Self, KeyError> {
-        let secret = secret.expose_secret();
-        if secret.len() != 32 {
-            return Err(KeyError::MasterKey);
-        }
-        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let wrapping = hmac::sign(&root, b"quipu wrapping key v1");
-        let fingerprints = hmac::sign(&root, b"quipu fingerprint key v1");
-        Ok(Self {
-            wrapping: RandomizedNonceKey::new(&AES_256_GCM, wrapping.as_ref())
-                .map_err(|_| KeyError::MasterKey)?,
-            fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()),
-            derived: derived::Derived::of(&root)?,
-        })
+        Self::of(&MasterFile::read(secret)?)
     }
 
-    /// HMAC-SHA-256 of `message` under the key for fingerprints.
+    /// Derives the working keys of a ring.
+    ///
+    /// # Errors
+    /// [`KeyError::MasterKey`] if the library does not take one.
+    pub fn of(file: &MasterFile) -> Result<Self, KeyError> {
+        let keys = std::iter::once(&file.seals).chain(&file.next).chain(&file.older);
+        let sealing = keys.map(|it| SealingKey::of(it.expose_secret())).collect::<Result<_, _>>()?;
+        let hashes = match &file.hashes {
+            Some(hashes) => derived::Hashes::read(hashes.expose_secret())?,
+            None => derived::Hashes::read(&derived::Hashes::of_first(file.seals.expose_secret()))?,
+        };
+        Ok(Self { sealing, names: file.hashes.is_some(), hashes })
+    }
+
+    /// The name of the key that seals; `None` while there is only the first, whose values bear none.
     #[must_use]
-    pub fn fingerprint(&self, message: &[u8]) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(hmac::sign(&self.fingerprints, message).as_ref());
-        bytes
+    pub fn seals_as(&self) -> Option<KeyTag> {
+        self.sealing.first().filter(|_| self.names).map(|it| it.tag)
     }
 
-    fn wrap(&self, tenant: TenantId, subject: Uuid, key: &[u8; 32]) -> Result<Vec<u8>, KeyError> {
-        let mut sealed = key.to_vec();
-        let nonce = self
-            .wrapping
-            .seal_in_place_append_tag(Aad::from(subject_place(tenant, subject)), &mut sealed)
-            .map_err(|_| KeyError::Unsealable)?;
-        let mut wrapped = nonce.as_ref().to_vec();
-        wrapped.append(&mut sealed);
-        Ok(wrapped)
+    /// Whether a key is here.
+    #[must_use]
+    pub fn holds(&self, key: KeyTag) -> bool {
+        self.sealing.iter().any(|it| it.tag == key)
+    }
+
+    fn seal(&self, kind: Kind, place: Vec<u8>, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let key = self.sealing.first().ok_or(KeyError::MasterKey)?;
+        let sealed = key.seal(kind, place, plain)?;
+        Ok(if self.names { [key.tag.head(), sealed].concat() } else { sealed })
+    }
+
+    /// A value that names a key is opened by that one; one that names none, by whichever can.
+    fn open(&self, kind: Kind, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let named = KeyTag::of(sealed);
+        let known = named.and_then(|(tag, rest)| {
+            let key = self.sealing.iter().find(|it| it.tag == tag)?;
+            Some(key.open(kind, place, rest))
+        });
+        if let Some(opened) = known {
+            return opened;
+        }
+        let opened = self.sealing.iter().find_map(|it| it.open(kind, place, sealed).ok());
+        opened.ok_or(named.map_or(KeyError::Unopenable, |(tag, _)| KeyError::Lacking(tag)))
     }
 
     /// Opens a wrapped subject key.
     ///
     /// # Errors
-    /// [`KeyError::Unopenable`] if it was wrapped for somebody else or by another master key.
+    /// [`KeyError::Unopenable`] if it was wrapped for somebody else, [`KeyError::Lacking`] if by a key that is not here.
     pub fn unwrap(&self, tenant: TenantId, subject: Uuid, wrapped: &[u8]) -> Result<SubjectKey, KeyError> {
-        let (nonce, sealed) = wrapped.split_at_checked(12).ok_or(KeyError::Unopenable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Unopenable)?;
-        let mut sealed = sealed.to_vec();
-        let key = self
-            .wrapping
-            .open_in_place(nonce, Aad::from(subject_place(tenant, subject)), &mut sealed)
-            .map_err(|_| KeyError::Unopenable)?;
-        SubjectKey::new(subject, key)
+        SubjectKey::new(subject, &self.open(Kind::Subject, &subject_place(tenant, subject), wrapped)?)
     }
 
     /// Makes a key for a subject: the key, and its wrapped form to be stored.
@@ -109,7 +134,18 @@ impl MasterKey {
     pub fn make(&self, tenant: TenantId, subject: Uuid) -> Result<(SubjectKey, Vec<u8>), KeyError> {
         let mut key = [0; 32];
         rand::fill(&mut key).map_err(|_| KeyError::Unsealable)?;
-        Ok((SubjectKey::new(subject, &key)?, self.wrap(tenant, subject, &key)?))
+        let wrapped = self.seal(Kind::Subject, subject_place(tenant, subject), &key)?;
+        Ok((SubjectKey::new(subject, &key)?, wrapped))
+    }
+
+    /// Seals anew, under the key that seals now, what another key of the ring wrapped for a subject.
+    ///
+    /// # Errors
+    /// As [`MasterKey::unwrap`].
+    pub fn rewrap(&self, tenant: TenantId, subject: Uuid, wrapped: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let place = subject_place(tenant, subject);
+        let key = self.open(Kind::Subject, &place, wrapped)?;
+        self.seal(Kind::Subject, place, &key)
     }
 }
 

@@ -31,6 +31,7 @@ mod person_links;
 mod provider_tokens;
 mod rates;
 mod request;
+mod reseal;
 mod signing_keys;
 mod sweep;
 
@@ -53,6 +54,7 @@ pub use person_links::{LinkCode, NewPersonLink, PersonLink};
 pub use provider_tokens::{LeasedTokens, TokenOwner};
 pub use rates::{Try, Window};
 pub use request::{AddressChange, Asker, Founding, NotAsked, Registration, Request};
+pub use reseal::{ResealError, Resealed, SealedBy, SealedColumn, Stand};
 pub use signing_keys::{
     HexBytes, KeyState, NewSigningKey, PublicHalves, SigningKeyError, StoredKey, public_halves,
     wrap_signing_key,

@@ -1,5 +1,5 @@
 //! `quipu keys`: the keys that sign access tokens. The projector rotates them by itself; this is for whoever wants to look,
-//! or has reason not to wait.
+//! or has reason not to wait. The master key, which nothing changes by itself, is in [`master`].
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -25,7 +25,11 @@ use crate::operator::{here, read};
 use crate::stack::layout::Layout;
 use crate::table::{Table, moment, plain};
 
-/// What to do with signing keys.
+mod master;
+
+use master::MasterCommand;
+
+/// What to do with keys.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     /// List the keys: which one signs, which are believed, which are not.
@@ -34,6 +38,9 @@ pub enum KeysCommand {
     Rotate(RotateArgs),
     /// Believe nothing any more that a key signed, from now on and everywhere. Whoever has such a token signs in again.
     Remove(RemoveArgs),
+    /// Have another master key take over, and seal anew what the one before sealed.
+    #[command(subcommand)]
+    Master(MasterCommand),
 }
 
 /// Options of `keys list`.
@@ -116,6 +123,7 @@ pub async fn run(layout: &Layout, command: KeysCommand) -> anyhow::Result<()> {
         KeysCommand::List(args) => list(layout, &args).await,
         KeysCommand::Rotate(args) => rotate(layout, &args).await,
         KeysCommand::Remove(args) => remove(layout, args).await,
+        KeysCommand::Master(command) => master::run(layout, command).await,
     }
 }
 

@@ -229,16 +229,20 @@ impl KeyConfig {
         self.key_dir.join("jwks.json")
     }
 
-    /// Base64 of 32 random bytes.
+    /// Base64 of 32 random bytes, or a ring of such keys.
     #[must_use]
     pub fn master_key_file(&self) -> PathBuf {
         self.key_dir.join("master.key")
     }
 
-    /// Reads the master key, 32 bytes that seal private fields and fingerprint requests; refuses a file that others may
-    /// read.
+    /// Reads the master key, 32 bytes that seal private fields and fingerprint requests, or the text of a ring, which is
+    /// read by whoever seals; refuses a file that others may read.
     pub fn master_key(&self) -> Result<SecretSlice<u8>, ConfigError> {
         let text = SecretString::from(read_private(&self.master_key_file())?);
+        let text = text.expose_secret().trim();
+        if text.starts_with("seal ") {
+            return Ok(SecretSlice::from(text.as_bytes().to_vec()));
+        }
         let bad = || {
             ConfigError::new(
                 "QUIPU_KEY_DIR",
@@ -246,8 +250,25 @@ impl KeyConfig {
                 "restore the file from its copy; a new key cannot open what the old one sealed",
             )
         };
-        let bytes = STANDARD.decode(text.expose_secret().trim()).map_err(|_| bad())?;
+        let bytes = STANDARD.decode(text).map_err(|_| bad())?;
         if bytes.len() == 32 { Ok(SecretSlice::from(bytes)) } else { Err(bad()) }
+    }
+
+    /// Puts another text in the place of `master.key`, at once and for good: whoever reads it meanwhile sees the one or the
+    /// other.
+    ///
+    /// # Errors
+    /// If the directory cannot be written.
+    pub fn replace_master_key(&self, text: &SecretString) -> std::io::Result<()> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let beside = self.key_dir.join("master.key.new");
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.expose_secret().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, self.master_key_file())?;
+        std::fs::File::open(&self.key_dir)?.sync_all()
     }
 }
 

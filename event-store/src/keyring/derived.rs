@@ -1,39 +1,61 @@
-//! Keys that the master key gives for other purposes than sealing a person's fields: looking up what may not be stored in
-//! the clear, mixing into passwords, and sealing rows of the vault. Each purpose has a key of its own.
+//! What the master key does beside wrapping the keys of subjects: looking up what may not be stored in the clear, mixing into
+//! passwords, signing, and sealing rows of the vault. Each purpose has a key of its own.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use domain::ids::TenantId;
 use uuid::Uuid;
 
-use super::{KeyError, MasterKey};
+use super::{KeyError, Kind, MasterKey};
 use crate::vault::Digest;
 
 /// Which pepper [`MasterKey::pepper`] is; stored beside every password that it was mixed into.
 pub const PEPPER_VERSION: i16 = 1;
 
-const NONCE_BYTES: usize = 12;
-
-/// What the master key gives beside wrapping and fingerprints.
-pub(super) struct Derived {
+/// What hashes and signs. None of it changes with the master key: what was hashed cannot be hashed anew without what it was
+/// hashed from, and others hold the public half of the key of certificates.
+pub(super) struct Hashes {
+    fingerprints: hmac::Key,
     index: hmac::Key,
     pepper: [u8; 32],
-    rows: RandomizedNonceKey,
     journal: hmac::Key,
     evidence: [u8; 32],
 }
 
-impl Derived {
-    pub(super) fn of(root: &hmac::Key) -> Result<Self, KeyError> {
-        let key = |label: &[u8]| hmac::sign(root, label);
+impl Hashes {
+    /// Five keys of 32 bytes.
+    pub(super) const BYTES: usize = 5 * 32;
+
+    /// The keys that follow from the first master key, one after the other. The master key does not follow from them.
+    pub(super) fn of_first(secret: &[u8]) -> [u8; Self::BYTES] {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let labels: [&[u8]; 5] = [
+            b"quipu fingerprint key v1",
+            b"quipu index key v1",
+            b"quipu pepper v1",
+            b"quipu journal of erasures v1",
+            b"quipu evidence key v1",
+        ];
+        let mut keys = [0; Self::BYTES];
+        for (key, label) in keys.chunks_exact_mut(32).zip(labels) {
+            key.copy_from_slice(hmac::sign(&root, label).as_ref());
+        }
+        keys
+    }
+
+    /// The keys, as [`Hashes::of_first`] gives them.
+    pub(super) fn read(keys: &[u8]) -> Result<Self, KeyError> {
+        let (keys, rest) = keys.as_chunks::<32>();
+        let ([fingerprints, index, pepper, journal, evidence], []) = (keys, rest) else {
+            return Err(KeyError::MasterKey);
+        };
+        let hashing = |key: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Self {
-            index: hmac::Key::new(hmac::HMAC_SHA256, key(b"quipu index key v1").as_ref()),
-            pepper: bytes(&key(b"quipu pepper v1")),
-            rows: RandomizedNonceKey::new(&AES_256_GCM, key(b"quipu vault key v1").as_ref())
-                .map_err(|_| KeyError::MasterKey)?,
-            journal: hmac::Key::new(hmac::HMAC_SHA256, key(b"quipu journal of erasures v1").as_ref()),
-            evidence: bytes(&key(b"quipu evidence key v1")),
+            fingerprints: hashing(fingerprints),
+            index: hashing(index),
+            pepper: *pepper,
+            journal: hashing(journal),
+            evidence: *evidence,
         })
     }
 }
@@ -113,13 +135,19 @@ impl Cell<'_> {
 }
 
 impl MasterKey {
+    /// HMAC-SHA-256 of `message` under the key for fingerprints.
+    #[must_use]
+    pub fn fingerprint(&self, message: &[u8]) -> [u8; 32] {
+        bytes(&hmac::sign(&self.hashes.fingerprints, message))
+    }
+
     /// The keyed hash under which a value is looked up that must not be stored in the clear. The key is the tenant's, so
     /// nobody can tell that two tenants know the same value.
     #[must_use]
     pub fn index(&self, tenant: TenantId, of: IndexOf, value: &[u8]) -> Digest {
         let key = hmac::Key::new(
             hmac::HMAC_SHA256,
-            &bytes(&hmac::sign(&self.derived.index, tenant.uuid().as_bytes())),
+            &bytes(&hmac::sign(&self.hashes.index, tenant.uuid().as_bytes())),
         );
         let mut context = hmac::Context::with_key(&key);
         context.update(of.word());
@@ -130,13 +158,13 @@ impl MasterKey {
     /// What is mixed into every password beside its salt: a stolen database alone is not enough to guess.
     #[must_use]
     pub fn pepper(&self) -> &[u8; 32] {
-        &self.derived.pepper
+        &self.hashes.pepper
     }
 
     /// What proves that a line of the journal of erasures was written by whoever has the master key.
     #[must_use]
     pub fn journal_mac(&self, line: &[u8]) -> Digest {
-        Digest(bytes(&hmac::sign(&self.derived.journal, line)))
+        Digest(bytes(&hmac::sign(&self.hashes.journal, line)))
     }
 
     /// The key pair that signs certificates of erasures. It is the same for as long as the master key is, so its public
@@ -145,39 +173,23 @@ impl MasterKey {
     /// # Errors
     /// [`KeyError::MasterKey`] if the library does not take its seed.
     pub fn evidence_key(&self) -> Result<Ed25519KeyPair, KeyError> {
-        Ed25519KeyPair::from_seed_unchecked(&self.derived.evidence).map_err(|_| KeyError::MasterKey)
+        Ed25519KeyPair::from_seed_unchecked(&self.hashes.evidence).map_err(|_| KeyError::MasterKey)
     }
 
-    /// Seals the content of a cell with AES-256-GCM: the nonce, then the sealed bytes with their tag.
+    /// Seals the content of a cell with AES-256-GCM: the name of the key, the nonce, then the sealed bytes with their tag.
     ///
     /// # Errors
     /// [`KeyError::Unsealable`] if the library refuses.
     pub fn seal_cell(&self, cell: &Cell<'_>, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let mut sealed = plain.to_vec();
-        let nonce = self
-            .derived
-            .rows
-            .seal_in_place_append_tag(Aad::from(cell.bytes()), &mut sealed)
-            .map_err(|_| KeyError::Unsealable)?;
-        let mut whole = nonce.as_ref().to_vec();
-        whole.append(&mut sealed);
-        Ok(whole)
+        self.seal(Kind::Cell, cell.bytes(), plain)
     }
 
     /// Opens what [`MasterKey::seal_cell`] made for the same cell.
     ///
     /// # Errors
-    /// [`KeyError::Unopenable`] for anything else.
+    /// [`KeyError::Lacking`] if a key sealed it that is not here, [`KeyError::Unopenable`] for anything else.
     pub fn open_cell(&self, cell: &Cell<'_>, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or(KeyError::Unopenable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Unopenable)?;
-        let mut data = sealed.to_vec();
-        let plain = self
-            .derived
-            .rows
-            .open_in_place(nonce, Aad::from(cell.bytes()), &mut data)
-            .map_err(|_| KeyError::Unopenable)?;
-        Ok(plain.to_vec())
+        self.open(Kind::Cell, &cell.bytes(), sealed)
     }
 }
 

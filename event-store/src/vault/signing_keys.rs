@@ -112,7 +112,7 @@ pub enum SigningKeyError {
     #[error("the signing keys could not be read: {0}")]
     Database(#[from] sqlx::Error),
     /// It was wrapped under another master key, or changed.
-    #[error("the signing key cannot be opened: is master.key the one of this database?")]
+    #[error("the signing key cannot be opened: is master.key the one of this database? {0}")]
     Key(#[from] KeyError),
 }
 
