@@ -2,12 +2,15 @@
 //! organisation's own log, where its commands are judged: so a limit holds at the commit, and is what it was when the tier was
 //! set, whatever tiers mean by now.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::application::ServiceLimits;
 use crate::decision::View;
-use crate::ids::TenantId;
+use crate::ids::{ServiceId, TenantId};
 use crate::organisation::{Standing, standing};
 use crate::stream::StreamId;
 use crate::words::Word;
@@ -41,13 +44,33 @@ impl Allowance {
     }
 }
 
-/// A program, and how often it may ask.
+/// A program, and how often it may ask by one word of several: whoever asks keeps to all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// The service or the key.
     pub program: Uuid,
-    /// How many requests a minute.
-    pub per_minute: u32,
+    /// Whose word it is, as clients are told.
+    pub policy: &'static str,
+    /// How many requests at once.
+    pub most: u32,
+    /// In how long they all come back, one by one.
+    pub span: Duration,
+}
+
+impl Pace {
+    /// What the organisation has booked.
+    #[must_use]
+    pub const fn booked(program: Uuid, per_minute: u32) -> Self {
+        Self { program, policy: "tier", most: per_minute, span: Duration::from_secs(60) }
+    }
+
+    /// What the organisation has said itself of a service.
+    #[must_use]
+    pub fn of_service(service: ServiceId, limits: ServiceLimits) -> Self {
+        let ServiceLimits { per_second, burst } = limits;
+        let span = Duration::from_secs(u64::from(burst)) / per_second.max(1);
+        Self { program: service.uuid(), policy: "service", most: burst, span }
+    }
 }
 
 #[cfg(test)]

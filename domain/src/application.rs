@@ -27,11 +27,11 @@ pub use error::{ApplicationError, CODES};
 pub use inventory::Inventory;
 pub use service::{
     AddSecret, ChangeService, LimitService, LiveService, RedirectUri, RegisterService, RemoveSecret,
-    RemoveService, ResumeService, Secret, Service, ServiceLimits, SuspendService,
+    RemoveService, ResumeService, Secret, Service, ServiceLimits, SuspendService, UnlimitService,
 };
 pub use service::{
     GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited,
-    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended, ServiceUnlimited,
 };
 
 /// The names are the contract: a rename breaks stored history.
@@ -56,6 +56,9 @@ pub enum ApplicationEvent {
     /// It may ask less or more often.
     #[serde(rename = "application.service-limited")]
     ServiceLimited(ServiceLimited),
+    /// It may ask as often as the organisation has booked.
+    #[serde(rename = "application.service-unlimited")]
+    ServiceUnlimited(ServiceUnlimited),
     /// It may not work for the time being.
     #[serde(rename = "application.service-suspended")]
     ServiceSuspended(ServiceSuspended),
@@ -108,6 +111,7 @@ impl ApplicationEvent {
             Self::GrantsChanged(_) => "application.grants-changed",
             Self::ScopesChanged(_) => "application.scopes-changed",
             Self::ServiceLimited(_) => "application.service-limited",
+            Self::ServiceUnlimited(_) => "application.service-unlimited",
             Self::ServiceSuspended(_) => "application.service-suspended",
             Self::ServiceResumed(_) => "application.service-resumed",
             Self::ServiceRemoved(_) => "application.service-removed",
@@ -133,6 +137,7 @@ impl ApplicationEvent {
             | Self::GrantsChanged(_)
             | Self::ScopesChanged(_)
             | Self::ServiceLimited(_)
+            | Self::ServiceUnlimited(_)
             | Self::ServiceSuspended(_)
             | Self::ServiceResumed(_)
             | Self::ServiceRemoved(_)
@@ -159,6 +164,7 @@ impl ApplicationEvent {
             Self::GrantsChanged(it) => service::stream(it.service_id),
             Self::ScopesChanged(it) => service::stream(it.service_id),
             Self::ServiceLimited(it) => service::stream(it.service_id),
+            Self::ServiceUnlimited(it) => service::stream(it.service_id),
             Self::ServiceSuspended(it) => service::stream(it.service_id),
             Self::ServiceResumed(it) => service::stream(it.service_id),
             Self::ServiceRemoved(it) => service::stream(it.service_id),

@@ -63,7 +63,7 @@ struct Edge {
     by_address: Option<Limiter<IpAddr>>,
     by_principal: Option<PrincipalLimiter>,
     by_api_key: Option<KeyLimiter>,
-    by_tier: PaceLimiter,
+    by_pace: PaceLimiter,
     times: RequestTimes,
 }
 
@@ -86,7 +86,7 @@ pub fn guard(router: Router, http: &HttpConfig, metrics: &Metrics) -> Router {
         by_address: Limiter::new("address", Rate::new(http.rate_per_address, 1)),
         by_principal: Limiter::new("principal", Rate::new(http.rate_per_principal, 1)).map(Arc::new),
         by_api_key: Limiter::new("api-key", Rate::new(http.rate_per_api_key, 1)).map(Arc::new),
-        by_tier: PaceLimiter::default(),
+        by_pace: PaceLimiter::default(),
         times: RequestTimes::of(metrics),
     });
     // In one call: every call of `layer` boxes the whole service once more, and each request pays for that.
@@ -175,7 +175,7 @@ impl Edge {
         if let Some(limiter) = &self.by_api_key {
             extensions.insert(Arc::clone(limiter));
         }
-        extensions.insert(Arc::clone(&self.by_tier));
+        extensions.insert(Arc::clone(&self.by_pace));
         match &self.by_address {
             Some(limiter) if !client.0.is_loopback() => {
                 limiter.check(&network_of(client.0)).map(telemetry::note_rate)

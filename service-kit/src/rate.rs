@@ -1,24 +1,26 @@
 //! Request rates: how they are written, one limiter of bounded memory that counts within the process, and the headers that
 //! tell a client how it stands.
 //!
-//! Not here: which rates there are ([`crate::config`]), and counters that several processes share (command-api).
+//! Programs with a pace of their own are counted in [`paces`]. Not here: which rates there are ([`crate::config`]), and counters that several processes share (command-api).
 
-use std::collections::HashMap;
+mod paces;
+
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
-use domain::allowance::Pace;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use uuid::Uuid;
+
+pub(crate) use paces::Paces;
 
 use crate::config::duration;
 use crate::problem::{Problem, code};
@@ -99,30 +101,8 @@ pub struct Limiter<K: Hash + Eq + Clone> {
 /// Limits per API key; [`crate::layers::harden`] puts it into every request.
 pub(crate) type KeyLimiter = Arc<Limiter<Uuid>>;
 
-/// Counts programs, each by its own pace: a limiter for each pace that somebody has booked, of which there are few.
-#[derive(Debug, Default)]
-pub(crate) struct Paces(RwLock<HashMap<u32, Arc<Limiter<Uuid>>>>);
-
-/// Limits by what organisations have booked; [`crate::layers::harden`] puts it into every request.
+/// Limits of programs, each by its own pace; [`crate::layers::harden`] puts it into every request.
 pub(crate) type PaceLimiter = Arc<Paces>;
-
-impl Paces {
-    /// Counts a request of a program.
-    ///
-    /// # Errors
-    /// 429 `rate.limited`, when it has made all that it may in a minute.
-    pub(crate) fn check(&self, pace: Pace) -> Result<Option<Standing>, Problem> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&pace.per_minute).cloned();
-        let limiter = known.or_else(|| self.begin(pace.per_minute));
-        limiter.map(|it| it.check(&pace.program)).transpose()
-    }
-
-    fn begin(&self, per_minute: u32) -> Option<Arc<Limiter<Uuid>>> {
-        let begun = Arc::new(Limiter::new("tier", Rate::new(per_minute, 60))?);
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(all.entry(per_minute).or_insert(begun)))
-    }
-}
 
 /// How a key stands after a request, for the RateLimit headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,19 +253,6 @@ mod tests {
         assert_eq!(headers["ratelimit"], "\"it\";r=15;t=30");
         Standing::after("it", Rate::new(2_000, 1), 1_999).write(&mut headers);
         assert_eq!(headers["ratelimit"], "\"it\";r=1999;t=1");
-    }
-
-    #[test]
-    fn programs_are_counted_apart_each_by_its_own_pace() {
-        let paces = Paces::default();
-        let of = |program, per_minute| Pace { program: Uuid::from_u128(program), per_minute };
-        for left in [1, 0] {
-            assert_eq!(paces.check(of(1, 2)).unwrap().unwrap().remaining(), left);
-        }
-        let refused = paces.check(of(1, 2)).unwrap_err();
-        assert_eq!(refused.code(), "rate.limited");
-        assert_eq!(paces.check(of(2, 2)).unwrap().unwrap().remaining(), 1, "another program");
-        assert_eq!(paces.check(of(1, 3)).unwrap().unwrap().remaining(), 2, "another tier begins anew");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::Decision;
 use domain::application::{
     AddSecret, GrantConsent, IssueApiKey, KeyOwner, LimitService, RedirectUri, RegisterService, RemoveSecret,
-    RevokeApiKey, ServiceLimits, SuspendService,
+    RevokeApiKey, ServiceLimits, SuspendService, UnlimitService,
 };
 use domain::email::EmailHash;
 use domain::identity::{RecordSignIn, SignInFact, SignInFailed, SignInLocked, SignInUnlocked, month_subject};
@@ -134,7 +134,10 @@ pub async fn equip(executor: &Executor, tenant: TenantId, user: UserId) -> anyho
         does(Box::new(RemoveSecret { service_id, secret_id: secrets[0], because })).await?;
     }
     let limits = ServiceLimits { per_second: 5, burst: 9 };
-    does(Box::new(LimitService { service_id: services[0], limits })).await?;
+    for service_id in services {
+        does(Box::new(LimitService { service_id, limits })).await?;
+    }
+    does(Box::new(UnlimitService { service_id: services[1] })).await?;
     does(Box::new(SuspendService { service_id: services[1], because: Word::of("leaked") })).await?;
     let scopes = vec![Scope::parse("openid")?];
     does(Box::new(GrantConsent { user_id: user, service_id: services[0], scopes })).await?;

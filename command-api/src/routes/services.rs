@@ -1,6 +1,8 @@
 //! Services of the organisation: programs that let its people sign in, or sign in themselves. Registered, changed, suspended,
 //! removed; and their secrets, shown once.
 
+mod limits;
+
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -48,6 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(change, remove))
         .routes(routes!(suspend))
         .routes(routes!(resume))
+        .routes(routes!(limits::limit, limits::unlimit))
         .routes(routes!(add_secret))
         .routes(routes!(remove_secret))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -337,7 +340,7 @@ fn being(caller: &Caller, service_id: ServiceId, command: Box<dyn Decision>) -> 
     Box::new(Granting::being(granter(caller), table, service_id, command))
 }
 
-/// Lets a service work, or not.
+/// A command without a body about a service.
 async fn stands(
     app: &App,
     allowed: &Allowed<permissions::ManageServices>,

@@ -16,10 +16,11 @@ use uuid::Uuid;
 pub use change::ChangeService;
 pub use decide::{
     AddSecret, LimitService, RegisterService, RemoveSecret, RemoveService, ResumeService, SuspendService,
+    UnlimitService,
 };
 pub use event::{
     GrantsChanged, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, ServiceLimited,
-    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended, ServiceUnlimited,
 };
 
 use super::ApplicationEvent;
@@ -367,6 +368,7 @@ impl Aggregate for Service {
                 self.change(|service| service.scopes.clone_from(&it.scopes));
             }
             ApplicationEvent::ServiceLimited(it) => self.change(|service| service.limits = Some(it.limits)),
+            ApplicationEvent::ServiceUnlimited(_) => self.change(|service| service.limits = None),
             ApplicationEvent::SecretAdded(it) => self.change(|service| {
                 service.secrets.push(Secret { secret_id: it.secret_id, expires_at: it.expires_at });
             }),

@@ -72,8 +72,8 @@ pub struct Admission {
     /// Whether their organisation asks everybody for a second factor, and they have shown none: then no permission can be
     /// used.
     pub lacks_factor: bool,
-    /// How often they may ask, if they are a program, by what their organisation has booked.
-    pub pace: Option<Pace>,
+    /// How often they may ask, if they are a program: by what their organisation has booked, and by what it says of a service.
+    pub paces: Vec<Pace>,
 }
 
 /// A bearer that stands.
@@ -156,28 +156,40 @@ impl Bearer {
         let session = standee.session().cloned();
         let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
         let standing = Standing::of(view);
-        let pace = standing.allowance.as_ref().and_then(|it| self.pace(it, session.as_ref()));
+        let paces = self.paces(&standee, standing.allowance.as_ref());
         Ok(Admission {
             granted,
             status: standing.status,
             session,
             until: standee.until(),
             lacks_factor,
-            pace,
+            paces,
         })
     }
 
-    /// How often whoever asks may, if that is counted: people are not programs.
-    fn pace(&self, allowance: &Allowance, session: Option<&LiveSession>) -> Option<Pace> {
-        let of_service =
-            |it: ServiceId| Pace { program: it.uuid(), per_minute: allowance.service_per_minute };
-        match self {
-            Self::Service { service, .. } => Some(of_service(*service)),
-            Self::Delegated { .. } => session.and_then(|it| it.service_id).map(of_service),
-            Self::ApiKey { key } => {
-                Some(Pace { program: key.uuid(), per_minute: allowance.api_key_per_minute })
-            }
-            Self::Session { .. } | Self::Operator { .. } => None,
+    /// How often whoever asks may, as far as that is counted: people are not programs. A key counts for itself in what was booked,
+    /// and with its service in what is said of that.
+    fn paces(&self, standee: &Standee<'_>, allowance: Option<&Allowance>) -> Vec<Pace> {
+        let service = self.service(standee);
+        let booked = allowance.and_then(|it| match (self, service) {
+            (Self::ApiKey { key }, _) => Some(Pace::booked(key.uuid(), it.api_key_per_minute)),
+            (_, Some((service, _))) => Some(Pace::booked(service.uuid(), it.service_per_minute)),
+            (_, None) => None,
+        });
+        let own = service.and_then(|(id, it)| Some(Pace::of_service(id, it.limits?)));
+        booked.into_iter().chain(own).collect()
+    }
+
+    /// The service that asks, for itself or for a person.
+    fn service<'a>(&self, standee: &Standee<'a>) -> Option<(ServiceId, &'a LiveService)> {
+        match (self, standee) {
+            (Self::Service { service, .. }, Standee::Service(it, ..)) => Some((*service, it)),
+            (_, Standee::Delegate(session, _, it, _)) => Some((session.service_id?, it)),
+            (_, Standee::KeyOfService(key, it)) => match key.owner {
+                KeyOwner::Service(service) => Some((service, it)),
+                KeyOwner::User(_) => None,
+            },
+            _ => None,
         }
     }
 

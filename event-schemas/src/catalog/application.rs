@@ -4,7 +4,7 @@ use domain::application::{
     ApiKey, ApiKeyIssued, ApiKeyRevoked, ApplicationEvent, Consent, ConsentGranted, ConsentQuestioned,
     ConsentRevoked, DeviceGrant, DeviceGrantApproved, DeviceGrantDenied, DeviceGrantRedeemed, GrantsChanged,
     Inventory, RedirectUrisChanged, ScopesChanged, SecretAdded, SecretRemoved, Service, ServiceLimited,
-    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended,
+    ServiceRegistered, ServiceRemoved, ServiceRenamed, ServiceResumed, ServiceSuspended, ServiceUnlimited,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -33,6 +33,10 @@ pub(super) const EVENTS: &[EventType] = &[
     event::<Service, ApplicationEvent, ServiceLimited>(
         "application.service-limited",
         "A service may ask less or more often.",
+    ),
+    event::<Service, ApplicationEvent, ServiceUnlimited>(
+        "application.service-unlimited",
+        "A service may ask as often as its organisation has booked.",
     ),
     event::<Service, ApplicationEvent, ServiceSuspended>(
         "application.service-suspended",

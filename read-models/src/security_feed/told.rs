@@ -146,6 +146,7 @@ fn of_program(event: &ApplicationEvent) -> Told {
         | ApplicationEvent::GrantsChanged(_)
         | ApplicationEvent::ScopesChanged(_)
         | ApplicationEvent::ServiceLimited(_)
+        | ApplicationEvent::ServiceUnlimited(_)
         | ApplicationEvent::ServiceResumed(_)
         | ApplicationEvent::ServiceRemoved(_)
         | ApplicationEvent::SecretAdded(_)

@@ -58,6 +58,8 @@ fn a_service_is_what_was_said_of_it_last() {
     let log = log.and("application.service-resumed", json!({ "service_id": SERVICE, "at": at(6) }));
     let resumed = row(&log);
     assert_eq!((resumed.status.as_str(), resumed.because, resumed.version), ("active", None, 6));
+    let unlimited = log.and("application.service-unlimited", json!({ "service_id": SERVICE, "at": at(7) }));
+    assert_eq!(row(&unlimited).limits, None);
 }
 
 #[test]

@@ -94,8 +94,10 @@ pub(super) async fn authenticate(parts: &Parts) -> Result<Caller, Problem> {
         telemetry::note_rate(limiter.check(&shown.token_id.uuid())?);
     }
     let standing = access.standing(&shown.who).await?;
-    if let (Some(pace), Some(limiter)) = (standing.pace, parts.extensions.get::<PaceLimiter>()) {
-        limiter.check(pace)?.inspect(|it| telemetry::note_rate(*it));
+    if let Some(limiter) = parts.extensions.get::<PaceLimiter>() {
+        for pace in &standing.paces {
+            limiter.check(pace)?.inspect(|it| telemetry::note_rate(*it));
+        }
     }
     let ends_at = standing.until.map_or(shown.believed_until, |it| it.timestamp());
     Ok(Caller {

@@ -51,7 +51,7 @@ fn standing(who: &Who) -> Admission {
         session: None,
         until: None,
         lacks_factor: false,
-        pace: None,
+        paces: vec![],
     }
 }
 
@@ -190,7 +190,7 @@ fn who_must_step_up_has_done_so_lately() {
             session,
             until,
             lacks_factor: false,
-            pace: None,
+            paces: vec![],
         };
         let with = if until.is_some() { claims(Role::Owner) } else { operator(Role::Owner) };
         let who = Who::of(&Claims { tenant_id: tenant, ..with });

@@ -2,6 +2,7 @@
 
 mod changes;
 mod ends;
+mod limits;
 mod tiers;
 
 use std::time::Duration;

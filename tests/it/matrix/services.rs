@@ -43,6 +43,8 @@ pub(super) fn rows() -> Vec<Row> {
         row(Method::DELETE, "/v1/services/{id}", Value::Null, manages),
         row(Method::POST, "/v1/services/{id}/suspend", Value::Null, manages),
         row(Method::POST, "/v1/services/{id}/resume", Value::Null, manages),
+        row(Method::PUT, "/v1/services/{id}/limits", json!({ "per_second": 5, "burst": 9 }), manages),
+        row(Method::DELETE, "/v1/services/{id}/limits", Value::Null, manages),
         row(Method::POST, "/v1/services/{id}/secrets", json!({}), manages),
         row(Method::DELETE, "/v1/services/{id}/secrets/{secret_id}", Value::Null, manages),
         open(Method::GET, "/.well-known/openid-configuration"),

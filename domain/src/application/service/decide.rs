@@ -8,7 +8,7 @@ use super::super::inventory::{self, Inventory};
 use super::change::{Registered, release, take};
 use super::{
     RedirectUri, SECRETS_MAX, Secret, SecretAdded, SecretRemoved, Service, ServiceLimited, ServiceLimits,
-    ServiceRegistered, ServiceRemoved, ServiceResumed, ServiceSuspended, known, stream,
+    ServiceRegistered, ServiceRemoved, ServiceResumed, ServiceSuspended, ServiceUnlimited, known, stream,
 };
 use crate::allowance::{self, Allowance};
 use crate::decision::{Decision, Verdict, View};
@@ -95,6 +95,29 @@ impl Decision for LimitService {
         }
         let event = ServiceLimited { service_id: self.service_id, limits: self.limits, at: view.now };
         Ok(Verdict::done(stream(self.service_id), ApplicationEvent::ServiceLimited(event)))
+    }
+}
+
+/// Lets a service ask as often as its organisation has booked. Already so, if nothing else was said of it.
+///
+/// Refused with [`ApplicationError::ServiceNotFound`].
+#[derive(Debug, Clone)]
+pub struct UnlimitService {
+    /// Which.
+    pub service_id: ServiceId,
+}
+
+impl Decision for UnlimitService {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![stream(self.service_id)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        if known(view, self.service_id)?.limits.is_none() {
+            return Ok(Verdict::already(stream(self.service_id)));
+        }
+        let event = ServiceUnlimited { service_id: self.service_id, at: view.now };
+        Ok(Verdict::done(stream(self.service_id), ApplicationEvent::ServiceUnlimited(event)))
     }
 }
 

@@ -99,6 +99,15 @@ pub struct ServiceLimited {
     pub at: DateTime<Utc>,
 }
 
+/// A service may ask as often as its organisation has booked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceUnlimited {
+    /// Which.
+    pub service_id: ServiceId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// A service may not work for the time being.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSuspended {

@@ -89,9 +89,10 @@ fn an_organisation_has_as_many_services_as_it_has_booked_and_those_that_are_more
 fn nothing_happens_to_a_service_that_is_not_there() {
     let limits = ServiceLimits { per_second: 1, burst: 1 };
     let secret_id = SecretId::new(Uuid::from_u128(1));
-    let commands: [Box<dyn Decision>; 7] = [
+    let commands: [Box<dyn Decision>; 8] = [
         Box::new(ChangeService { redirect_uris: Some(vec![]), ..ChangeService::of(TILL) }),
         Box::new(LimitService { service_id: TILL, limits }),
+        Box::new(UnlimitService { service_id: TILL }),
         Box::new(SuspendService { service_id: TILL, because: Word::of("abuse") }),
         Box::new(ResumeService { service_id: TILL }),
         Box::new(RemoveService { service_id: TILL }),
@@ -122,6 +123,11 @@ fn a_service_changes_its_name_and_limits() {
         .having(LimitService { service_id: TILL, limits })
         .when(LimitService { service_id: TILL, limits })
         .then_already();
+    let unlimit = || UnlimitService { service_id: TILL };
+    let limited = registered().having(LimitService { service_id: TILL, limits });
+    let (_, world) = limited.when(unlimit()).then_accepted();
+    assert_eq!(live(&world).limits, None);
+    registered().having(unlimit()).when(unlimit()).then_already();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::application::{
     AddSecret, ApproveDevice, ChangeService, DenyDevice, GrantConsent, IssueApiKey, KeyOwner, LimitService,
     RedeemDevice, RedirectUri, RegisterService, RemoveSecret, RemoveService, ResumeService, RevokeApiKey,
-    RevokeConsent, ServiceLimits, SuspendService,
+    RevokeConsent, ServiceLimits, SuspendService, UnlimitService,
 };
 use domain::identity::EndSession;
 use domain::ids::{ApiKeyId, GrantId, SecretId, ServiceId, SessionId};
@@ -58,6 +58,7 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
         expires_at,
     })?;
     shop.tells(RevokeApiKey { key_id, of: None, by: OLGA.actor() })?;
+    shop.tells(UnlimitService { service_id })?;
     shop.tells(SuspendService { service_id, because: Word::of("abuse") })?;
     shop.tells(ResumeService { service_id })?;
     shop.tells(RemoveService { service_id })

@@ -13,7 +13,7 @@ async fn book(acme: &Organisation<'_>, tier: &str) -> anyhow::Result<Answer> {
     answer(stack.request(Method::PATCH, &staff, &url).json(&json!({ "tier": tier }))).await
 }
 
-async fn booked(acme: &Organisation<'_>, tier: &str) -> anyhow::Result<()> {
+pub(super) async fn booked(acme: &Organisation<'_>, tier: &str) -> anyhow::Result<()> {
     let set = book(acme, tier).await?;
     anyhow::ensure!(set.status == StatusCode::OK, "{} {}", set.status, set.text);
     Ok(())
