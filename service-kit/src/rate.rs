@@ -1,7 +1,8 @@
 //! Request rates: how they are written, one limiter of bounded memory that counts within the process, and the headers that
 //! tell a client how it stands.
 //!
-//! Programs with a pace of their own are counted in [`paces`]. Not here: which rates there are ([`crate::config`]), and counters that several processes share (command-api).
+//! Programs with paces of their own are counted in `rate/paces.rs`. Not here: which rates there are ([`crate::config`]), and
+//! counters that several processes share (command-api).
 
 mod paces;
 
