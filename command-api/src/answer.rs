@@ -136,6 +136,15 @@ fn refused(refusal: Refusal) -> Problem {
     refusal.details.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
 }
 
+/// Sends a browser elsewhere. What is in the address is for that place alone: by the headers that every answer gets it is neither
+/// kept nor told on.
+pub(crate) fn gone_to(url: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let location = HeaderValue::try_from(url).ok();
+    response.headers_mut().extend(location.map(|it| (LOCATION, it)));
+    response
+}
+
 /// Says up to where the log holds what an answer says.
 pub(crate) fn at(mut response: Response, position: &str) -> Response {
     if let Ok(position) = HeaderValue::try_from(position) {

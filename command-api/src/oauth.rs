@@ -45,7 +45,7 @@ use service_kit::token::{Signer, Verifier};
 use sqlx::PgPool;
 
 use crate::identity::Identity;
-pub use authorize::{Asked, Next};
+pub use authorize::{Asked, Next, SentBack};
 pub use device::Device;
 pub use logout::Leaving;
 pub use params::{Params, form_text, read_form};

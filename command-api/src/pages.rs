@@ -8,6 +8,7 @@
 //! | signing in, with a second factor, with a passkey, with a provider | `sign_in.rs`, `passkey.rs`, `provider.rs` |
 //! | setting a second factor up, and its picture; a passkey | `set_up.rs`, `picture.rs`, `new_passkey.rs` |
 //! | signing out | `sign_out.rs` |
+//! | going back to an application that asks wrongly | `sent_back.rs` |
 //! | links of letters, and asking for one | `recovery.rs`, `invitation.rs`, `link.rs` |
 //! | allowing an application something and taking it back, connecting a device | `consent.rs`, `consents.rs`, `device.rs` |
 //! | who looks, and their cookies; the one way to what they send | `visitor.rs`, `form.rs` |
@@ -31,6 +32,7 @@ use axum::routing::{get, post};
 use service_kit::config::PublicUrl;
 use service_kit::problem::{CodeDoc, Problem, ProblemBody, code};
 
+use crate::answer::gone_to;
 use crate::app::App;
 use crate::identity::federated::BACK_PATH;
 
@@ -45,6 +47,7 @@ mod passkey;
 mod picture;
 mod provider;
 mod recovery;
+mod sent_back;
 mod set_up;
 mod sign_in;
 mod sign_out;
@@ -52,6 +55,7 @@ mod view;
 mod visitor;
 mod words;
 
+pub(crate) use sent_back::send_back;
 pub use visitor::Visitor;
 
 /// Bytes of a form. None of ours needs more, and nobody is known yet who sends it.
@@ -156,7 +160,7 @@ pub(crate) fn router(app: App) -> Router {
         return Router::new();
     }
     Router::new()
-        .route("/", get(|State(app): State<App>| async move { view::gone_to(&app.pages.path("/sign-in")) }))
+        .route("/", get(|State(app): State<App>| async move { gone_to(&app.pages.path("/sign-in")) }))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-in/second-factor", post(sign_in::second_factor))
         .route("/sign-in/passkey", post(passkey::begin))

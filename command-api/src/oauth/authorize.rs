@@ -2,7 +2,8 @@
 //! RFC 9207, OpenID Connect Core section 3.1).
 //!
 //! Until service and return address are known to belong together nobody is sent anywhere: what is wrong is told to the person.
-//! From then on it is told to the service, at that address. What is asked waits in the vault while somebody signs in.
+//! From then on it is told to the service, at that address: at once where somebody is there whom we know, or nobody may be asked;
+//! else when the person goes there. What is asked waits in the vault while somebody signs in.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -72,8 +73,25 @@ pub enum Next {
 pub enum Refused {
     /// Service and address do not belong together.
     Here(Problem),
-    /// They do: the person goes there.
-    There(String),
+    /// They do.
+    There(SentBack),
+}
+
+/// What is wrong, for a service at its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentBack {
+    /// The organisation of the service.
+    pub tenant: TenantId,
+    /// The name of the service for people.
+    pub client: String,
+    /// In which languages it would have the pages.
+    pub ui_locales: Option<String>,
+    /// What is wrong, for whoever makes the service.
+    pub told: String,
+    /// Where the person goes: the address, with the error.
+    pub url: String,
+    /// Whether they may be asked nothing (OpenID Connect Core section 3.1.2.6).
+    pub is_silent: bool,
 }
 
 impl From<Problem> for Refused {
@@ -131,7 +149,15 @@ impl Oauth {
         }
         let state = params.get("state").filter(|it| it.len() <= STATE_BYTES_MAX);
         let told = |error: &OauthError| {
-            Refused::There(refusal(redirect_uri, state, &issuer, error.code(), error.description()))
+            let (code, told) = (error.code(), error.description());
+            Refused::There(SentBack {
+                tenant: client.tenant,
+                client: service.name.to_string(),
+                ui_locales: params.get("ui_locales").map(ToOwned::to_owned),
+                told: format!("{}: {told}", code.word()),
+                url: refusal(redirect_uri, state, &issuer, code, told),
+                is_silent: params.get("prompt") == Some("none"),
+            })
         };
         let grants = service.grants.iter().any(|it| it.as_str() == grant::AUTHORIZATION_CODE);
         if !grants {

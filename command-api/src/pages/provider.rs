@@ -12,8 +12,9 @@ use service_kit::body::Query;
 use service_kit::problem::{Problem, code};
 
 use super::sign_in::{Onward, Place, enters, form, second, ticket};
-use super::view::{Told, gone_to};
+use super::view::Told;
 use super::visitor::{BACK, Visitor, unguessable};
+use crate::answer::gone_to;
 use crate::app::App;
 use crate::identity::federated::{AT_PROVIDER, BACK_PATH, BeginFederated, Challenge, Freshness};
 use crate::identity::sessions::InSession;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use service_kit::problem::{Problem, ProblemBody, code};
 
 use super::visitor::Visitor;
 use super::words::Words;
+use crate::answer::gone_to;
 
 /// Nothing from elsewhere, no script, no frame, and forms to us alone.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -158,14 +159,6 @@ pub(super) fn leaving_if_wanted(visitor: &Visitor, url: &str) -> Result<Response
 /// Sends the browser to another page of ours.
 pub(super) fn see_other(visitor: &Visitor, path: &str) -> Response {
     gone_to(&format!("{}{path}", visitor.base()))
-}
-
-/// Sends the browser elsewhere.
-pub(super) fn gone_to(url: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let location = HeaderValue::try_from(url).ok();
-    response.headers_mut().extend(location.map(|it| (LOCATION, it)));
-    response
 }
 
 /// A problem that was answered already, as a page.

@@ -157,6 +157,7 @@ pub(super) struct Words {
     pub leaving_title: &'static str,
     pub leaving_text: &'static str,
     pub leaving_where: &'static str,
+    pub asks_wrongly: &'static str,
     pub refused_title: &'static str,
 
     /// What a scope of OpenID Connect lets an application do, as the rest of "it would".

@@ -1,8 +1,8 @@
 //! Signing in with others: the way there and back, and one's own links.
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::Refusal;
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{TokenAnswer, in_session};
-use crate::answer::{Accepted, POSITION, Together};
+use crate::answer::{Accepted, POSITION, Together, gone_to};
 use crate::app::App;
 use crate::cookie;
 use crate::identity::Origin;
@@ -377,18 +377,6 @@ fn challenge(text: &str) -> Result<Challenge, Problem> {
 /// What the browser kept of an earlier sign-in.
 pub(crate) fn browser_of(headers: &HeaderMap) -> Option<String> {
     cookie::kept(headers, BROWSER_COOKIE)
-}
-
-/// The browser goes elsewhere. What is in the address is for that place alone, so it is neither kept nor told on.
-fn gone_to(url: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Ok(url) = HeaderValue::try_from(url) {
-        headers.insert(LOCATION, url);
-    }
-    response
 }
 
 /// Has the browser keep what binds it to a sign-in that was begun.

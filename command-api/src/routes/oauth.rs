@@ -2,8 +2,8 @@
 //! the standards: see [`service_kit::oauth_error`].
 
 use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION, PRAGMA};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use service_kit::access::Recognised;
 use service_kit::body::Json;
@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::BODY_BYTES_MAX;
+use crate::answer::gone_to;
 use crate::app::App;
 use crate::identity::Origin;
 use crate::oauth::authorize::Refused;
@@ -22,6 +23,7 @@ use crate::oauth::discovery::Metadata;
 use crate::oauth::grants::TokenBody;
 use crate::oauth::inspect::{TokenFacts, UserInfo};
 use crate::oauth::{form_text, read_form};
+use crate::pages::{Visitor, send_back};
 
 /// Everything of OAuth, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -146,21 +148,23 @@ fn document(app: &App) -> Result<Response, Problem> {
 /// Asks a person to allow a service something
 ///
 /// The browser comes here, goes on to sign in and to decide, and then to the service's address with `code` or `error`, and with
-/// `iss`. Only PKCE with S256 is taken. Open to everybody.
+/// `iss`. If the request is wrong and nobody of the organisation is signed in, a page says so, with a link to that address; not if
+/// `prompt` is `none`. Only PKCE with S256 is taken. Open to everybody.
 #[utoipa::path(
     get, path = "/oauth2/authorize", tag = "oauth", operation_id = "authorize", security(()),
     params(AuthorizationForm),
     responses(
         (status = 303, description = "The browser goes on, or to the service's address with `error`."),
-        (status = 400, description = "Service and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "Service and address do not belong together: nobody is sent anywhere. Or, as a page, that the request is wrong.",
+         content((ProblemBody = "application/problem+json"), (String = "text/html"))),
     )
 )]
 pub async fn authorize(
     State(app): State<App>,
-    origin: Origin,
+    visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    ask(&app, &origin, &query.unwrap_or_default()).await
+    ask(&app, visitor, &query.unwrap_or_default()).await
 }
 
 /// Asks the same by a form
@@ -174,21 +178,22 @@ pub async fn authorize(
     })),
     responses(
         (status = 303, description = "The browser goes on, or to the service's address with `error`."),
-        (status = 400, description = "Service and address do not belong together: nobody is sent anywhere.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "Service and address do not belong together: nobody is sent anywhere. Or, as a page, that the request is wrong.",
+         content((ProblemBody = "application/problem+json"), (String = "text/html"))),
     )
 )]
 pub async fn authorize_by_form(
     State(app): State<App>,
-    origin: Origin,
+    visitor: Visitor,
     request: Request,
 ) -> Result<Response, Problem> {
-    ask(&app, &origin, &form_text(request).await?).await
+    ask(&app, visitor, &form_text(request).await?).await
 }
 
-async fn ask(app: &App, origin: &Origin, query: &str) -> Result<Response, Problem> {
-    match app.oauth.ask(query, origin).await {
+async fn ask(app: &App, visitor: Visitor, query: &str) -> Result<Response, Problem> {
+    match app.oauth.ask(query, &visitor.origin).await {
         Ok(request) => Ok(gone_to(&app.pages.path(&format!("/sign-in?request={request}")))),
-        Err(Refused::There(url)) => Ok(gone_to(&url)),
+        Err(Refused::There(back)) => send_back(visitor, &back),
         Err(Refused::Here(problem)) => Err(problem),
     }
 }
@@ -372,17 +377,6 @@ async fn leave(app: &App, asked: &str) -> Result<Response, Problem> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(asked).unwrap_or_default();
     let asked = serde_urlencoded::to_string(pairs).unwrap_or_default();
     Ok(gone_to(&app.pages.path(&format!("/sign-out?{asked}"))))
-}
-
-/// The browser goes elsewhere. What is in the address is for that place alone, so it is neither kept nor told on.
-fn gone_to(url: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(url) = HeaderValue::try_from(url) {
-        headers.insert(LOCATION, url);
-    }
-    response
 }
 
 /// What nobody on the way may keep (RFC 6749 section 5.1).

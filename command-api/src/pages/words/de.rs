@@ -154,6 +154,7 @@ pub(super) static WORDS: Words = Words {
     leaving_title: "Einen Moment",
     leaving_text: "Sie kommen zurück zur Anwendung.",
     leaving_where: "Dieser Link führt auf eine andere Seite:",
+    asks_wrongly: "hat Sie hierher geschickt und fragt auf eine Weise, die sich nicht beantworten lässt.",
     refused_title: "Das hat nicht geklappt",
 
     scopes,

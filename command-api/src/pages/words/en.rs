@@ -155,6 +155,7 @@ pub(super) static WORDS: Words = Words {
     leaving_title: "One moment",
     leaving_text: "You are taken back to the application.",
     leaving_where: "This link leads to another site:",
+    asks_wrongly: "sent you here and asks in a way that cannot be answered.",
     refused_title: "That did not work",
 
     scopes,

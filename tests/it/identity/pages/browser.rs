@@ -160,8 +160,18 @@ async fn somebody_signs_in_and_allows_an_application_something() -> Test {
     scene.browser.go(&authorize(&client, &[])?).await?;
     scene.browser.arrived(RETURN).await?;
 
-    // Whoever is not signed in does that on the way, in the organisation of the application.
+    // Whoever is not signed in sees what is wrong before they go back.
     scene.browser.fresh(Reader::default()).await?;
+    scene.browser.go(&authorize(&client, &[("response_mode", "fragment")])?).await?;
+    let seen = scene.browser.seen().await?;
+    assert!(seen.heading == "That did not work" && seen.text.contains("app.example.com"), "{seen:?}");
+    assert!(seen.text.contains("Till <b>No. 1</b>") && seen.text.contains("response_mode"), "{seen:?}");
+    scene.browser.check("sent-back").await?;
+    scene.browser.follow("Back").await?;
+    let seen = scene.browser.arrived(RETURN).await?;
+    assert_eq!(parameter(&seen.url, "error")?, "invalid_request");
+
+    // Whoever is not signed in does that on the way, in the organisation of the application.
     scene.browser.go(&authorize(&client, &[("login_hint", &ann.email)])?).await?;
     let seen = scene.browser.seen().await?;
     assert!(seen.heading == "Sign in" && seen.text.contains("Till <b>No. 1</b>"), "{seen:?}");

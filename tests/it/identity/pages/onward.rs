@@ -1,8 +1,8 @@
 //! On the way to an application: in two windows, in the language that it asks for, and when it asks wrongly.
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use tests::person::{Organisation, PASSWORD};
-use tests::relying::{Relying, Tokens, left, parameter, shop};
+use tests::relying::{BACK, Relying, Tokens, left, parameter, shop};
 use tests::stack::{PUBLIC_URL, Stack};
 use tests::tab::{Tab, hidden};
 
@@ -62,6 +62,72 @@ async fn a_person_is_shown_what_an_application_does_wrong() -> Test {
         assert!(page.text.contains("For whoever makes the application:"), "{}", page.text);
         assert!(page.text.contains(said), "{}", page.text);
     }
+    Ok(())
+}
+
+/// The link with this name on a page.
+fn linked(page: &str, name: &str) -> Option<String> {
+    let (before, _) = page.split_once(&format!("\">{name}</a>"))?;
+    let (_, url) = before.rsplit_once("href=\"")?;
+    Some(url.replace("&#38;", "&"))
+}
+
+/// Whoever registers a service chooses where our answer leads (RFC 9700 section 4.11.2).
+#[tokio::test]
+async fn no_mere_link_to_us_leads_to_where_whoever_made_it_wants() -> Test {
+    let stack = Stack::commands_only().await?;
+    let (acme, globex) =
+        (Organisation::found(&stack, "acme").await?, Organisation::found(&stack, "globex").await?);
+    let (ann, bob) = (acme.join("ann").await?, globex.join("bob").await?);
+    let shop = Relying::register(&acme, &shop()).await?;
+    for (changed, error) in [
+        (("response_type", Some("token")), "unsupported_response_type"),
+        (("scope", Some("openid nobody:knows")), "invalid_scope"),
+        (("request_uri", Some("https://shop.example/r")), "request_not_supported"),
+        (("code_challenge", None), "invalid_request"),
+        (("prompt", Some("none login")), "invalid_request"),
+    ] {
+        let wrong = shop.authorize("openid", &[changed])?;
+        let mut tab = Tab::at(&stack.command_url)?;
+        let page = tab.get(&wrong).await?;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{error}: {}", page.text);
+        assert!(left(&page)?.is_none() && page.header("refresh").is_empty(), "{error}: {}", page.text);
+        for said in ["<strong>Shop</strong>", error, "<strong>shop.example</strong>"] {
+            assert!(page.text.contains(said), "{said}: {}", page.text);
+        }
+        let link = linked(&page.text, "Back").unwrap_or_default();
+        let back = Url::parse(&link)?;
+        assert!(link.starts_with(BACK), "{link}");
+        assert_eq!(parameter(&back, "error").as_deref(), Some(error), "{back}");
+        assert_eq!(parameter(&back, "state").as_deref(), Some("a state"), "{back}");
+        assert_eq!(parameter(&back, "iss").as_deref(), Some(PUBLIC_URL), "{back}");
+
+        // Somebody of another organisation does not know the service either.
+        tab.get("/sign-in?organization=globex").await?;
+        let fields = [("organization", "globex"), ("email", &*bob.email), ("password", PASSWORD)];
+        let signed_in = tab.send("/sign-in", &fields).await?;
+        assert_eq!(signed_in.status, StatusCode::SEE_OTHER, "{}", signed_in.text);
+        assert_eq!(tab.get(&wrong).await?.status, StatusCode::BAD_REQUEST, "{error}");
+
+        let mut tab = Tab::at(&stack.command_url)?;
+        shop.walk(&mut tab, &ann, &shop.authorize("openid", &[])?).await?;
+        let gone = left(&tab.get(&wrong).await?)?.unwrap_or_else(|| panic!("{error}: ann stays"));
+        assert_eq!(gone, back);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_that_has_nobody_asked_is_told_at_once_what_it_does_wrong() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    let silent = ("prompt", Some("none"));
+    let gone = tab.get(&shop.authorize("openid nobody:knows", &[silent])?).await?;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER, "{}", gone.text);
+    let gone = left(&gone)?.unwrap_or_else(|| panic!("they stay"));
+    assert_eq!(parameter(&gone, "error").as_deref(), Some("invalid_scope"), "{gone}");
     Ok(())
 }
 
