@@ -185,6 +185,43 @@ async fn a_sign_in_goes_from_the_provider_and_back() {
     assert!(!asked.form.contains_key("client_secret"));
 }
 
+/// When somebody showed a provider of this kind who they are, of which its token says `told`; `anew` if they had to do it anew.
+async fn shown(kind: Word, anew: bool, told: Option<i64>) -> Result<Shown, ProviderError> {
+    let pair = ed25519("a");
+    let op = Op::with_key(&pair).await;
+    let (federation, settings) = (federation(), ProviderSettings { kind, ..op.settings() });
+    let since = anew.then(now);
+    let (url, pending) = federation.begin(&settings, "s", "https://quipu.example/back", since).await?;
+    let sent = sent(&url);
+    assert_eq!(sent.contains_key("prompt"), anew, "{url}");
+    assert!(sent.contains_key("max_age") || sent.contains_key("claims"), "it is asked to say when: {url}");
+    let mut claims = claims(&op.issuer, &sent["nonce"], NOW);
+    claims["tid"] = json!("9188040d-6c67-4c5b-b112-36a304b66dad");
+    claims["oid"] = json!("00000000-0000-0000-66f3-3332eca7ea81");
+    claims["auth_time"] = json!(told);
+    op.says("/token", 200, bearer(&signed(&pair, &claims)));
+    federation.finish(&settings, None, &pending, &came_back(&op), now()).await.map(|it| it.shown)
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_when_somebody_showed_who_they_are_and_what_it_says_counts() {
+    let hour_ago = NOW - 3_600;
+    for kind in [OIDC, MICROSOFT, GOOGLE] {
+        let then = Shown::At(DateTime::from_timestamp(hour_ago, 0).unwrap());
+        assert_eq!(shown(kind.clone(), false, Some(hour_ago)).await.unwrap(), then, "{kind}");
+        assert_eq!(shown(kind.clone(), true, Some(NOW)).await.unwrap(), Shown::At(now()), "{kind}");
+        let stale = shown(kind.clone(), true, Some(hour_ago)).await;
+        assert!(matches!(stale, Err(ProviderError::NotFresh)), "{kind} {stale:?}");
+        let odd = shown(kind, false, Some(NOW + 3_600)).await;
+        assert!(matches!(odd, Err(ProviderError::Invalid(Invalid::AuthTime))), "{odd:?}");
+    }
+    assert_eq!(shown(OIDC, false, None).await.unwrap(), Shown::Withheld);
+    assert!(matches!(shown(OIDC, true, None).await, Err(ProviderError::NotFresh)));
+    for kind in [MICROSOFT, GOOGLE] {
+        assert_eq!(shown(kind.clone(), true, None).await.unwrap(), Shown::Untold, "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_provider_publishes_is_read_once() {
     let pair = ed25519("a");
