@@ -8,7 +8,7 @@ use domain::ids::TenantId;
 use domain::metadata;
 use event_schemas::envelope::LogPosition;
 use read_models::progress::{self, Served, Touch};
-use read_models::{ListError, TenantTx};
+use read_models::{Asked, ListError, TenantTx};
 use sabotage::Guard;
 use service_kit::problem::{CodeDoc, Problem, code};
 
@@ -188,6 +188,15 @@ pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
         Some(asked) if (1..=read_models::page::LIMIT_MAX).contains(&asked) => Ok(asked),
         Some(_) => Err(invalid("limit is 1 to 200")),
     }
+}
+
+/// Which page of a list is asked for, in which order.
+pub(crate) fn asked<O: Default>(
+    order: Option<O>,
+    cursor: Option<String>,
+    limited: Option<i64>,
+) -> Result<Asked<O>, Problem> {
+    Ok(Asked { order: order.unwrap_or_default(), cursor, limit: limit(limited)? })
 }
 
 /// A word to be searched for. What nobody sees in it was not meant, and would find nothing: it is refused, with its place.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::{self, column};
 use crate::in_epoch;
-use crate::page::{self, ListError, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, Key, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -289,36 +289,23 @@ impl EntryRow {
     }
 }
 
+// Versions of one account say nothing of another: cursors are bound to the account.
+const LIST: ByPosition = ByPosition { list: "entries", column: "version" };
+const COLUMNS: &str =
+    "select tenant_id, account_id, version, position, transfer_id, kind, side, amount, pending_amount, currency,
+        debits_posted, credits_posted, debits_pending, credits_pending, balance_after, code, effective_at, recorded_at
+    from account_entries where tenant_id = ";
+
 impl AccountEntries {
-    /// A page of an account's entries, the newest first.
+    /// A page of an account's entries.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
-    pub async fn newest(
-        tx: &mut TenantTx,
-        account: Uuid,
-        cursor: Option<&str>,
-        limit: i64,
-    ) -> Result<Page<EntryRow>, ListError> {
-        // Versions of one account say nothing of another.
-        let list = format!("entries/{account}");
-        let below = cursor.map(|it| page::decode::<i64>(&list, it)).transpose()?.unwrap_or(i64::MAX);
-        let tenant = tx.tenant().uuid();
-        let rows = sqlx::query_as!(
-            EntryRow,
-            "select tenant_id, account_id, version, position, transfer_id, kind, side, amount, pending_amount, currency,
-                    debits_posted, credits_posted, debits_pending, credits_pending, balance_after, code, effective_at,
-                    recorded_at
-             from account_entries where tenant_id = $1 and account_id = $2 and version < $3
-             order by version desc limit $4",
-            tenant,
-            account,
-            below,
-            limit + 1
-        )
-        .fetch_all(tx.conn())
-        .await?;
-        let rows = rows.into_iter().map(EntryRow::shown).collect();
-        Ok(Page::cut(rows, limit, &list, |it| it.version))
+    /// If the cursor is not one of this list in this order, or the database does not answer.
+    pub async fn list(tx: &mut TenantTx, account: Uuid, asked: &Asked) -> Result<Page<EntryRow>, ListError> {
+        let mut query = tx.of_tenant(COLUMNS);
+        query.push(" and account_id = ").push_bind(account);
+        let Page { items, next_cursor } =
+            LIST.page(tx, query, &account, asked, |it: &EntryRow| it.version).await?;
+        Ok(Page { items: items.into_iter().map(EntryRow::shown).collect(), next_cursor })
     }
 }

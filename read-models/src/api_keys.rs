@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
@@ -168,7 +168,7 @@ impl RowPerStream for ApiKeys {
 }
 
 /// Which keys are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct ApiKeyFilter {
     /// Only those that act for this person or service.
     pub owner: Option<Uuid>,
@@ -176,7 +176,7 @@ pub struct ApiKeyFilter {
     pub live: bool,
 }
 
-const LIST: Newest = Newest { list: "api-keys", column: "k.first_position" };
+const LIST: ByPosition = ByPosition { list: "api-keys", column: "k.first_position" };
 // Time alone ends a key, and no event says so. Nor does one say that it was used.
 const COLUMNS: &str = "select k.tenant_id, k.key_id, stands.status, k.owner_kind, k.owner_id, k.name, k.permissions,
         k.issued_at, u.last_used_on, k.expires_at, k.revoked_at, k.revoked_by, k.version, k.first_position, k.position
@@ -204,15 +204,14 @@ impl ApiKeys {
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
-    /// A page of keys, issued last first.
+    /// A page of keys, by when they were issued.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &ApiKeyFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<ApiKeyRow>, ListError> {
         let mut query = of(tx.tenant());
         if let Some(owner) = filter.owner {
@@ -221,7 +220,7 @@ impl ApiKeys {
         if filter.live {
             query.push(" and stands.status = 'live'");
         }
-        LIST.page(tx, query, cursor, limit, ApiKeyRow::first_position).await
+        LIST.page(tx, query, filter, asked, ApiKeyRow::first_position).await
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -217,7 +217,7 @@ impl ReadModel for AuditTrail {
 }
 
 /// Which actions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ActionFilter {
     /// This one.
     Exactly(String),
@@ -226,7 +226,7 @@ pub enum ActionFilter {
 }
 
 /// About what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ResourceFilter {
     /// Done on a stream, its own or linked.
     Stream(StreamId),
@@ -235,7 +235,7 @@ pub enum ResourceFilter {
 }
 
 /// Which entries: those that fit everything that is given.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct TrailFilter {
     /// By this actor.
     pub actor: Option<Uuid>,
@@ -253,25 +253,20 @@ pub struct TrailFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
-const LIST: &str = "audit/-position";
+const LIST: ByPosition = ByPosition { list: "audit", column: "i.position" };
 
 impl AuditTrail {
-    /// A page of entries, the newest first.
+    /// A page of entries, by when they were recorded.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &TrailFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<TrailRow>, ListError> {
-        let before = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?.unwrap_or(i64::MAX);
-        let mut query = selected(tx, filter);
-        query.push(" and i.position < ").push_bind(before);
-        query.push(" order by i.position desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as::<TrailRow>().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |it| it.position))
+        let query = selected(tx, filter);
+        LIST.page(tx, query, filter, asked, |it: &TrailRow| it.position).await
     }
 
     /// Entries behind one position up to another, in the order of the log.

@@ -7,7 +7,7 @@ use event_store::keyring::IndexOf;
 use sqlx::{Postgres, QueryBuilder};
 
 /// A normalised address, as the claims of one tenant know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AddressHash(Vec<u8>);
 
 impl AddressHash {

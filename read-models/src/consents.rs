@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
@@ -187,7 +187,7 @@ impl RowPerStream for Consents {
     }
 }
 
-const LIST: Newest = Newest { list: "consents", column: "c.first_position" };
+const LIST: ByPosition = ByPosition { list: "consents", column: "c.first_position" };
 const COLUMNS: &str = "select c.tenant_id, c.consent_id, c.user_id, c.service_id, s.name as service_name,
         s.status as service_status, c.status, c.scopes, c.granted_at, c.changed_at, c.revoked_at, c.revoked_position,
         c.version, c.first_position, c.position
@@ -196,19 +196,18 @@ const COLUMNS: &str = "select c.tenant_id, c.consent_id, c.user_id, c.service_id
     where c.status <> 'revoked' and c.tenant_id = ";
 
 impl Consents {
-    /// A page of what a person allows services, those that they let in last first. Needs `services` too.
+    /// A page of what a person allows services, by when they first let each in. Needs `services` too.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         user_id: Uuid,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<ConsentRow>, ListError> {
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
         query.push_bind(tx.tenant().uuid()).push(" and c.user_id = ").push_bind(user_id);
-        LIST.page(tx, query, cursor, limit, ConsentRow::first_position).await
+        LIST.page(tx, query, &user_id, asked, ConsentRow::first_position).await
     }
 }
 

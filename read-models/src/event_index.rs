@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::copy::{self, cells};
 use crate::figures::column;
-use crate::page::{self, ListError, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -117,7 +117,7 @@ impl ReadModel for EventIndex {
 }
 
 /// Which events are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct EventFilter {
     /// Of this type.
     pub event_type: Option<String>,
@@ -139,15 +139,7 @@ pub struct EventFilter {
     pub before: Option<i64>,
 }
 
-/// In which order events are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EventOrder {
-    /// The newest first.
-    #[default]
-    NewestFirst,
-    /// In the order of the log.
-    OldestFirst,
-}
+const LIST: &str = "events";
 
 #[derive(FromRow)]
 struct Found {
@@ -164,21 +156,12 @@ impl EventIndex {
     pub async fn list(
         tx: &mut TenantTx,
         filter: &EventFilter,
-        order: EventOrder,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<i64>, ListError> {
-        let sign = if order == EventOrder::NewestFirst { "-" } else { "" };
-        // Versions of one stream say nothing of another.
-        let list = match filter.stream {
-            None => format!("events/{sign}position"),
-            Some(stream) => format!("events/{stream}/{sign}version"),
-        };
-        let behind = cursor.map(|it| page::decode::<i64>(&list, it)).transpose()?;
         let (first, last) = places(tx, filter.from, filter.to).await?;
         let tenant = tx.tenant().uuid();
         let mut query = QueryBuilder::<Postgres>::new("select i.position, ");
-        let (place, position) = if let Some(stream) = filter.stream {
+        let (column, position) = if let Some(stream) = filter.stream {
             query.push("s.version as place from store.stream_events s join event_index i");
             query.push(" on i.tenant_id = s.tenant_id and i.position = s.position where s.tenant_id = ");
             query.push_bind(tenant).push(" and s.category = ").push_bind(stream.category.code);
@@ -206,16 +189,9 @@ impl EventIndex {
                 query.push(" and ").push(position).push(than).push_bind(bound);
             }
         }
-        let (than, direction) = match order {
-            EventOrder::NewestFirst => (" < ", " desc"),
-            EventOrder::OldestFirst => (" > ", ""),
-        };
-        if let Some(behind) = behind {
-            query.push(" and ").push(place).push(than).push_bind(behind);
-        }
-        query.push(" order by ").push(place).push(direction).push(" limit ").push_bind(limit + 1);
-        let rows = query.build_query_as::<Found>().fetch_all(tx.conn()).await?;
-        let page = Page::cut(rows, limit, &list, |it| it.place);
+        // Versions of one stream say nothing of another: the stream is of the filter, to which cursors are bound.
+        let page =
+            ByPosition { list: LIST, column }.page(tx, query, filter, asked, |it: &Found| it.place).await?;
         let items = page.items.into_iter().map(|it| it.position).collect();
         Ok(Page { items, next_cursor: page.next_cursor })
     }

@@ -15,7 +15,7 @@ use crate::by_address::AddressHash;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
@@ -191,7 +191,7 @@ impl RowPerStream for Invitations {
 }
 
 /// Which invitations are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct InvitationFilter {
     /// As the row shows it.
     pub status: Option<String>,
@@ -201,7 +201,7 @@ pub struct InvitationFilter {
     pub email: Option<AddressHash>,
 }
 
-const LIST: Newest = Newest { list: "invitations", column: "i.first_position" };
+const LIST: ByPosition = ByPosition { list: "invitations", column: "i.first_position" };
 // Time alone ends an invitation, whether that is recorded yet or not.
 const COLUMNS: &str =
     "select i.tenant_id, i.invitation_id, stands.status, i.email, i.roles, i.inviter, i.sendings,
@@ -222,15 +222,14 @@ impl Invitations {
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
-    /// A page of invitations, sent last first.
+    /// A page of invitations, by when they were first sent.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &InvitationFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<InvitationRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
@@ -252,7 +251,7 @@ impl Invitations {
             email.push(&mut query, tx.tenant(), EMAIL_SCOPE);
             query.push(")");
         }
-        LIST.page(tx, query, cursor, limit, InvitationRow::first_position).await
+        LIST.page(tx, query, filter, asked, InvitationRow::first_position).await
     }
 }
 

@@ -48,7 +48,7 @@ pub use in_epoch::in_epoch;
 pub use invitations::Invitations;
 pub use members::Members;
 pub use organizations::Organizations;
-pub use page::{CursorInvalid, ListError, Moment, Page};
+pub use page::{Asked, CursorInvalid, ListError, Moment, Order, Page};
 pub use private_field::{HasPrivate, PrivateField, RequestOrigin};
 pub use read_model::{Item, ProjectionError, ReadModel};
 pub use roles::Roles;

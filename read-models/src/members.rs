@@ -16,7 +16,7 @@ use crate::by_address::AddressHash;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
@@ -186,7 +186,7 @@ impl RowPerStream for Members {
 }
 
 /// Which members are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct MemberFilter {
     /// Only those with this role: a built-in one's name, or the identifier of one of the organisation's own.
     pub role: Option<String>,
@@ -196,7 +196,7 @@ pub struct MemberFilter {
     pub email: Option<AddressHash>,
 }
 
-const LIST: Newest = Newest { list: "members", column: "m.first_position" };
+const LIST: ByPosition = ByPosition { list: "members", column: "m.first_position" };
 const COLUMNS: &str =
     "select m.tenant_id, m.user_id, m.status, m.roles, u.email, u.given_name, u.family_name, m.since,
         m.removed_at, m.version, m.first_position, m.position
@@ -214,15 +214,14 @@ impl Members {
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
-    /// A page of members, who came last first.
+    /// A page of members, by when they came.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &MemberFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<MemberRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         if !filter.removed {
@@ -234,6 +233,6 @@ impl Members {
         if let Some(email) = &filter.email {
             email.narrow(&mut query, tx.tenant(), "m.user_id", EMAIL_SCOPE);
         }
-        LIST.page(tx, query, cursor, limit, MemberRow::first_position).await
+        LIST.page(tx, query, filter, asked, MemberRow::first_position).await
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{self, RowPerStream, StreamRow as _, stream_row};
@@ -220,7 +220,7 @@ impl RowPerStream for Organizations {
 }
 
 /// Which organisations are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct OrganizationFilter {
     /// As the row shows it.
     pub status: Option<String>,
@@ -228,7 +228,7 @@ pub struct OrganizationFilter {
     pub slug: Option<String>,
 }
 
-const LIST: Newest = Newest { list: "organizations", column: "first_position" };
+const LIST: ByPosition = ByPosition { list: "organizations", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, organization_id, status, slug, name, founder, tier, requested_at, decided_at,
         decided_by, because, reason, version, first_position, position from organizations where tenant_id = ";
@@ -242,15 +242,14 @@ impl Organizations {
         row_per_stream::one::<Self>(tx, id).await
     }
 
-    /// A page of organisations, asked for last first.
+    /// A page of organisations, by when they were asked for.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &OrganizationFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<OrganizationRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
@@ -259,6 +258,6 @@ impl Organizations {
         if let Some(slug) = &filter.slug {
             query.push(" and slug = ").push_bind(slug);
         }
-        LIST.page(tx, query, cursor, limit, OrganizationRow::first_position).await
+        LIST.page(tx, query, filter, asked, OrganizationRow::first_position).await
     }
 }

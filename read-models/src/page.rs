@@ -1,4 +1,7 @@
-//! Pages by keyset: a cursor holds the sort key of the last row that was shown, so a page costs the same wherever it is.
+//! Pages by keyset: a cursor holds the sort key of the last row that was shown, so a page costs the same wherever it is. An
+//! index that gives rows in one order gives them backwards as well.
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -27,7 +30,7 @@ pub struct CursorInvalid;
 /// Why a list cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The cursor is of another list, order or version.
+    /// The cursor is of another list, order, filter or version.
     #[error(transparent)]
     Cursor(#[from] CursorInvalid),
     /// The database does not answer.
@@ -60,6 +63,79 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// In which order rows are listed, by when they came to be. What is private cannot be ordered by: no row says it in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+impl Order {
+    /// What stands before the name of a list in this order.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Newest => "-",
+            Self::Oldest => "",
+        }
+    }
+
+    /// How a row compares with the one that it comes behind.
+    pub(crate) const fn than(self) -> &'static str {
+        match self {
+            Self::Newest => " < ",
+            Self::Oldest => " > ",
+        }
+    }
+
+    pub(crate) const fn direction(self) -> &'static str {
+        match self {
+            Self::Newest => " desc",
+            Self::Oldest => "",
+        }
+    }
+}
+
+/// Which page of a list is asked for, and in which order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked<O = Order> {
+    /// The order.
+    pub order: O,
+    /// What the page before gave; none for the first page.
+    pub cursor: Option<String>,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+impl<O> Asked<O> {
+    /// The key of the row that the page comes behind.
+    ///
+    /// # Errors
+    /// If the cursor is not one of this list.
+    pub(crate) fn behind<K: DeserializeOwned>(&self, list: &str) -> Result<Option<K>, CursorInvalid> {
+        self.cursor.as_deref().map(|it| decode(list, it)).transpose()
+    }
+}
+
+impl Asked {
+    /// What cursors of a list in this order, and narrowed so, are of.
+    pub(crate) fn list(&self, name: &str, filter: &impl Hash) -> String {
+        narrowed(&format!("{}{name}", self.order.sign()), filter)
+    }
+}
+
+/// What cursors of a list that is narrowed by a filter are of. Another build may hash otherwise; then its cursors are refused,
+/// and whoever has one begins at the first page.
+pub(crate) fn narrowed(list: &str, filter: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    filter.hash(&mut hasher);
+    format!("{list}/{:016x}", hasher.finish())
+}
+
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
@@ -85,7 +161,7 @@ impl<T> Page<T> {
 #[serde(deny_unknown_fields)]
 struct Cursor<K> {
     v: u8,
-    /// Which list and order it belongs to: a cursor of another one would skip rows silently.
+    /// Which list, order and filter it belongs to: a cursor of another one would skip rows silently.
     of: String,
     key: K,
 }
@@ -98,16 +174,16 @@ pub fn encode<K: Serialize>(list: &str, key: &K) -> String {
     BASE64.encode(serde_json::to_vec(&cursor).unwrap_or_default())
 }
 
-/// A list in the order of positions, the newest first.
+/// A list in the order of positions.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Newest {
+pub(crate) struct ByPosition {
     /// Which list its cursors are of.
     pub(crate) list: &'static str,
     /// What it is ordered by, as its statement names it.
     pub(crate) column: &'static str,
 }
 
-impl Newest {
+impl ByPosition {
     /// The page behind a cursor. The statement has its conditions already, one at least.
     ///
     /// # Errors
@@ -116,19 +192,21 @@ impl Newest {
         self,
         tx: &mut TenantTx,
         mut query: QueryBuilder<Postgres>,
-        cursor: Option<&str>,
-        limit: i64,
+        filter: &impl Hash,
+        asked: &Asked,
         position: impl Fn(&R) -> i64,
     ) -> Result<Page<R>, ListError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        if let Some(below) = cursor.map(|it| decode::<i64>(self.list, it)).transpose()? {
-            query.push(" and ").push(self.column).push(" < ").push_bind(below);
+        let list = asked.list(self.list, filter);
+        if let Some(behind) = asked.behind::<i64>(&list)? {
+            query.push(" and ").push(self.column).push(asked.order.than()).push_bind(behind);
         }
-        query.push(" order by ").push(self.column).push(" desc limit ").push_bind(limit + 1);
+        query.push(" order by ").push(self.column).push(asked.order.direction());
+        query.push(" limit ").push_bind(asked.limit + 1);
         let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, self.list, position))
+        Ok(Page::cut(rows, asked.limit, &list, position))
     }
 }
 
@@ -167,6 +245,17 @@ mod tests {
         for (key, is_ours) in [("name", true), ("\\u0000", true), ("na\0me", false)] {
             assert_eq!(decode::<Text>("l", &encode("l", &key)).is_ok(), is_ours, "{key:?}");
         }
+    }
+
+    #[test]
+    fn a_list_is_another_one_in_another_order_and_narrowed_otherwise() {
+        let asked = |order| Asked { order, cursor: None, limit: 1 };
+        let lists: std::collections::BTreeSet<String> = [Order::Newest, Order::Oldest]
+            .into_iter()
+            .flat_map(|it| [None, Some("a"), Some("b")].map(|filter| asked(it).list("users", &filter)))
+            .collect();
+        assert_eq!(lists.len(), 6, "{lists:?}");
+        assert_eq!(asked(Order::Oldest).list("users", &Some("a")), narrowed("users", &Some("a")));
     }
 
     #[test]

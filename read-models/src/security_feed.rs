@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{self, ListError, Page};
+use crate::page::{Asked, ListError, Order, Page};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
 
@@ -154,7 +154,7 @@ impl ReadModel for SecurityFeed {
 }
 
 /// What is listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct SecurityFilter {
     /// Only what concerns this person.
     pub user_id: Option<Uuid>,
@@ -181,19 +181,23 @@ enum Walk {
 }
 
 impl SecurityFeed {
-    /// A page, the newest first.
+    /// A page, by when it was recorded.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &SecurityFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<SecurityRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
-        let rows = walk(tx, filter, Walk::Down(below), limit + 1).await?;
-        Ok(Page::cut(rows, limit, LIST, |row| row.position))
+        let list = asked.list(LIST, filter);
+        let behind = asked.behind::<i64>(&list)?;
+        let way = match asked.order {
+            Order::Newest => Walk::Down(behind),
+            Order::Oldest => Walk::Up(behind.unwrap_or(0), i64::MAX),
+        };
+        let rows = walk(tx, filter, way, asked.limit + 1).await?;
+        Ok(Page::cut(rows, asked.limit, &list, |row| row.position))
     }
 
     /// What is behind `after`, up to `until`, in the order of the log, at most `limit`.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{self, RowPerStream, StreamRow as _, stream_row};
 use crate::tenant_tx::TenantTx;
@@ -236,7 +236,7 @@ impl RowPerStream for Services {
     }
 }
 
-const LIST: Newest = Newest { list: "services", column: "first_position" };
+const LIST: ByPosition = ByPosition { list: "services", column: "first_position" };
 const COLUMNS: &str =
     "select tenant_id, service_id, status, name, confidential, redirect_uris, grants, scopes, limits,
         secrets, because, registered_at, version, first_position, position from services where tenant_id = ";
@@ -250,22 +250,21 @@ impl Services {
         row_per_stream::one::<Self>(tx, id).await
     }
 
-    /// A page of services, registered last first; of one status, if it is named, else all that are not removed.
+    /// A page of services, by when they were registered; of one status, if it is named, else all that are not removed.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         status: Option<&str>,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<ServiceRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         match status {
             Some(status) => query.push(" and status = ").push_bind(status),
             None => query.push(" and status <> 'removed'"),
         };
-        LIST.page(tx, query, cursor, limit, ServiceRow::first_position).await
+        LIST.page(tx, query, &status, asked, ServiceRow::first_position).await
     }
 }
 

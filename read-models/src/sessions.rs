@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::private_field::{self, HasPrivate, PrivateField, RequestOrigin};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
@@ -208,7 +208,7 @@ impl RowPerStream for Sessions {
 }
 
 /// Which sessions of a person are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct SessionFilter {
     /// Whose.
     pub user_id: Uuid,
@@ -216,7 +216,7 @@ pub struct SessionFilter {
     pub live: bool,
 }
 
-const LIST: Newest = Newest { list: "sessions", column: "s.first_position" };
+const LIST: ByPosition = ByPosition { list: "sessions", column: "s.first_position" };
 // What ended it together with others is on the stream of its person, which is short: the log says when and why, exactly.
 const COLUMNS: &str = "select s.tenant_id, s.session_id, s.user_id, s.service_id, s.impersonation_id, s.method, s.amr,
         s.auth_time, s.generation, s.device, s.origin, s.started_at, s.expires_at, coalesce(s.ended_at, e.at) as ended_at,
@@ -251,21 +251,20 @@ fn of_tenant(tx: &TenantTx) -> QueryBuilder<Postgres> {
 }
 
 impl Sessions {
-    /// A page of a person's sessions, the newest first.
+    /// A page of a person's sessions, by when they began.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &SessionFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<SessionRow>, ListError> {
         let mut query = of_tenant(tx);
         query.push(" and s.user_id = ").push_bind(filter.user_id);
         if filter.live {
             query.push(" and stands.status = 'live'");
         }
-        LIST.page(tx, query, cursor, limit, SessionRow::first_position).await
+        LIST.page(tx, query, filter, asked, SessionRow::first_position).await
     }
 }

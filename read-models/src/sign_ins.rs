@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{self, ListError, Newest, Page};
+use crate::page::{self, Asked, ByPosition, ListError, Page};
 use crate::private_field::{self, HasPrivate, PrivateField, RequestOrigin};
 use crate::read_model::{Item, ProjectionError, ReadModel};
 use crate::tenant_tx::TenantTx;
@@ -214,7 +214,7 @@ async fn add(conn: &mut PgConnection, days: &[SignInDayRow]) -> sqlx::Result<()>
 }
 
 /// Which sign-ins are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct SignInFilter {
     /// Only those for this person.
     pub user_id: Option<Uuid>,
@@ -237,7 +237,7 @@ pub struct DayFilter {
     pub to: Option<NaiveDate>,
 }
 
-const LIST: Newest = Newest { list: "sign-ins", column: "position" };
+const LIST: ByPosition = ByPosition { list: "sign-ins", column: "position" };
 const COLUMNS: &str = "select tenant_id, position, outcome, method, because, user_id, session_id, service_id,
         impersonation_id, count, first_at, at, locked_until, identifier, origin from sign_ins where tenant_id = ";
 const DAYS: &str = "sign-ins/by-day";
@@ -249,15 +249,14 @@ const DAY_COLUMNS: &str =
 struct DayCursor(NaiveDate, page::Text, page::Text);
 
 impl SignIns {
-    /// A page of sign-ins, recorded last first.
+    /// A page of sign-ins, by when they were recorded.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &SignInFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<SignInRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         if let Some(user) = filter.user_id {
@@ -273,33 +272,36 @@ impl SignIns {
                 query.push(than).push_bind(moment);
             }
         }
-        LIST.page(tx, query, cursor, limit, |row: &SignInRow| row.position).await
+        LIST.page(tx, query, filter, asked, |row: &SignInRow| row.position).await
     }
 
-    /// A page of counts, the newest day first; within a day by method and outcome, from the end of the alphabet.
+    /// A page of counts by day; within a day by method and outcome, the newest first from the end of the alphabet.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn by_day(
         tx: &mut TenantTx,
         filter: DayFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<SignInDayRow>, ListError> {
-        let behind = cursor.map(|it| page::decode::<DayCursor>(DAYS, it)).transpose()?;
+        // The days that are meant if none are named move at midnight, and who reads goes on all the same.
+        let list = asked.list(DAYS, &());
         let mut query = tx.of_tenant(DAY_COLUMNS);
         for (than, day) in [(" and day >= ", filter.from), (" and day < ", filter.to)] {
             if let Some(day) = day {
                 query.push(than).push_bind(day);
             }
         }
-        if let Some(DayCursor(day, method, outcome)) = behind {
-            query.push(" and (day, method, outcome) < (").push_bind(day).push(", ").push_bind(method.0);
-            query.push(", ").push_bind(outcome.0).push(")");
+        if let Some(DayCursor(day, method, outcome)) = asked.behind(&list)? {
+            query.push(" and (day, method, outcome)").push(asked.order.than()).push("(").push_bind(day);
+            query.push(", ").push_bind(method.0).push(", ").push_bind(outcome.0).push(")");
         }
-        query.push(" order by day desc, method desc, outcome desc limit ").push_bind(limit + 1);
+        for (before, column) in [(" order by ", "day"), (", ", "method"), (", ", "outcome")] {
+            query.push(before).push(column).push(asked.order.direction());
+        }
+        query.push(" limit ").push_bind(asked.limit + 1);
         let rows = query.build_query_as().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, DAYS, |row: &SignInDayRow| {
+        Ok(Page::cut(rows, asked.limit, &list, |row: &SignInDayRow| {
             (row.day, row.method.clone(), row.outcome.clone())
         }))
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::copy::{self, cells};
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{self, ListError, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::read_model::{Item, Key, ProjectionError, ReadModel, in_order};
 use crate::tenant_tx::TenantTx;
 
@@ -208,7 +208,7 @@ async fn save(tx: &mut PgConnection, rows: &[TransferRow]) -> sqlx::Result<()> {
 }
 
 /// Which transfers are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct TransferFilter {
     /// One that has a leg on this account.
     pub account_id: Option<Uuid>,
@@ -236,22 +236,20 @@ impl Transfers {
         Ok(load(tx.conn(), &[(tenant, id)]).await?.into_values().next())
     }
 
-    /// A page of transfers, the newest first. By account it is found through the account's entries.
+    /// A page of transfers, by when they were first recorded. By account it is found through the account's entries.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &TransferFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<TransferRow>, ListError> {
-        let below = cursor.map(|it| page::decode::<i64>(LIST, it)).transpose()?;
         // First positions and times grow together, so times become places: a short walk wherever they lie.
         let (first, last) = places(tx, filter.from, filter.to).await?;
         let tenant = tx.tenant().uuid();
         let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        let place = if let Some(account) = filter.account_id {
+        let column = if let Some(account) = filter.account_id {
             query.push("from account_entries e join transfers t on t.tenant_id = e.tenant_id and t.transfer_id = e.transfer_id");
             query
                 .push(" where e.kind in ('posted', 'held', 'reversed') and e.account_id = ")
@@ -265,14 +263,13 @@ impl Transfers {
         if let Some(status) = &filter.status {
             query.push(" and t.status = ").push_bind(status.clone());
         }
-        for (than, bound) in [(" < ", below), (" >= ", first), (" <= ", last)] {
+        for (than, bound) in [(" >= ", first), (" <= ", last)] {
             if let Some(bound) = bound {
-                query.push(" and ").push(place).push(than).push_bind(bound);
+                query.push(" and ").push(column).push(than).push_bind(bound);
             }
         }
-        query.push(" order by ").push(place).push(" desc limit ").push_bind(limit + 1);
-        let rows = query.build_query_as::<TransferRow>().fetch_all(tx.conn()).await?;
-        Ok(Page::cut(rows, limit, LIST, |it| it.first_position))
+        let by_position = ByPosition { list: LIST, column };
+        by_position.page(tx, query, filter, asked, |it: &TransferRow| it.first_position).await
     }
 
     /// The transfers that moved money behind a position and up to another, in order of position, at most `limit`.

@@ -331,7 +331,8 @@ impl TrialBalance {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<Page<TrialBalanceRow>, ListError> {
-        let behind = cursor.map(|it| page::decode::<(Text, Uuid)>(LIST, it)).transpose()?;
+        let list = page::narrowed(LIST, &as_of);
+        let behind = cursor.map(|it| page::decode::<(Text, Uuid)>(&list, it)).transpose()?;
         let (Text(currency), id) = behind.unwrap_or_default();
         let tenant = tx.tenant().uuid();
         let mut rows =
@@ -384,6 +385,6 @@ impl TrialBalance {
             } = row;
             figures::in_currency(currency, [debits_posted, credits_posted, debits_pending, credits_pending]);
         }
-        Ok(Page::cut(rows, limit, LIST, |it| (it.currency.clone(), it.account_id)))
+        Ok(Page::cut(rows, limit, &list, |it| (it.currency.clone(), it.account_id)))
     }
 }

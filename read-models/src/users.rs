@@ -18,7 +18,7 @@ use crate::copy::{self, cells};
 use crate::factors::FactorRow;
 use crate::figures::column;
 use crate::in_epoch;
-use crate::page::{ListError, Newest, Page};
+use crate::page::{Asked, ByPosition, ListError, Page};
 use crate::private_field::{HasPrivate, PrivateField};
 use crate::read_model::{Item, ProjectionError};
 use crate::row_per_stream::{RowPerStream, StreamRow as _, stream_row};
@@ -212,7 +212,7 @@ impl RowPerStream for Users {
 }
 
 /// Which persons are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct UserFilter {
     /// `active`, `inactive` or `erased`.
     pub status: Option<String>,
@@ -220,7 +220,7 @@ pub struct UserFilter {
     pub email: Option<AddressHash>,
 }
 
-const LIST: Newest = Newest { list: "users", column: "u.first_position" };
+const LIST: ByPosition = ByPosition { list: "users", column: "u.first_position" };
 const COLUMNS: &str = "select u.tenant_id, u.user_id, u.status, u.email, u.email_version, u.email_verified,
         u.email_pending, u.given_name, u.family_name, u.phone, u.address, u.language, u.via, u.has_password,
         u.generation, u.kept_session, u.registered_at, u.version, u.first_position, u.position,
@@ -267,12 +267,11 @@ impl Users {
     /// A page of persons, who registered last first.
     ///
     /// # Errors
-    /// If the cursor is not one of this list, or the database does not answer.
+    /// If the cursor is not one of this list in this order, or the database does not answer.
     pub async fn list(
         tx: &mut TenantTx,
         filter: &UserFilter,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked,
     ) -> Result<Page<UserRow>, ListError> {
         let mut query = tx.of_tenant(COLUMNS);
         if let Some(status) = &filter.status {
@@ -281,6 +280,6 @@ impl Users {
         if let Some(email) = &filter.email {
             email.narrow(&mut query, tx.tenant(), "u.user_id", EMAIL_SCOPE);
         }
-        LIST.page(tx, query, cursor, limit, UserRow::first_position).await
+        LIST.page(tx, query, filter, asked, UserRow::first_position).await
     }
 }

@@ -158,7 +158,7 @@ async fn tenants_with_the_same_ids_never_see_each_other() -> Test {
         for path in paths {
             only_of(n, &books.read(&path).await?, &path, foreign);
         }
-        let accounts = books.all("/v1/ledger/accounts?sort=name", 1).await?;
+        let accounts = books.all("/v1/ledger/accounts?order=name", 1).await?;
         let names: Vec<&Value> = accounts.iter().map(|it| &it["name"]).collect();
         assert_eq!(names, [&json!(format!("tenant-{n} account-0")), &json!(format!("tenant-{n} account-1"))]);
         let events = books.all("/v1/events?order=oldest", 5).await?;

@@ -2,9 +2,9 @@
 
 use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
-use read_models::EventIndex;
-use read_models::event_index::{EventFilter, EventOrder};
+use read_models::event_index::EventFilter;
 use read_models::progress::Touch;
+use read_models::{Asked, EventIndex, Order};
 use sabotage::Guard;
 use service_kit::problem::Problem;
 
@@ -58,7 +58,8 @@ impl Source for EventFeed {
             return Ok(Look::News(News { frames: vec![], at: self.after, reached, more: false }));
         }
         let filter = EventFilter { after: Some(after), before: Some(until + 1), ..self.filter.clone() };
-        let page = EventIndex::list(&mut reading.tx, &filter, EventOrder::OldestFirst, None, PAGE).await;
+        let oldest = Asked { order: Order::Oldest, cursor: None, limit: PAGE };
+        let page = EventIndex::list(&mut reading.tx, &filter, &oldest).await;
         let page = page.map_err(listed)?;
         let rows = events::rows(&self.app, &mut reading.tx, epoch, &page.items).await?;
         reading.tx.end().await?;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, invalid, limit, listed, searched};
+use crate::reading::{Conditions, asked, invalid, listed, searched};
 
 /// What an account can be.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -27,19 +27,6 @@ enum AccountStatus {
     Open,
     Frozen,
     Closed,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-enum AccountSort {
-    #[default]
-    #[serde(rename = "-opened_at")]
-    NewestFirst,
-    #[serde(rename = "opened_at")]
-    OldestFirst,
-    #[serde(rename = "name")]
-    Name,
-    #[serde(rename = "-name")]
-    NameBackwards,
 }
 
 /// Which accounts.
@@ -56,9 +43,9 @@ pub(crate) struct AccountsQuery {
     /// Only those whose name begins with this, letter by letter.
     #[param(example = "Customer")]
     name_prefix: Option<String>,
-    /// Order; `-` is backwards. The newest first, if left out.
+    /// By when they were opened, or by name; `-` is backwards. The newest first, if left out.
     #[param(inline)]
-    sort: Option<AccountSort>,
+    order: Option<AccountOrder>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -80,25 +67,17 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<AccountsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(|it| match it {
         AccountStatus::Open => "open".to_owned(),
         AccountStatus::Frozen => "frozen".to_owned(),
         AccountStatus::Closed => "closed".to_owned(),
     });
-    let order = match query.sort.unwrap_or_default() {
-        AccountSort::NewestFirst => AccountOrder::NewestFirst,
-        AccountSort::OldestFirst => AccountOrder::OldestFirst,
-        AccountSort::Name => AccountOrder::Name,
-        AccountSort::NameBackwards => AccountOrder::NameBackwards,
-    };
     let currency = query.currency.map(|it| it.code().to_owned());
     let name_prefix = query.name_prefix.map(|it| searched("name_prefix", it)).transpose()?;
     let filter = AccountFilter { status, currency, name_prefix };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Accounts>()]).await?;
-    let page = Accounts::list(&mut reading.tx, &filter, order, query.cursor.as_deref(), limit)
-        .await
-        .map_err(listed)?;
+    let page = Accounts::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 

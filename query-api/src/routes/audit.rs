@@ -7,7 +7,7 @@ use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
 use event_store::log;
 use read_models::progress::Touch;
-use read_models::{AuditTrail, Moment, Page, RequestOrigin, TenantTx};
+use read_models::{AuditTrail, Moment, Order, Page, RequestOrigin, TenantTx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::access::{Allowed, permissions::ReadTrail};
@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::audit::TrailEntry;
 use crate::audit::filters::{TrailFilters, TrailResult};
 use crate::events;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 use crate::time_travel::History;
 
 pub(crate) mod exports;
@@ -52,6 +52,9 @@ pub(crate) struct TrailQuery {
     /// Only those recorded before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -61,7 +64,7 @@ pub(crate) struct TrailQuery {
 
 /// Search the audit trail
 ///
-/// The newest first: what was done, what was refused, which sensitive data was read, what was exported. Filters can be
+/// What was done, what was refused, which sensitive data was read, what was exported. Filters can be
 /// combined.
 #[utoipa::path(get, operation_id = "searchTrail", path = "/v1/audit", tag = "audit",
     params(TrailQuery), responses(
@@ -73,13 +76,13 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<TrailQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let TrailQuery { actor, action, resource, result, correlation, from, to, cursor, .. } = query;
+    let asked = asked(query.order, query.cursor, query.limit)?;
+    let TrailQuery { actor, action, resource, result, correlation, from, to, .. } = query;
     let filters = TrailFilters { actor, action, resource, result, correlation, from, to };
     let filter = filters.parsed()?;
     let touches = [Touch::all::<AuditTrail>()];
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
-    let page = AuditTrail::list(&mut reading.tx, &filter, cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = AuditTrail::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     let epoch = reading.served.epoch;
     let items = page.items.into_iter().map(|row| TrailEntry::of(row, epoch)).collect();
     answer::json(reading, &conditions, &Page { items, next_cursor: page.next_cursor }).await

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use read_models::consents::ConsentRow;
 use read_models::progress::Touch;
-use read_models::{Consents, Page, Services};
+use read_models::{Consents, Order, Page, Services};
 use serde::Deserialize;
 use service_kit::access::permissions::ReadSessions;
 use service_kit::access::{Allowed, Caller, Own};
@@ -15,13 +15,16 @@ use uuid::Uuid;
 
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ConsentsQuery {
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -31,7 +34,7 @@ pub(crate) struct ConsentsQuery {
 
 /// List the services that I let in
 ///
-/// What each is allowed, and since when; those let in last first. What was taken back is not listed.
+/// What each is allowed, and since when; by when each was first let in. What was taken back is not listed.
 #[utoipa::path(get, operation_id = "listMyConsents", path = "/v1/auth/consents", tag = "identity",
     params(ConsentsQuery), responses(
     (status = 200, description = "A page of what is allowed.", body = Page<ConsentRow>),
@@ -47,7 +50,7 @@ pub(crate) async fn own(
 
 /// List the services that a person let in
 ///
-/// What each is allowed, and since when; those let in last first. What was taken back is not listed.
+/// What each is allowed, and since when; by when each was first let in. What was taken back is not listed.
 #[utoipa::path(get, operation_id = "listConsents", path = "/v1/users/{user_id}/consents", tag = "identity",
     params(("user_id" = Uuid, Path, description = "Whose."), ConsentsQuery),
     responses((status = 200, description = "A page of what is allowed.", body = Page<ConsentRow>)))]
@@ -68,9 +71,9 @@ async fn consents_of(
     conditions: Conditions,
     query: ConsentsQuery,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let touches = [Touch::all::<Consents>(), Touch::all::<Services>()];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
-    let page = Consents::list(&mut reading.tx, user_id, query.cursor.as_deref(), limit).await;
+    let page = Consents::list(&mut reading.tx, user_id, &asked).await;
     answer::json(reading, &conditions, &page.map_err(listed)?).await
 }

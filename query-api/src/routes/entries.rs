@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use read_models::account_entries::EntryRow;
 use read_models::progress::Touch;
-use read_models::{AccountEntries, Accounts, Page};
+use read_models::{AccountEntries, Accounts, Order, Page};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadAccounts};
 use service_kit::body::{Path, Query};
@@ -14,13 +14,16 @@ use uuid::Uuid;
 
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EntriesQuery {
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -30,7 +33,7 @@ pub(crate) struct EntriesQuery {
 
 /// List an account's entries
 ///
-/// Every posting, hold and end of a hold, the newest first, each with the account's totals after it.
+/// Every posting, hold and end of a hold, each with the account's totals after it.
 #[utoipa::path(get, operation_id = "listEntries", path = "/v1/ledger/accounts/{account_id}/entries", tag = "ledger",
     params(("account_id" = Uuid, Path, description = "Which account."), EntriesQuery),
     responses(
@@ -44,13 +47,12 @@ pub(crate) async fn list(
     Path(id): Path<Uuid>,
     Query(query): Query<EntriesQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let touches = [Touch::one::<Accounts>(id), Touch::one::<AccountEntries>(id)];
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
     if Accounts::find(&mut reading.tx, id).await?.is_none() {
         return Err(reading.not_found());
     }
-    let page =
-        AccountEntries::newest(&mut reading.tx, id, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = AccountEntries::list(&mut reading.tx, id, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }

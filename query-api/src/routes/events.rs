@@ -7,29 +7,21 @@ use axum::response::Response;
 use domain::{Category, StreamId};
 use event_schemas::catalog;
 use event_schemas::envelope::LogPosition;
-use read_models::event_index::{EventFilter, EventOrder};
+use read_models::event_index::EventFilter;
 use read_models::progress::Touch;
-use read_models::{EventIndex, Moment, Page};
+use read_models::{EventIndex, Moment, Order, Page};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadEvents};
 use service_kit::body::{Path, Query};
 use service_kit::problem::{Problem, ProblemBody, code};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::accounts::NoParameters;
 use crate::answer;
 use crate::app::App;
 use crate::events::{self, EventRow};
-use crate::reading::{Conditions, invalid, limit, listed, none_of};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Order {
-    #[default]
-    Newest,
-    Oldest,
-}
+use crate::reading::{Conditions, asked, invalid, listed, none_of};
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -86,7 +78,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let position = |text: &Option<String>| text.as_deref().map(parse_position).transpose();
     let (after, before) = (position(&query.after)?, position(&query.before)?);
     let filter = EventFilter {
@@ -100,17 +92,12 @@ pub(crate) async fn list(
         after: after.map(|it| it.position),
         before: before.map(|it| it.position),
     };
-    let order = match query.order.unwrap_or_default() {
-        Order::Newest => EventOrder::NewestFirst,
-        Order::Oldest => EventOrder::OldestFirst,
-    };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<EventIndex>()]).await?;
     let epoch = reading.served.epoch;
     if after.into_iter().chain(before).any(|it| it.epoch != epoch) {
         return Err(Problem::new(&code::EPOCH_CHANGED, ""));
     }
-    let cursor = query.cursor.as_deref();
-    let found = EventIndex::list(&mut reading.tx, &filter, order, cursor, limit).await.map_err(listed)?;
+    let found = EventIndex::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     let items = events::rows(&app, &mut reading.tx, epoch, &found.items).await?;
     let page = Page { items, next_cursor: found.next_cursor };
     answer::json(reading, &conditions, &page).await

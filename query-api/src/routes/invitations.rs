@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use read_models::invitations::{InvitationFilter, InvitationRow};
 use read_models::progress::Touch;
-use read_models::{Invitations, Page};
+use read_models::{Invitations, Order, Page};
 use serde::Deserialize;
 use service_kit::access::permissions::ReadInvitations;
 use service_kit::access::{Allowed, Audited};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::accounts::NoParameters;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 use crate::{answer, privacy};
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -54,6 +54,9 @@ pub(crate) struct InvitationsQuery {
     /// address in no form that can be searched.
     #[param(example = "ada@example.com", max_length = 254)]
     email: Option<String>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -63,7 +66,7 @@ pub(crate) struct InvitationsQuery {
 
 /// List invitations
 ///
-/// Sent last first, with the addresses that were invited. The links that were mailed are nowhere to be read.
+/// By when they were first sent, with the addresses that were invited. The links that were mailed are nowhere to be read.
 #[utoipa::path(get, operation_id = "listInvitations", path = "/v1/invitations", tag = "organisation",
     params(InvitationsQuery), responses(
     (status = 200, description = "A page of invitations.", body = Page<InvitationRow>),
@@ -74,14 +77,13 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<InvitationsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(|it| it.as_str().to_owned());
     let tenant = allowed.caller().tenant;
     let email = query.email.map(|it| privacy::address(&app, tenant, &it)).transpose()?;
     let filter = InvitationFilter { status, inviter: query.inviter, email };
     let mut reading = app.read(tenant, &conditions, &[Touch::all::<Invitations>()]).await?;
-    let mut page =
-        Invitations::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let mut page = Invitations::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }

@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use event_schemas::envelope::LogPosition;
 use read_models::accounts::AccountRow;
-use read_models::event_index::{EventFilter, EventOrder};
+use read_models::event_index::EventFilter;
 use read_models::progress::Touch;
-use read_models::{Accounts, EventIndex, Moment, TenantTx};
+use read_models::{Accounts, Asked, EventIndex, Moment, Order, TenantTx};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadAccounts, permissions::ReadEvents};
 use service_kit::body::{Path, Query};
@@ -94,7 +94,8 @@ async fn beginning(reading: &mut Reading, filter: &EventFilter) -> Result<LogPos
     if filter.from.is_none() {
         return Ok(now);
     }
-    let first = EventIndex::list(&mut reading.tx, filter, EventOrder::OldestFirst, None, 1).await;
+    let oldest = Asked { order: Order::Oldest, cursor: None, limit: 1 };
+    let first = EventIndex::list(&mut reading.tx, filter, &oldest).await;
     let first = first.map_err(listed)?.items.first().map(|it| it - 1);
     // What is not in the index yet may be asked for too.
     let position = first.unwrap_or(reading.served.position);

@@ -9,7 +9,7 @@ use domain::organisation::SecondFactor;
 use read_models::progress::Touch;
 use read_models::sessions::{SessionFilter, SessionRow};
 use read_models::users::UserRow;
-use read_models::{Consents, Factors, Page, Sessions, Users};
+use read_models::{Consents, Factors, Order, Page, Sessions, Users};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Caller, Own, Recognised, permissions};
 use service_kit::body::Query;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::accounts::NoParameters;
 use super::organizations::policy_of;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 use crate::{answer, privacy};
 
 /// Whoever asks.
@@ -109,6 +109,9 @@ pub(super) fn held(caller: &Caller) -> BTreeSet<String> {
 pub(crate) struct SessionsQuery {
     /// Only those that stand.
     live: Option<bool>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -118,7 +121,7 @@ pub(crate) struct SessionsQuery {
 
 /// List my sessions
 ///
-/// The newest first, with where each began.
+/// By when they began, with where.
 #[utoipa::path(get, operation_id = "listMySessions", path = "/v1/auth/sessions", tag = "identity",
     params(SessionsQuery), responses(
     (status = 200, description = "A page of sessions.", body = Page<SessionRow>),
@@ -140,12 +143,11 @@ pub(super) async fn sessions_of(
     conditions: Conditions,
     query: SessionsQuery,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let filter = SessionFilter { user_id, live: query.live.unwrap_or(false) };
     let touches = [Touch::all::<Sessions>(), Touch::one::<Users>(user_id), Touch::all::<Consents>()];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
-    let mut page =
-        Sessions::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let mut page = Sessions::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }

@@ -8,7 +8,7 @@ use domain::ids::TenantId;
 use read_models::members::{MemberFilter, MemberRow};
 use read_models::progress::Touch;
 use read_models::roles::RoleRow;
-use read_models::{Members, Page, Roles, Users};
+use read_models::{Members, Order, Page, Roles, Users};
 use serde::{Deserialize, Serialize};
 use service_kit::access::permissions::{self, PermissionDoc, ReadMembers, ReadRoles};
 use service_kit::access::{Allowed, Audited, Recognised};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::accounts::NoParameters;
 use crate::app::App;
 use crate::privacy::address;
-use crate::reading::{Conditions, limit, listed, none_of};
+use crate::reading::{Conditions, asked, listed, none_of};
 use crate::{answer, privacy};
 
 const OWNER: &str = "owner";
@@ -38,6 +38,9 @@ pub(crate) struct MembersQuery {
     email: Option<String>,
     /// Those too who are members no more.
     removed: Option<bool>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -47,7 +50,7 @@ pub(crate) struct MembersQuery {
 
 /// List members
 ///
-/// Who came last first, with what they are called; so each use is recorded in the audit trail.
+/// By when they came, with what they are called; so each use is recorded in the audit trail.
 #[utoipa::path(get, operation_id = "listMembers", path = "/v1/members", tag = "organisation",
     params(MembersQuery), responses(
     (status = 200, description = "A page of members.", body = Page<MemberRow>),
@@ -58,7 +61,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<MembersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let tenant = allowed.caller().tenant;
     let filter = MemberFilter {
         role: query.role.map(|it| role(tenant, it)).transpose()?,
@@ -67,8 +70,7 @@ pub(crate) async fn list(
     };
     let touches = [Touch::all::<Members>(), Touch::all::<Users>()];
     let mut reading = app.read(tenant, &conditions, &touches).await?;
-    let mut page =
-        Members::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let mut page = Members::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }

@@ -9,7 +9,7 @@ use event_store::log::{self, Direction};
 use read_models::organizations::{OrganizationFilter, OrganizationRow};
 use read_models::progress::Touch;
 use read_models::tenants::TenantRow;
-use read_models::{Organizations, Page, TenantTx, Tenants};
+use read_models::{Order, Organizations, Page, TenantTx, Tenants};
 use serde::{Deserialize, Serialize};
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadOrganisation, ReadOrganisations, ReadPolicy};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::accounts::NoParameters;
 use crate::app::App;
-use crate::reading::{Conditions, invalid, limit, listed};
+use crate::reading::{Conditions, asked, invalid, listed};
 use crate::{answer, privacy};
 
 /// The caller's organisation.
@@ -109,6 +109,9 @@ pub(crate) struct OrganizationsQuery {
     /// Only what is called so in addresses, and what was before it.
     #[param(example = "acme", min_length = 3, max_length = 40)]
     slug: Option<String>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -118,7 +121,7 @@ pub(crate) struct OrganizationsQuery {
 
 /// List organisations
 ///
-/// Asked for last first. For members of the platform alone.
+/// By when they were asked for. For members of the platform alone.
 #[utoipa::path(get, operation_id = "listOrganizations", path = "/v1/platform/organizations", tag = "platform",
     params(OrganizationsQuery), responses(
     (status = 200, description = "A page of organisations.", body = Page<OrganizationRow>),
@@ -129,7 +132,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<OrganizationsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(|it| match it {
         Status::Pending => TenantStatus::Pending,
         Status::Active => TenantStatus::Active,
@@ -145,9 +148,7 @@ pub(crate) async fn list(
     };
     let mut reading =
         app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Organizations>()]).await?;
-    let mut page = Organizations::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit)
-        .await
-        .map_err(listed)?;
+    let mut page = Organizations::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use read_models::api_keys::{ApiKeyFilter, ApiKeyRow};
 use read_models::progress::Touch;
 use read_models::services::ServiceRow;
-use read_models::{ApiKeys, Page, Services};
+use read_models::{ApiKeys, Order, Page, Services};
 use serde::Deserialize;
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadApiKeys, ReadServices};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::accounts::NoParameters;
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -46,6 +46,9 @@ pub(crate) struct ServicesQuery {
     /// Only those in this state; all that are not removed, if left out.
     #[param(inline)]
     status: Option<ServiceStatus>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -55,7 +58,7 @@ pub(crate) struct ServicesQuery {
 
 /// List services
 ///
-/// Registered last first.
+/// By when they were registered.
 #[utoipa::path(get, operation_id = "listServices", path = "/v1/services", tag = "application",
     params(ServicesQuery), responses(
     (status = 200, description = "A page of services.", body = Page<ServiceRow>),
@@ -66,11 +69,10 @@ pub(crate) async fn services(
     conditions: Conditions,
     Query(query): Query<ServicesQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(ServiceStatus::as_str);
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<Services>()]).await?;
-    let page =
-        Services::list(&mut reading.tx, status, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = Services::list(&mut reading.tx, status, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 
@@ -102,6 +104,9 @@ pub(crate) struct ApiKeysQuery {
     owner: Option<Uuid>,
     /// Only those that are good.
     live: Option<bool>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -111,7 +116,7 @@ pub(crate) struct ApiKeysQuery {
 
 /// List API keys
 ///
-/// Made last first.
+/// By when they were made.
 #[utoipa::path(get, operation_id = "listApiKeys", path = "/v1/api-keys", tag = "application",
     params(ApiKeysQuery), responses(
     (status = 200, description = "A page of keys.", body = Page<ApiKeyRow>),
@@ -122,11 +127,10 @@ pub(crate) async fn api_keys(
     conditions: Conditions,
     Query(query): Query<ApiKeysQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let filter = ApiKeyFilter { owner: query.owner, live: query.live.unwrap_or(false) };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<ApiKeys>()]).await?;
-    let page =
-        ApiKeys::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = ApiKeys::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 

@@ -5,7 +5,7 @@ use axum::response::Response;
 use event_schemas::envelope::LogPosition;
 use read_models::progress::Touch;
 use read_models::security_feed::{SecurityFilter, SecurityRow};
-use read_models::{Moment, Page, SecurityFeed};
+use read_models::{Moment, Order, Page, SecurityFeed};
 use serde::Deserialize;
 use service_kit::access::{Allowed, Caller, Own, permissions::ReadSignIns};
 use service_kit::body::Query;
@@ -18,7 +18,7 @@ use super::live::of_this_epoch;
 use crate::answer;
 use crate::app::App;
 use crate::live::{self, LastEventId, SecuritySource};
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,6 +36,9 @@ pub(crate) struct FeedQuery {
     /// Only what was recorded before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -57,6 +60,9 @@ pub(crate) struct OwnFeedQuery {
     /// Only what was recorded before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -67,14 +73,14 @@ pub(crate) struct OwnFeedQuery {
 impl OwnFeedQuery {
     /// The same, of one person.
     fn of(self, user_id: Uuid) -> FeedQuery {
-        let Self { kind, from, to, limit, cursor } = self;
-        FeedQuery { user_id: Some(user_id), kind, from, to, limit, cursor }
+        let Self { kind, from, to, order, limit, cursor } = self;
+        FeedQuery { user_id: Some(user_id), kind, from, to, order, limit, cursor }
     }
 }
 
 /// Read the security feed
 ///
-/// The newest first: sign-ins and sessions, passwords and addresses, second factors, members, roles and policies,
+/// Sign-ins and sessions, passwords and addresses, second factors, members, roles and policies,
 /// providers, services and keys, and staff of the platform who acted for somebody.
 #[utoipa::path(get, operation_id = "readSecurityFeed", path = "/v1/security-feed", tag = "identity",
     params(FeedQuery), responses(
@@ -91,7 +97,7 @@ pub(crate) async fn list(
 
 /// Read my security feed
 ///
-/// The newest first: what happened to the own account, and who did it.
+/// What happened to the own account, and who did it.
 #[utoipa::path(get, operation_id = "readMySecurityFeed", path = "/v1/auth/security-feed", tag = "identity",
     params(OwnFeedQuery), responses(
     (status = 200, description = "A page of the feed.", body = Page<SecurityRow>),
@@ -112,7 +118,7 @@ async fn page(
     conditions: Conditions,
     query: FeedQuery,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let filter = SecurityFilter {
         user_id: query.user_id,
         kind: query.kind.map(kind).transpose()?,
@@ -120,8 +126,7 @@ async fn page(
         to: query.to.map(|it| it.0),
     };
     let mut reading = app.read(caller.tenant, &conditions, &[Touch::all::<SecurityFeed>()]).await?;
-    let page =
-        SecurityFeed::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = SecurityFeed::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 

@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate, Utc};
 use domain::words::Word;
 use read_models::progress::Touch;
 use read_models::sign_ins::{DayFilter, SignInDayRow, SignInFilter, SignInRow};
-use read_models::{Moment, Page, SignIns};
+use read_models::{Moment, Order, Page, SignIns};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadSignIns};
 use service_kit::body::Query;
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::reading::{Conditions, invalid, limit, listed};
+use crate::reading::{Conditions, asked, invalid, listed};
 use crate::{answer, privacy};
 
 /// Days of which counts are given if nothing is said, and at most.
@@ -59,6 +59,9 @@ pub(crate) struct SignInsQuery {
     /// Only those before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -68,7 +71,7 @@ pub(crate) struct SignInsQuery {
 
 /// List sign-ins
 ///
-/// The newest first: those that came to something, those that failed, and locks. Those that failed alike within a minute
+/// Those that came to something, those that failed, and locks. Those that failed alike within a minute
 /// are one row with their number.
 #[utoipa::path(get, operation_id = "listSignIns", path = "/v1/sign-ins", tag = "identity",
     params(SignInsQuery), responses(
@@ -80,7 +83,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<SignInsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let method = query.method.as_deref().map(Word::parse).transpose();
     let filter = SignInFilter {
         user_id: query.user_id,
@@ -90,8 +93,7 @@ pub(crate) async fn list(
         to: query.to.map(|it| it.0),
     };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<SignIns>()]).await?;
-    let mut page =
-        SignIns::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let mut page = SignIns::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }
@@ -107,6 +109,9 @@ pub(crate) struct ByDayQuery {
     /// The day behind the last one, at most 366 days after `from`; tomorrow, if left out.
     #[param(example = "2026-04-01")]
     to: Option<NaiveDate>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -116,7 +121,7 @@ pub(crate) struct ByDayQuery {
 
 /// Count sign-ins by day
 ///
-/// The newest day first, by method and outcome. What did not happen on a day has no row.
+/// By day, method and outcome. What did not happen on a day has no row.
 #[utoipa::path(get, operation_id = "countSignIns", path = "/v1/sign-ins/by-day", tag = "identity",
     params(ByDayQuery), responses(
     (status = 200, description = "A page of counts.", body = Page<SignInDayRow>),
@@ -127,11 +132,10 @@ pub(crate) async fn by_day(
     conditions: Conditions,
     Query(query): Query<ByDayQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let filter = days(query.from, query.to, Utc::now().date_naive())?;
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[Touch::all::<SignIns>()]).await?;
-    let page =
-        SignIns::by_day(&mut reading.tx, filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = SignIns::by_day(&mut reading.tx, filter, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 

@@ -14,7 +14,7 @@ use event_schemas::envelope::LogPosition;
 use event_store::Recorded;
 use event_store::log::{self, Direction};
 use read_models::page::{decode, encode};
-use read_models::{CursorInvalid, Moment, Page};
+use read_models::{CursorInvalid, Moment, Order, Page};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::access::{Allowed, permissions::ReadEvents};
@@ -23,7 +23,6 @@ use service_kit::problem::{Problem, ProblemBody, code};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::events::Order;
 use crate::answer;
 use crate::app::App;
 use crate::difference::Change;
@@ -69,10 +68,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let (stream, limit) = (named(&category, id)?, limit(query.limit)?);
     let order = query.order.unwrap_or_default();
-    let list = match order {
-        Order::Newest => format!("streams/{stream}/-version"),
-        Order::Oldest => format!("streams/{stream}/version"),
-    };
+    let list = format!("streams/{stream}/{}version", order.sign());
     let cursor = query.cursor.as_deref().map(|it| decode::<i64>(&list, it)).transpose();
     let behind = cursor.map_err(|CursorInvalid| Problem::new(&code::CURSOR_INVALID, ""))?;
     let mut reading = app.read(allowed.caller().tenant, &conditions, &[]).await?;

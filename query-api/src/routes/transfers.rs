@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use read_models::progress::Touch;
 use read_models::transfers::{TransferFilter, TransferRow};
-use read_models::{AccountEntries, Moment, Page, Transfers};
+use read_models::{AccountEntries, Moment, Order, Page, Transfers};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadTransfers};
 use service_kit::body::{Path, Query};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::accounts::NoParameters;
 use crate::answer;
 use crate::app::App;
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +42,9 @@ pub(crate) struct TransfersQuery {
     /// Only those first recorded before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -51,7 +54,7 @@ pub(crate) struct TransfersQuery {
 
 /// List transfers
 ///
-/// The newest first.
+/// By when they were first recorded.
 #[utoipa::path(get, operation_id = "listTransfers", path = "/v1/ledger/transfers", tag = "ledger",
     params(TransfersQuery), responses(
     (status = 200, description = "A page of transfers.", body = Page<TransferRow>),
@@ -62,7 +65,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<TransfersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(|it| match it {
         TransferStatus::Posted => "posted".to_owned(),
         TransferStatus::Pending => "pending".to_owned(),
@@ -74,8 +77,7 @@ pub(crate) async fn list(
     let (from, to) = (query.from.map(|it| it.0), query.to.map(|it| it.0));
     let filter = TransferFilter { account_id: query.account_id, status, from, to };
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
-    let page =
-        Transfers::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = Transfers::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     answer::json(reading, &conditions, &page).await
 }
 

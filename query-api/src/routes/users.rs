@@ -5,7 +5,7 @@ use axum::response::Response;
 use read_models::progress::Touch;
 use read_models::sessions::SessionRow;
 use read_models::users::{UserFilter, UserRow};
-use read_models::{AuditTrail, Factors, Moment, Page, Sessions, Users};
+use read_models::{AuditTrail, Factors, Moment, Order, Page, Sessions, Users};
 use serde::Deserialize;
 use service_kit::access::Allowed;
 use service_kit::access::permissions::{ReadSessions, ReadUsers};
@@ -19,7 +19,7 @@ use super::me::{SessionsQuery, sessions_of};
 use crate::app::App;
 use crate::audit::TrailEntry;
 use crate::audit::filters::{TrailFilters, TrailResult};
-use crate::reading::{Conditions, limit, listed};
+use crate::reading::{Conditions, asked, listed};
 use crate::{answer, privacy};
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -41,6 +41,9 @@ pub(crate) struct UsersQuery {
     /// Only who has this address, or has asked for it and not confirmed it yet.
     #[param(example = "ada@example.com", max_length = 254)]
     email: Option<String>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -50,7 +53,7 @@ pub(crate) struct UsersQuery {
 
 /// List persons
 ///
-/// Who registered last first.
+/// By when they registered. Names and addresses are kept encrypted and cannot be ordered by.
 #[utoipa::path(get, operation_id = "listUsers", path = "/v1/users", tag = "identity",
     params(UsersQuery), responses(
     (status = 200, description = "A page of persons.", body = Page<UserRow>),
@@ -61,7 +64,7 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<UsersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let status = query.status.map(|it| match it {
         UserStatus::Active => "active".to_owned(),
         UserStatus::Inactive => "inactive".to_owned(),
@@ -72,8 +75,7 @@ pub(crate) async fn list(
     let touches = [Touch::all::<Users>(), Touch::all::<Sessions>(), Touch::all::<Factors>()];
     let mut reading = app.read(tenant, &conditions, &touches).await?;
     let filter = UserFilter { status, email };
-    let mut page =
-        Users::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let mut page = Users::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     privacy::open_users(&app.master, &mut reading.tx, &mut page.items).await?;
     answer::json(reading, &conditions, &page).await
 }
@@ -111,6 +113,9 @@ pub(crate) struct ActivityQuery {
     /// Only what was recorded before this moment.
     #[param(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     to: Option<Moment>,
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -120,7 +125,7 @@ pub(crate) struct ActivityQuery {
 
 /// List what a person did
 ///
-/// The newest first: each event that they caused, as an entry of the audit trail. What they read and what they were refused is
+/// Each event that they caused, as an entry of the audit trail. What they read and what they were refused is
 /// in the trail itself.
 #[utoipa::path(get, operation_id = "listActivity", path = "/v1/users/{user_id}/activity", tag = "identity",
     params(("user_id" = Uuid, Path, description = "Who."), ActivityQuery),
@@ -132,7 +137,7 @@ pub(crate) async fn activity(
     Path(id): Path<Uuid>,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let filters = TrailFilters {
         actor: Some(id),
         result: Some(TrailResult::Done),
@@ -142,8 +147,7 @@ pub(crate) async fn activity(
     };
     let (filter, touches) = (filters.parsed()?, [Touch::all::<AuditTrail>()]);
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
-    let page =
-        AuditTrail::list(&mut reading.tx, &filter, query.cursor.as_deref(), limit).await.map_err(listed)?;
+    let page = AuditTrail::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     let epoch = reading.served.epoch;
     let items = page.items.into_iter().map(|row| TrailEntry::of(row, epoch)).collect();
     answer::json(reading, &conditions, &Page { items, next_cursor: page.next_cursor }).await
@@ -151,7 +155,7 @@ pub(crate) async fn activity(
 
 /// List the sessions of a person
 ///
-/// The newest first, with where each began.
+/// By when they began, with where.
 #[utoipa::path(get, operation_id = "listSessions", path = "/v1/users/{user_id}/sessions", tag = "identity",
     params(("user_id" = Uuid, Path, description = "Whose."), SessionsQuery),
     responses((status = 200, description = "A page of sessions.", body = Page<SessionRow>)))]

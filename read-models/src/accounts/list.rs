@@ -1,9 +1,11 @@
 //! Accounts, page by page: which of them, and in which order.
 
+use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AccountRow, Accounts};
-use crate::page::{self, ListError, Moment, Page, Text};
+use crate::page::{self, Asked, ListError, Moment, Order, Page, Text};
 use crate::tenant_tx::TenantTx;
 
 // Named columns, here and in every other list: a statement that is prepared outlives the table that it was prepared for,
@@ -14,31 +16,37 @@ const LIST: &str = "select tenant_id, account_id, name, currency, normal_side, m
     from accounts where tenant_id = ";
 
 /// In which order accounts are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum AccountOrder {
     /// The newest first.
     #[default]
-    NewestFirst,
+    Newest,
     /// The oldest first.
-    OldestFirst,
+    Oldest,
     /// By name, code point by code point.
     Name,
     /// By name, backwards.
+    #[serde(rename = "-name")]
     NameBackwards,
 }
 
 impl AccountOrder {
     const fn list(self) -> &'static str {
         match self {
-            Self::NewestFirst => "accounts/-opened",
-            Self::OldestFirst => "accounts/opened",
+            Self::Newest => "-accounts",
+            Self::Oldest => "accounts",
             Self::Name => "accounts/name",
-            Self::NameBackwards => "accounts/-name",
+            Self::NameBackwards => "-accounts/name",
         }
     }
 
-    const fn is_backwards(self) -> bool {
-        matches!(self, Self::NewestFirst | Self::NameBackwards)
+    /// Which way its column goes.
+    const fn way(self) -> Order {
+        match self {
+            Self::Newest | Self::NameBackwards => Order::Newest,
+            Self::Oldest | Self::Name => Order::Oldest,
+        }
     }
 
     const fn is_by_name(self) -> bool {
@@ -47,7 +55,7 @@ impl AccountOrder {
 }
 
 /// Which accounts are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct AccountFilter {
     /// `open`, `frozen` or `closed`.
     pub status: Option<String>,
@@ -65,9 +73,7 @@ impl Accounts {
     pub async fn list(
         tx: &mut TenantTx,
         filter: &AccountFilter,
-        order: AccountOrder,
-        cursor: Option<&str>,
-        limit: i64,
+        asked: &Asked<AccountOrder>,
     ) -> Result<Page<AccountRow>, ListError> {
         let mut query = tx.of_tenant(LIST);
         for (column, value) in [("status", &filter.status), ("currency", &filter.currency)] {
@@ -80,27 +86,27 @@ impl Accounts {
             query.push(" and name >= ").push_bind(prefix.clone());
             query.push(" and name < ").push_bind(format!("{prefix}\u{10ffff}"));
         }
+        let (order, way) = (asked.order, asked.order.way());
+        let list = page::narrowed(order.list(), filter);
         let column = if order.is_by_name() { "name" } else { "opened_at" };
-        let (than, direction) = if order.is_backwards() { (" < (", " desc") } else { (" > (", "") };
-        if let Some(cursor) = cursor {
-            query.push(" and (").push(column).push(", account_id)").push(than);
-            if order.is_by_name() {
-                let (name, id) = page::decode::<(Text, Uuid)>(order.list(), cursor)?;
-                query.push_bind(name.0).push(", ").push_bind(id);
-            } else {
-                let (at, id) = page::decode::<(Moment, Uuid)>(order.list(), cursor)?;
-                query.push_bind(at.0).push(", ").push_bind(id);
-            }
-            query.push(")");
+        if asked.cursor.is_some() {
+            query.push(" and (").push(column).push(", account_id)").push(way.than()).push("(");
         }
-        query.push(" order by ").push(column).push(direction).push(", account_id").push(direction);
-        query.push(" limit ").push_bind(limit + 1);
+        if order.is_by_name() {
+            if let Some((Text(name), id)) = asked.behind::<(Text, Uuid)>(&list)? {
+                query.push_bind(name).push(", ").push_bind(id).push(")");
+            }
+        } else if let Some((Moment(at), id)) = asked.behind::<(Moment, Uuid)>(&list)? {
+            query.push_bind(at).push(", ").push_bind(id).push(")");
+        }
+        query.push(" order by ").push(column).push(way.direction());
+        query.push(", account_id").push(way.direction()).push(" limit ").push_bind(asked.limit + 1);
         let rows = query.build_query_as::<AccountRow>().fetch_all(tx.conn()).await?;
         let rows = rows.into_iter().map(AccountRow::shown).collect();
         Ok(if order.is_by_name() {
-            Page::cut(rows, limit, order.list(), |it| (it.name.clone(), it.account_id))
+            Page::cut(rows, asked.limit, &list, |it| (it.name.clone(), it.account_id))
         } else {
-            Page::cut(rows, limit, order.list(), |it| (it.opened_at, it.account_id))
+            Page::cut(rows, asked.limit, &list, |it| (it.opened_at, it.account_id))
         })
     }
 }

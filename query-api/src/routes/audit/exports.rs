@@ -14,7 +14,7 @@ use event_store::Recorded;
 use event_store::log::{self, Direction};
 use read_models::audit_trail::TrailFilter;
 use read_models::progress::Touch;
-use read_models::{AuditTrail, Page};
+use read_models::{AuditTrail, Order, Page};
 use serde::{Deserialize, Serialize};
 use service_kit::access::{Allowed, permissions::ExportTrail, permissions::ReadTrail};
 use service_kit::audit::NotWritten;
@@ -30,7 +30,7 @@ use crate::audit::author;
 use crate::audit::export::{ExportFailed, Made, ROWS_MAX, Recipe, columns, make, parts};
 use crate::audit::filters::TrailFilters;
 use crate::export::TEXT_CSV;
-use crate::reading::{Conditions, QUIPU_POSITION, Reading, limit, listed, position_header};
+use crate::reading::{Conditions, QUIPU_POSITION, Reading, asked, listed, position_header};
 use crate::routes::accounts::NoParameters;
 
 const APPLICATION_NDJSON: &str = "application/x-ndjson";
@@ -212,6 +212,9 @@ async fn made(reading: &mut Reading, id: ExportId) -> Result<Option<ExportRow>, 
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportsQuery {
+    /// The newest first, if left out.
+    #[param(inline)]
+    order: Option<Order>,
     /// Rows of a page, 1 to 200; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -221,7 +224,7 @@ pub(crate) struct ExportsQuery {
 
 /// List exports of the audit trail
 ///
-/// The newest first.
+/// By when they were made.
 #[utoipa::path(get, operation_id = "listTrailExports", path = "/v1/audit/exports", tag = "audit",
     params(ExportsQuery), responses(
     (status = 200, description = "A page of exports.", body = Page<ExportRow>),
@@ -232,12 +235,11 @@ pub(crate) async fn list(
     conditions: Conditions,
     Query(query): Query<ExportsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
+    let asked = asked(query.order, query.cursor, query.limit)?;
     let touches = [Touch::all::<AuditTrail>()];
     let mut reading = app.read(allowed.caller().tenant, &conditions, &touches).await?;
     let filter = TrailFilter { result: Some("exported".to_owned()), ..TrailFilter::default() };
-    let cursor = query.cursor.as_deref();
-    let page = AuditTrail::list(&mut reading.tx, &filter, cursor, limit).await.map_err(listed)?;
+    let page = AuditTrail::list(&mut reading.tx, &filter, &asked).await.map_err(listed)?;
     let positions: Vec<i64> = page.items.iter().map(|it| it.position).collect();
     let mut events = log::at(reading.tx.conn(), &positions).await?;
     events.reverse();

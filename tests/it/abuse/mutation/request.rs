@@ -306,7 +306,7 @@ impl Request {
     fn mutate_query(&mut self, rng: &mut Rng, known: &Known) {
         let value = text(rng, known);
         if self.query.is_empty() || rng.u8(..4) == 0 {
-            let names = ["limit", "cursor", "from", "to", "as_of", "after", "type", "sort", "x"];
+            let names = ["limit", "cursor", "from", "to", "as_of", "after", "type", "order", "x"];
             self.query.push(((*pick(rng, &names)).to_owned(), value));
             return;
         }
