@@ -20,7 +20,7 @@ use self::bearer::Standee;
 use crate::application::service;
 use crate::decision::{Decision, Verdict, View};
 use crate::error::{CodeDoc, DomainError, ErrorKind, Refusal};
-use crate::identity::{Factors, LiveSession, assurance, factors};
+use crate::identity::{Factors, IdentityError, LiveSession, assurance, factors};
 use crate::ids::ServiceId;
 use crate::organisation::{
     Granted, Granter, OrganisationError, Policy, RoleTable, SecondFactor, Standing, TenantStatus,
@@ -47,8 +47,8 @@ enum FactorAsked {
     ForPermissions,
     /// Of those of an organisation that asks everybody.
     ByOrganisation,
-    /// Of those whose person has one.
-    IfThereIsOne,
+    /// Of those whose person has one; and none may have come from elsewhere.
+    OverWaysIn,
 }
 
 /// What a command asks of whoever gives it.
@@ -115,11 +115,12 @@ impl Gate {
         self
     }
 
-    /// Closes to sessions without a second factor of whoever has one, an authenticator or a passkey: for what changes how they
-    /// sign in. Who has none yet can enrol the first.
+    /// For what changes how somebody signs in. Closes to sessions without a second factor of whoever has one, an authenticator
+    /// or a passkey; who has none yet can enrol the first. And to sessions that came by a link: what they set up would outlast
+    /// the link, and what they showed, they showed to another organisation.
     #[must_use]
-    pub const fn with_own_factor(mut self) -> Self {
-        self.factor = FactorAsked::IfThereIsOne;
+    pub const fn over_ways_in(mut self) -> Self {
+        self.factor = FactorAsked::OverWaysIn;
         self
     }
 
@@ -127,7 +128,8 @@ impl Gate {
     ///
     /// # Errors
     /// In this order: [`GateError::SessionEnded`], [`OrganisationError::NotActive`],
-    /// [`GateError::PermissionMissing`], [`GateError::SecondFactorMissing`], [`GateError::ActsForAnother`], [`GateError::StepUpRequired`].
+    /// [`GateError::PermissionMissing`], [`GateError::SecondFactorMissing`], [`IdentityError::OwnProofRequired`],
+    /// [`GateError::ActsForAnother`], [`GateError::StepUpRequired`].
     fn judge(&self, view: &View<'_>) -> Result<Option<DateTime<Utc>>, Refusal> {
         let standee = self.bearer.standee(view)?;
         match Standing::of(view).status {
@@ -147,6 +149,9 @@ impl Gate {
         if self.misses_factor(view, session) {
             return Err(GateError::SecondFactorMissing.into());
         }
+        if self.factor == FactorAsked::OverWaysIn && session.came_by.is_some() {
+            return Err(IdentityError::OwnProofRequired.into());
+        }
         if self.own_hand && session.impersonation_id.is_some() {
             return Err(GateError::ActsForAnother.into());
         }
@@ -160,14 +165,14 @@ impl Gate {
 
     fn misses_factor(&self, view: &View<'_>, session: &LiveSession) -> bool {
         let of_all = self.permission.is_some() || self.factor == FactorAsked::ByOrganisation;
-        let of_those_who_have_one = self.factor == FactorAsked::IfThereIsOne;
+        let of_those_who_have_one = self.factor == FactorAsked::OverWaysIn;
         of_all && lacks_factor(view, session) || of_those_who_have_one && holds_back_factor(view, session)
     }
 
     /// The streams that say whether it opens.
     fn needs(&self, view: &View<'_>) -> Vec<StreamId> {
         let mut needs = self.bearer.needs(view);
-        if let (FactorAsked::IfThereIsOne, Bearer::Session { user, .. }) = (self.factor, &self.bearer) {
+        if let (FactorAsked::OverWaysIn, Bearer::Session { user, .. }) = (self.factor, &self.bearer) {
             needs.push(factors::stream(*user));
         }
         needs

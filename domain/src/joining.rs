@@ -3,7 +3,7 @@
 use crate::decision::{Decision, Verdict, View};
 use crate::email::EmailHash;
 use crate::error::Refusal;
-use crate::identity::user;
+use crate::identity::{User, user};
 use crate::ids::{InvitationId, UserId};
 use crate::organisation::invitation::{self, INVITATION_SCOPE, Invitation, InvitationAccepted};
 use crate::organisation::{
@@ -17,8 +17,8 @@ use crate::stream::StreamId;
 ///
 /// Refused, in this order, with [`OrganisationError::InvitationInvalid`], [`OrganisationError::NotActive`], what
 /// `user::active` refuses, [`OrganisationError::InvitationForAnother`], [`OrganisationError::AlreadyMember`],
-/// [`OrganisationError::GrantsTooMuch`] if who invited may not grant the roles any more,
-/// [`OrganisationError::TooManyOwners`].
+/// [`OrganisationError::InvitationInvalid`] if who invited cannot act at present, [`OrganisationError::GrantsTooMuch`] if they may
+/// not grant the roles any more, [`OrganisationError::TooManyOwners`].
 #[derive(Debug, Clone)]
 pub struct AcceptInvitation {
     /// Which.
@@ -58,7 +58,11 @@ impl Decision for AcceptInvitation {
         {
             needs.extend(membership::custom(&it.roles));
         }
-        needs.extend(self.inviter(view).needs(view));
+        let inviter = self.inviter(view);
+        needs.extend(inviter.needs(view));
+        if let Granter::Member(it) = inviter {
+            needs.push(user::stream(it));
+        }
         needs
     }
 
@@ -72,7 +76,14 @@ impl Decision for AcceptInvitation {
         if Membership::of(view, self.user_id).is_some_and(Membership::is_member) {
             return Err(OrganisationError::AlreadyMember.into());
         }
-        self.inviter(view).grants(&pending.roles, view, &self.table)?;
+        let inviter = self.inviter(view);
+        // The roles of somebody who was deactivated wait for them, and grant nothing meanwhile.
+        if let Granter::Member(it) = inviter
+            && matches!(view.find::<User>(it.uuid()).map(|seen| seen.state), Some(User::Inactive(_)))
+        {
+            return Err(OrganisationError::InvitationInvalid.into());
+        }
+        inviter.grants(&pending.roles, view, &self.table)?;
         let (tenant_id, at) = (view.tenant, view.now);
         let accepted = Roster::of(view).uninvited(&pending.roles);
         let added = OrganisationEvent::MemberAdded(MemberAdded {

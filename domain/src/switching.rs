@@ -104,7 +104,8 @@ impl Decision for SwitchAway {
 ///
 /// Refused, in this order, with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`],
 /// [`IdentityError::UserInactive`], [`IdentityError::NotLinked`], [`IdentityError::SecondFactorRequired`] if the user has a
-/// second factor here and it was not shown, whatever was shown elsewhere; and as [`StartSession`] is.
+/// second factor here, an authenticator or a passkey, and it was not shown, whatever was shown elsewhere; and as
+/// [`StartSession`] is.
 #[derive(Debug, Clone)]
 pub struct EnterByLink {
     /// The session.
@@ -127,8 +128,8 @@ impl Decision for EnterByLink {
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let user_id = self.start.user_id;
         linked(view, user_id, self.link)?;
-        let asked = view.find::<Factors>(user_id.uuid()).is_some_and(|it| it.state.password_needs_code());
-        if asked && !self.own_factor {
+        let has_factor = view.find::<Factors>(user_id.uuid()).is_some_and(|it| it.state.is_some());
+        if has_factor && !self.own_factor {
             return Err(IdentityError::SecondFactorRequired.into());
         }
         let mut verdict = self.start.decide(view)?;

@@ -197,7 +197,7 @@ permissions! {
     ReadServices "application.read-services" "read the services of the organisation" [Admin Manager];
     ManageServices "application.manage-services" "register services, change and remove them, and give them secrets" [Admin] after_step_up;
     ReadApiKeys "application.read-api-keys" "read API keys, but nothing that they are made of" [Admin Manager];
-    ManageApiKeys "application.manage-api-keys" "make keys for oneself or for services, within what one holds, and revoke any" [Admin] in_person;
+    ManageApiKeys "application.manage-api-keys" "make keys for oneself or for services, within what one holds, and revoke any" [Admin] after_step_up;
 
     // The platform: for members of tenant zero alone.
     ReadOrganisations "platform.read-organisations" "read every organisation and what became of its request" [Admin Manager] of_platform;

@@ -28,7 +28,8 @@ impl Identity {
     /// Has the link sent that makes another address theirs, to that address, and a word of it to the present one.
     ///
     /// # Errors
-    /// `identity.locked`, `identity.invalid-credentials`, `overload.hashing`, `rate.limited`.
+    /// `auth.second-factor-missing` if they have a further factor and did not show it, `identity.own-proof-required` if they came from
+    /// another organisation; `identity.locked`, `identity.invalid-credentials`, `overload.hashing`, `rate.limited`.
     pub async fn ask_for_address(
         &self,
         who: InSession,
@@ -36,6 +37,7 @@ impl Identity {
         password: &Password,
         origin: &Origin,
     ) -> Result<(), Problem> {
+        self.over_ways_in(who).await?;
         let Shown { registered, seen, .. } =
             self.shown(who.tenant, who.user, password, "address-change", origin).await?;
         self.causes_a_letter(who.tenant, wanted, origin).await?;

@@ -181,7 +181,7 @@ impl Identity {
         Ok(*founder)
     }
 
-    /// The user in an organisation who has the same address as a caller, and so is the same person.
+    /// The users in an organisation who are the same person as a caller: by a link, or by the same address.
     ///
     /// # Errors
     /// Only if it cannot be looked up.
@@ -194,10 +194,15 @@ impl Identity {
         if caller.session.is_none() {
             return Ok(Vec::new());
         }
-        let Some(email) = self.address_of(caller.tenant, user).await? else { return Ok(Vec::new()) };
-        let index = self.email_index(organization, &email);
-        let row = self.parts().vault.sign_in_row(organization, index).await.map_err(unavailable)?;
-        Ok(row.map(|it| UserId::new(it.user)).into_iter().collect())
+        let links = self.links_elsewhere(caller.tenant, user).await?;
+        let mut same: Vec<_> =
+            links.into_iter().filter(|it| it.other_tenant == organization).map(|it| it.other_user).collect();
+        if let Some(email) = self.address_of(caller.tenant, user).await? {
+            let index = self.email_index(organization, &email);
+            let row = self.parts().vault.sign_in_row(organization, index).await.map_err(unavailable)?;
+            same.extend(row.map(|it| UserId::new(it.user)));
+        }
+        Ok(same)
     }
 
     /// Whether a slug could be taken at this moment.

@@ -283,7 +283,11 @@ impl Identity {
     }
 
     /// Where else a person is.
-    async fn links_elsewhere(&self, tenant: TenantId, user: UserId) -> Result<Vec<PersonLink>, Problem> {
+    pub(super) async fn links_elsewhere(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+    ) -> Result<Vec<PersonLink>, Problem> {
         self.parts().vault.person_links(tenant, user).await.map_err(unavailable)
     }
 

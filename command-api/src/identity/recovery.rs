@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use domain::gate::Gated;
 use domain::identity::{Registered, SetPassword, User, VerifyEmail, Withdraw, user};
 use domain::ids::{TenantId, UserId};
 use domain::metadata::Label;
 use domain::organisation::WhileActive;
 use domain::words::{Language, Word};
-use domain::{Decision, Refusal, StreamId, View};
+use domain::{Refusal, StreamId, View};
 use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::access::{Question, look};
@@ -32,6 +33,7 @@ use super::facts::unknown;
 use super::guessing::{CREDENTIALS, Door};
 use super::letters::NewLetter;
 use super::limits::{Counted, Policy};
+use super::second_factor::enrolment::over_ways_in;
 use super::sessions::InSession;
 use super::sign_up::{Candidate, demands};
 use super::{Identity, Origin, unavailable};
@@ -186,19 +188,20 @@ impl Identity {
         Ok(())
     }
 
-    /// The password of somebody who knows it becomes another one. `gated` puts the command behind the gate of whoever asks.
+    /// The password of somebody who knows it becomes another one.
     ///
     /// # Errors
-    /// `identity.locked`, `identity.invalid-credentials`, `identity.password-weak`, `overload.hashing`,
+    /// `auth.second-factor-missing` if they have a further factor and did not show it, `identity.own-proof-required` if they came from
+    /// another organisation; `identity.locked`, `identity.invalid-credentials`, `identity.password-weak`, `overload.hashing`,
     /// `identity.credential-changed`.
     pub async fn change_password(
         &self,
         who: InSession,
         passwords: (Password, Password),
         ends_others: bool,
-        gated: impl FnOnce(Box<dyn Decision>) -> Box<dyn Decision>,
         origin: &Origin,
     ) -> Result<LogPosition, Problem> {
+        self.over_ways_in(who).await?;
         let (current, next) = passwords;
         let Shown { registered, email, seen } =
             self.shown(who.tenant, who.user, &current, "password-change", origin).await?;
@@ -206,8 +209,8 @@ impl Identity {
         let withdraw = if ends_others { Withdraw::Others(who.session) } else { Withdraw::Nothing };
         let change = Change { tenant: who.tenant, user: who.user, seen, because: "change", withdraw };
         let changes = self.changes(&change, hashed, &email, &registered.language)?;
-        let unit = Unit::of(who.tenant, origin.cause(who.user.actor()), [gated(Box::new(change.command()))])
-            .with_vault(changes);
+        let command = Gated::new(over_ways_in(who), Box::new(change.command()));
+        let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), command).with_vault(changes);
         self.submit(unit).await?.map_err(Problem::from)
     }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use domain::identity::user;
 use domain::ids::UserId;
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Admitted as _, InPerson};
+use service_kit::access::InPerson;
 use service_kit::body::Json;
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, ProblemBody, code};
@@ -202,7 +202,8 @@ pub async fn reset_password(
 
 /// Chooses another password
 ///
-/// By somebody who knows the present one. Their other sessions end, unless they say no. Permission: none but to be signed in, in person.
+/// By somebody who knows the present one, and has shown a further factor in this session if they have one. Their other sessions
+/// end, unless they say no. Permission: none but to be signed in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/password/change", tag = "auth", operation_id = "changePassword",
     request_body(content = ChangeBody, example = json!({
@@ -211,6 +212,7 @@ pub async fn reset_password(
     responses(
         (status = 204, description = "The password is another one."),
         (status = 401, description = "The present password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A factor that they have was not shown, or they came from another organisation.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It was changed meanwhile.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The password is too weak.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
@@ -224,15 +226,15 @@ pub async fn change_password(
     let caller = by.caller();
     let who = in_session(caller).ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
     let (passwords, origin) = ((body.current, body.new), Origin::of(caller));
-    let gated = |command| by.gated(command);
-    let position = app.identity.change_password(who, passwords, body.end_others, gated, &origin).await?;
+    let position = app.identity.change_password(who, passwords, body.end_others, &origin).await?;
     Ok(at(StatusCode::NO_CONTENT.into_response(), &position.to_string()))
 }
 
 /// Asks for another address
 ///
-/// A link goes to it, and a word of it to the present one, which holds until the link is used. The answer is the same if
-/// somebody else has that address. Permission: none but to be signed in, in person.
+/// A link goes to it, and a word of it to the present one, which holds until the link is used. Whoever has a further factor must
+/// have shown it in this session. The answer is the same if somebody else has that address. Permission: none but to be signed
+/// in, in person.
 #[utoipa::path(
     post, path = "/v1/auth/email/change", tag = "auth", operation_id = "changeAddress",
     request_body(content = ChangeAddressBody, example = json!({
@@ -241,6 +243,7 @@ pub async fn change_password(
     responses(
         (status = 202, description = "If the address can be theirs, a letter is on its way.", body = Nothing),
         (status = 401, description = "The password is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A factor that they have was not shown, or they came from another organisation.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong guesses.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

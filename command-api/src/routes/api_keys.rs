@@ -4,6 +4,7 @@
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::Decision;
 use domain::application::{IssueApiKey, KeyOwner, RevokeApiKey, api_key};
 use domain::gate::Granting;
 use domain::ids::{ApiKeyId, ServiceId, UserId};
@@ -22,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::auth::in_session;
 use crate::answer::{Accepted, Together};
 use crate::app::App;
 use crate::keys::{OptionalKey, Request};
@@ -102,7 +104,8 @@ fn owner_of(body: &ApiKeyBody, caller: &Caller) -> Result<KeyOwner, Problem> {
 /// Makes an API key
 ///
 /// It is shown once, in this answer. It acts for the caller, or for a service of the organisation, and allows no more than the
-/// caller holds; what its owner loses, it loses. Permission: `application.manage-api-keys`.
+/// caller holds; what its owner loses, it loses. Whoever makes one for themselves has shown a further factor in this session if
+/// they have one, and is told by mail. Permission: `application.manage-api-keys`, shortly after the session was proven anew.
 #[utoipa::path(
     post, path = "/v1/api-keys", tag = "api-keys", operation_id = "issueApiKey",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
@@ -113,6 +116,7 @@ fn owner_of(body: &ApiKeyBody, caller: &Caller) -> Result<KeyOwner, Problem> {
         (status = 201, description = "This is the key.", body = ApiKeyMade, example = json!({
             "id": "0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e", "version": 1, "position": "1-4711", "key": "qk_..."
         })),
+        (status = 403, description = "The roles or scopes grant less, or a factor of the caller was not shown.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such service.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The service is suspended.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It would allow nothing, or what no program may do; it has expired already, or there are too many keys.", body = ProblemBody, content_type = "application/problem+json"),
@@ -146,15 +150,23 @@ pub async fn issue(
         expires_at: body.expires_at,
     };
     let table = permissions::role_table(tenant).clone();
-    let command = Granting::new(granter(caller), table, given, Box::new(issue));
-    let together = Together { commands: [Box::new(command)], vault: vec![VaultChange::PutApiKey(kept)] };
+    let command: Box<dyn Decision> = Box::new(Granting::new(granter(caller), table, given, Box::new(issue)));
+    let (command, letter) = match (owner, in_session(caller)) {
+        (KeyOwner::User(_), Some(who)) => {
+            let (gated, letter) = app.identity.own_key(who, command).await?;
+            (Box::new(gated) as Box<dyn Decision>, letter)
+        }
+        _ => (command, None),
+    };
+    let vault = [VaultChange::PutApiKey(kept)].into_iter().chain(letter).collect();
+    let together = Together { commands: [command], vault };
     let shown = Shown { key: bearer.text().expose_secret().to_owned() };
     app.run_showing(&allowed, key, api_key::stream(key_id), LOCATION, together, shown).await
 }
 
 /// Revokes an API key
 ///
-/// It is refused at once, in every process. Permission: `application.manage-api-keys`.
+/// It is refused at once, in every process. Permission: `application.manage-api-keys`, shortly after the session was proven anew.
 #[utoipa::path(
     post, path = "/v1/api-keys/{id}/revoke", tag = "api-keys", operation_id = "revokeApiKey",
     params(("id" = Uuid, Path, description = "The key"),

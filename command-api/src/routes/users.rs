@@ -273,13 +273,15 @@ pub async fn deactivate(
 
 /// Reactivates a person
 ///
-/// They may sign in again. Permission: `identity.deactivate-user`.
+/// They may sign in again, with the roles that they had: so by somebody who holds what these grant. Permission:
+/// `identity.deactivate-user`.
 #[utoipa::path(
     post, path = "/v1/users/{id}/reactivate", tag = "users", operation_id = "reactivateUser",
     params(("id" = Uuid, Path, description = "The person"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
     responses(
         (status = 200, description = "They may act.", body = Accepted),
+        (status = 403, description = "They may do what the caller may not.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such person.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "They were erased.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -291,7 +293,8 @@ pub async fn reactivate(
     Path(user_id): Path<UserId>,
 ) -> Result<Response, Problem> {
     let key = app.key(&allowed, &key, &Request::new("POST /v1/users/{id}/reactivate", &()).about(user_id))?;
-    app.run(&allowed, key, None, LOCATION, ReactivateUser { user_id }).await
+    let command = outranking(&allowed, user_id, ReactivateUser { user_id });
+    app.run(&allowed, key, None, LOCATION, command).await
 }
 
 /// Ends the sessions of a person

@@ -330,7 +330,7 @@ fn an_organisation_that_asks_for_a_second_factor_lets_nobody_do_its_business_wit
 #[test]
 fn what_changes_how_somebody_signs_in_asks_for_the_factor_that_they_have_whichever_it_is() {
     let factor_id = FactorId::new(Uuid::from_u128(9));
-    let change = || gated(gate().with_own_factor());
+    let change = || gated(gate().over_ways_in());
     ada().when(change()).then_succeeds();
     let passkey = AddPasskey { user_id: ADA, factor_id, label: None, vouched: false };
     ada().having(passkey.clone()).when(change()).then_refused_for(GateError::SecondFactorMissing);
@@ -338,7 +338,7 @@ fn what_changes_how_somebody_signs_in_asks_for_the_factor_that_they_have_whichev
     let totp = EnrolTotp { user_id: ADA, factor_id, label: None };
     ada().having(totp.clone()).when(change()).then_refused_for(GateError::SecondFactorMissing);
     // Nobody enrols the first of two.
-    let second = Gated::new(gate().with_own_factor(), Box::new(totp.clone()));
+    let second = Gated::new(gate().over_ways_in(), Box::new(totp.clone()));
     ada().having(passkey.clone()).when(second).then_refused_for(GateError::SecondFactorMissing);
     let strengthen = StrengthenSession {
         session_id: SESSION,

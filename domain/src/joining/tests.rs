@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::identity::sample::*;
-use crate::identity::{DeactivateUser, User};
+use crate::identity::{DeactivateUser, ReactivateUser, User};
 use crate::ids::UserId;
 use crate::organisation::sample::{ADAM, CLERK, OLGA, add, admin, clerk, own, owner, table};
 use crate::organisation::{
@@ -117,6 +117,15 @@ fn an_invitation_grants_no_more_than_its_sender_still_may() {
         table: table(),
     };
     invited().having(removed).when(accept(ADA)).then_refused_for(lacking("ledger.post-transfer"));
+}
+
+#[test]
+fn nobody_joins_on_the_word_of_somebody_who_is_out() {
+    let given = || invited().having(verified(ADAM, 3));
+    let out = || given().having(DeactivateUser { user_id: ADAM, because: Word::of("left") });
+    given().when(accept(ADA)).then_succeeds();
+    out().when(accept(ADA)).then_refused_for(E::InvitationInvalid);
+    out().having(ReactivateUser { user_id: ADAM }).when(accept(ADA)).then_succeeds();
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::error::DomainError as _;
+use crate::gate::{Bearer, Gate, Gated};
 use crate::identity::sample::*;
 use crate::identity::{
-    DeactivateUser, ElsewhereHash, EnrolTotp, Half, Session, StrengthenSession, UnlinkIdentities, User,
+    AddPasskey, DeactivateUser, ElsewhereHash, EnrolTotp, Half, Session, StrengthenSession, UnlinkIdentities,
+    User,
 };
 use crate::ids::{FactorId, ImpersonationId, ServiceId};
-use crate::organisation::sample::{add, owner};
+use crate::organisation::sample::{add, owner, table};
 use crate::organisation::{Granter, RoleRef, SetPolicy};
 use crate::spec::{Given, given_nothing};
 use crate::words::Word;
@@ -137,8 +139,22 @@ fn who_comes_by_a_link_meets_every_check_of_a_sign_in() {
     let factor = || given().having(totp());
     factor().when(enter(&["pwd", "otp"], false)).then_refused_for(IdentityError::SecondFactorRequired);
     factor().when(enter(&["pwd", "otp"], true)).then_succeeds();
+    let factor_id = FactorId::new(Uuid::from_u128(8));
+    let passkey = given().having(AddPasskey { user_id: ADA, factor_id, label: None, vouched: false });
+    passkey.when(enter(&["pwd", "otp"], false)).then_refused_for(IdentityError::SecondFactorRequired);
     let stranger = given_nothing().having(verified(ADA, 1)).having(owner()).having(link()).at(at(10));
     stranger.when(enter(&["pwd"], false)).then_refused("organisation.not-a-member");
+}
+
+/// What is set up in such a session would be a way in when the link is gone.
+#[test]
+fn who_comes_by_a_link_changes_no_way_in_here() {
+    let bearer = Bearer::Session { session: ID, user: ADA };
+    let change = || Gated::new(Gate::new(bearer.clone(), table()).over_ways_in(), Box::new(totp()));
+    ada().having(start(&["pwd"])).when(change()).then_succeeds();
+    let by_link = || ada().having(link()).having(enter(&["pwd", "otp"], false));
+    by_link().when(change()).then_refused_for(IdentityError::OwnProofRequired);
+    by_link().when(Gated::new(Gate::new(bearer.clone(), table()), Box::new(totp()))).then_succeeds();
 }
 
 #[test]

@@ -164,6 +164,8 @@ pub enum FactorChange {
     ProviderLinked,
     /// They cannot any more, because the person gave it up.
     ProviderUnlinked,
+    /// A program can act for the person, by a key that they made.
+    KeyIssued,
 }
 
 /// How far a change of address has come.
@@ -423,6 +425,7 @@ mod tests {
             Mail::FactorsChanged { change: FactorChange::CodeUsed, at },
             Mail::FactorsChanged { change: FactorChange::Linked, at },
             Mail::FactorsChanged { change: FactorChange::ProviderUnlinked, at },
+            Mail::FactorsChanged { change: FactorChange::KeyIssued, at },
             Mail::RefreshReused { at },
             Mail::Impersonated { at, until: at, reason: token(), ticket: token() },
             Mail::OrganisationDecided { organisation: token(), decision: Ruling::Approved, reason: None },

@@ -96,6 +96,7 @@ mod tests {
             Mail::FactorsChanged { change: FactorChange::Unlinked, at },
             Mail::FactorsChanged { change: FactorChange::ProviderLinked, at },
             Mail::FactorsChanged { change: FactorChange::ProviderUnlinked, at },
+            Mail::FactorsChanged { change: FactorChange::KeyIssued, at },
             Mail::Erased { at, receipt: Uuid::from_u128(7) },
         ];
         for purpose in [Purpose::Account, Purpose::Change, Purpose::Organisation] {

@@ -233,7 +233,7 @@ impl Identity {
         match it.signed_in {
             Some((user, session)) => {
                 let gate = Gate::new(Who::Session { session, user }, role_table(it.tenant).clone());
-                let gate = gate.fresh_within(LINKS_WITHIN).own_hand().with_own_factor();
+                let gate = gate.fresh_within(LINKS_WITHIN).own_hand().over_ways_in();
                 Box::new(Gated::new(gate, another_way_in(user, link)))
             }
             None => Box::new(link),

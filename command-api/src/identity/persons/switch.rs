@@ -157,7 +157,8 @@ impl Identity {
     ///
     /// # Errors
     /// `identity.not-linked`, for an organisation that does not exist too; `auth.session-ended`,
-    /// `identity.own-proof-required`; `identity.second-factor-required` without a ticket, `identity.locked` and
+    /// `identity.own-proof-required`; `identity.second-factor-required` without a ticket, whose `factors` is `passkey` for whoever
+    /// has no code to show there and signs in there by itself; `identity.locked` and
     /// `identity.code-invalid`; and what refuses a session.
     pub async fn switch(&self, who: InSession, asked: Switch, origin: &Origin) -> Result<Switched, Problem> {
         let not_linked = || Problem::from(Refusal::from(IdentityError::NotLinked));
@@ -193,7 +194,9 @@ impl Identity {
         let position = match self.submit(unit).await? {
             Ok(position) => position,
             Err(refusal) if second_factor::is_asked_for(&refusal) => {
-                return Err(Problem::from(refusal).with("factors", "totp"));
+                let known = self.factors(tenant, user).await?;
+                let shows = if known.totp.is_some() { "totp" } else { "passkey" };
+                return Err(Problem::from(refusal).with("factors", shows));
             }
             Err(refusal) => return Err(refusal.into()),
         };

@@ -72,15 +72,18 @@ pub(in crate::identity) fn refused(error: impl Into<Refusal>) -> Problem {
     error.into().into()
 }
 
+/// The gate of what changes how the person of a session signs in: by their own hand, and by a further factor if they have one.
+pub(in crate::identity) fn over_ways_in(who: InSession) -> Gate {
+    let bearer = Who::Session { session: who.session, user: who.user };
+    let gate = Gate::new(bearer, role_table(who.tenant).clone()).while_pending().own_hand();
+    if sabotage::stands(Guard::OwnFactor) { gate.over_ways_in() } else { gate }
+}
+
 /// A command about the own account, behind the gate that asks once more, at the commit, whether the person showed who they
 /// are a moment ago, and by a further factor if they have one: of two who enrol the first at once, one does. And whether their
 /// address is theirs.
 pub(in crate::identity) fn in_person(who: InSession, command: impl Decision + 'static) -> Gated {
-    let bearer = Who::Session { session: who.session, user: who.user };
-    let gate = Gate::new(bearer, role_table(who.tenant).clone());
-    let gate = gate.while_pending().fresh_within(STEP_UP_WITHIN).own_hand();
-    let gate = if sabotage::stands(Guard::OwnFactor) { gate.with_own_factor() } else { gate };
-    Gated::new(gate, another_way_in(who.user, command))
+    Gated::new(over_ways_in(who).fresh_within(STEP_UP_WITHIN), another_way_in(who.user, command))
 }
 
 impl Identity {
@@ -261,17 +264,33 @@ impl Identity {
         Ok(self.policy(tenant).await?.second_factor != SecondFactor::Off)
     }
 
-    /// How the session of somebody stands who may change what they sign in with.
-    pub(in crate::identity) async fn fresh(&self, who: InSession) -> Result<(Stands, Factors), Problem> {
+    /// How the session of somebody stands who may change what they sign in with, if they show that they know what they sign in
+    /// with now.
+    ///
+    /// # Errors
+    /// `auth.session-ended`, `auth.second-factor-missing`, `identity.own-proof-required`.
+    pub(in crate::identity) async fn over_ways_in(
+        &self,
+        who: InSession,
+    ) -> Result<(Stands, Factors), Problem> {
         let stands = self.standing(who.tenant, who.session, who.user).await?;
         let stands = stands.as_ref().clone().ok_or_else(|| refused(GateError::SessionEnded))?;
-        let person = self.person_in_log(who.tenant, who.user).await?;
-        if person.registered().is_some_and(Registered::is_unproven) {
-            return Err(refused(IdentityError::EmailUnverified));
-        }
         let known = self.factors(who.tenant, who.user).await?;
         if known.is_some() && !assurance::is_multi_factor(&stands.session.amr) {
             return Err(refused(GateError::SecondFactorMissing));
+        }
+        if stands.session.came_by.is_some() {
+            return Err(refused(IdentityError::OwnProofRequired));
+        }
+        Ok((stands, known))
+    }
+
+    /// The same of somebody who has just shown who they are.
+    pub(in crate::identity) async fn fresh(&self, who: InSession) -> Result<(Stands, Factors), Problem> {
+        let (stands, known) = self.over_ways_in(who).await?;
+        let person = self.person_in_log(who.tenant, who.user).await?;
+        if person.registered().is_some_and(Registered::is_unproven) {
+            return Err(refused(IdentityError::EmailUnverified));
         }
         if stands.session.impersonation_id.is_some() {
             return Err(refused(GateError::ActsForAnother));
@@ -280,6 +299,20 @@ impl Identity {
             return Err(refused(GateError::StepUpRequired { within_s: STEP_UP_WITHIN.num_seconds() }));
         }
         Ok((stands, known))
+    }
+
+    /// A person makes a key that acts for them: another way in. The command behind the gate of whoever may, and the letter that
+    /// tells them.
+    ///
+    /// # Errors
+    /// If the letter cannot be written.
+    pub async fn own_key(
+        &self,
+        who: InSession,
+        issue: Box<dyn Decision>,
+    ) -> Result<(Gated, Option<VaultChange>), Problem> {
+        let letter = self.factor_letter(who.tenant, who.user, FactorChange::KeyIssued).await?;
+        Ok((Gated::new(over_ways_in(who), issue), letter))
     }
 
     /// The letter that tells a person what became of their factors. None for somebody who is not there.

@@ -190,6 +190,11 @@ pub(super) fn words(mail: &Mail, here: &Here<'_>) -> Words {
                     "Sie können sich mit einem Anbieter nicht mehr anmelden",
                     "wurde die Verknüpfung mit einem Konto bei einem Anbieter aufgehoben, mit dem man sich hier anmelden konnte",
                 ),
+                FactorChange::KeyIssued => (
+                    "Ein neuer API-Schlüssel handelt für Sie",
+                    "wurde ein API-Schlüssel angelegt, mit dem ein Programm für Sie handeln kann, bis er in der Liste der \
+                     Schlüssel widerrufen wird; ein neues Passwort beendet ihn nicht",
+                ),
             };
             Words::new(subject, [format!("Am {} {what}. Es geht um Ihr Konto bei {}.", moment(*at), here.place())])
                 .action("Ich war es nicht: neues Passwort wählen", here.asking("/forgot"))

@@ -165,6 +165,11 @@ pub(super) fn words(mail: &Mail, here: &Here<'_>) -> Words {
                     "You cannot sign in with a provider any more",
                     "the link to an account with a provider was given up, with which one could sign in here",
                 ),
+                FactorChange::KeyIssued => (
+                    "A new API key acts for you",
+                    "an API key was made with which a program can act for you until the key is revoked in the list of keys; \
+                     a new password does not end it",
+                ),
             };
             Words::new(subject, [format!("On {}, for your account at {}, {what}.", moment(*at), here.place())])
                 .action("It was not me: choose a new password", here.asking("/forgot"))
