@@ -31,7 +31,7 @@ const SIGNED_OUT: &str = "signed-out";
 /// One of its refresh tokens came back.
 const REFRESH_REUSED: &str = "refresh-reused";
 /// The person has more sessions than they may.
-pub(super) const SIGNED_OUT_BY_ANOTHER: &str = "too-many-sessions";
+pub(super) const TOO_MANY_SESSIONS: &str = "too-many-sessions";
 /// Sessions that are counted at most when all are ended.
 const COUNTED_MAX: u16 = 1_000;
 

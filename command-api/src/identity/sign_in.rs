@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::guessing::{CREDENTIALS, Door, Guess};
 use super::limits::{Counted, Policy as Limit};
 use super::second_factor::FactorAsked;
-use super::sessions::SIGNED_OUT_BY_ANOTHER;
+use super::sessions::TOO_MANY_SESSIONS;
 use super::tokens::{Holder, Tokens};
 use super::{Identity, Origin, device, not_hashed, second_factor, unavailable};
 use crate::passwords::Password;
@@ -285,7 +285,7 @@ impl Identity {
         let all = self.parts().vault.live_sessions(tenant, user.uuid(), most.saturating_add(ENDED_MAX)).await;
         let ended = async {
             for session in all.map_err(unavailable)?.into_iter().skip(usize::from(most)) {
-                let because = SIGNED_OUT_BY_ANOTHER;
+                let because = TOO_MANY_SESSIONS;
                 self.end(tenant, SessionId::new(session), user, because, origin)
                     .await?
                     .map_err(Problem::from)?;

@@ -117,7 +117,7 @@ pub(super) fn not_kept(error: RequestVaultError) -> Problem {
 }
 
 /// An address with parameters behind those that it has.
-fn with(uri: &str, pairs: &[(&str, &str)]) -> String {
+pub(super) fn with(uri: &str, pairs: &[(&str, &str)]) -> String {
     let sign = if uri.contains('?') { '&' } else { '?' };
     format!("{uri}{sign}{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
 }

@@ -6,10 +6,9 @@ use service_kit::bearer::ClientId;
 use service_kit::problem::{Problem, code};
 
 use super::Oauth;
+use super::ask::STATE_BYTES_MAX;
+use super::authorize::with;
 use super::params::Params;
-
-/// Bytes of a state at most.
-const STATE_BYTES_MAX: usize = 1_000;
 
 /// Who wants somebody to be signed out, and where they go then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +59,7 @@ impl Oauth {
             (None, _) => None,
             (Some(uri), Some(service)) if service.sends_to(uri) => {
                 let state = params.get("state").filter(|it| it.len() <= STATE_BYTES_MAX);
-                let state = state.and_then(|it| serde_urlencoded::to_string([("state", it)]).ok());
-                let sign = if uri.contains('?') { '&' } else { '?' };
-                Some(state.map_or_else(|| uri.to_owned(), |state| format!("{uri}{sign}{state}")))
+                Some(state.map_or_else(|| uri.to_owned(), |it| with(uri, &[("state", it)])))
             }
             (Some(_), Some(_)) => {
                 return Err(refused(
