@@ -227,6 +227,30 @@ async fn an_invitation_grants_no_more_than_its_sender_still_may() -> Test {
 }
 
 #[tokio::test]
+async fn nobody_joins_on_the_word_of_somebody_who_is_out() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let (owner, other) = (member(&acme, RoleRef::OWNER).await?, member(&acme, RoleRef::OWNER).await?);
+    invited(&acme, &other.token, "mallory@example.com", json!(["owner"])).await?;
+    let token = link(&acme, "mallory@example.com").await?;
+    let decide = async |what: &str| {
+        stack.post(&owner.token, &format!("/v1/users/{}/{what}", other.user), &Value::Null).await
+    };
+    assert_eq!(decide("deactivate").await?.status, StatusCode::OK);
+    let refused = accept(&acme, &token, PASSWORD).await?;
+    assert_eq!(
+        said(&refused),
+        (StatusCode::NOT_FOUND, "organisation.invitation-invalid"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(acme.log_in("mallory@example.com", PASSWORD).await?.code(), "identity.invalid-credentials");
+    assert_eq!(decide("reactivate").await?.status, StatusCode::OK);
+    assert_eq!(said(&accept(&acme, &token, PASSWORD).await?), DONE);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_former_member_comes_back_with_the_password_of_then() -> Test {
     let stack = Stack::commands_only().await?;
     let acme = Organisation::found(&stack, "acme").await?;

@@ -117,6 +117,7 @@ async fn nobody_touches_the_account_of_somebody_above_them() -> Test {
         (Method::PATCH, "", Some(rename)),
         (Method::DELETE, "/sessions", None),
         (Method::POST, "/deactivate", None),
+        (Method::POST, "/reactivate", None),
     ] {
         let touch = async |whose: &Uuid| {
             let path = format!("/v1/users/{whose}{path}");

@@ -219,6 +219,14 @@ async fn a_password_alone_changes_nothing_beside_a_passkey() -> Test {
     let again = it.acme.post(&known.access, "/v1/auth/step-up", &json!({ "password": PASSWORD })).await?;
     assert_eq!(again.status, StatusCode::OK, "{}", again.text);
     assert_eq!(told(&it.remove_in(&known, &it.id).await?), lacking, "nor does showing it again help");
+    let change = json!({ "current": PASSWORD, "new": "violet-anchor-marble-tundra" });
+    let address = json!({ "new_email": "mallory@example.com", "password": PASSWORD });
+    let ways = [("/v1/auth/password/change", &change), ("/v1/auth/email/change", &address)];
+    for (path, body) in ways {
+        assert_eq!(told(&it.acme.post(&known.access, path, body).await?), lacking, "{path}");
+        let by_passkey = it.acme.post(&it.session.access, path, body).await?;
+        assert!(by_passkey.status.is_success(), "{path} {}", by_passkey.text);
+    }
     // Whoever shows the passkey may.
     it.acme.enrol(&it.session.access).await?;
     assert_eq!(it.remove(&it.id).await?.status, StatusCode::NO_CONTENT);

@@ -3,14 +3,14 @@
 use chrono::{TimeDelta, Utc};
 use domain::identity::EndSessions;
 use domain::ids::SessionId;
-use domain::organisation::SecondFactor;
+use domain::organisation::{RoleRef, SecondFactor};
 use domain::sign_in::StartSession;
 use domain::words::Word;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::members::Members;
 use tests::passkey::Passkey;
-use tests::person::{Organisation, Person};
+use tests::person::{Organisation, PASSWORD, Person};
 use tests::stack::{PUBLIC_URL, Stack};
 use uuid::Uuid;
 
@@ -53,6 +53,52 @@ async fn both_sides_have_shown_a_moment_ago_who_they_are() -> Test {
     both.acme.done(EndSessions { user_id, except: None, because, by }).await?;
     assert_eq!(told(&both.show(&both.there.access, &code).await?), (404, "identity.link-code-invalid"));
     assert_eq!((halves(&both).await?, both.rows().await?), (vec![0, 0], 0));
+    Ok(())
+}
+
+/// What was set up in a session that came by a link would sign in when the link is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_came_by_a_link_sets_no_way_in_up_there() -> Test {
+    let stack = Stack::commands_only().await?;
+    let both = Both::of(&stack).await?;
+    both.globex.give(&both.anna, &[RoleRef::ADMIN]).await?;
+    both.link().await?;
+    let came = both.switched().await?;
+    let key = json!({ "name": "Nightly", "permissions": ["ledger.read-accounts"] });
+    let password = json!({ "current": PASSWORD, "new": "violet-anchor-marble-tundra" });
+    let address = json!({ "new_email": "mallory@example.com", "password": PASSWORD });
+    let ways = [
+        ("/v1/auth/totp", &Value::Null),
+        ("/v1/auth/passkeys/options", &Value::Null),
+        ("/v1/api-keys", &key),
+        ("/v1/auth/email/change", &address),
+        ("/v1/auth/password/change", &password),
+    ];
+    for (path, body) in ways {
+        let refused = both.globex.post(&came.access, path, body).await?;
+        assert_eq!(told(&refused), (403, "identity.own-proof-required"), "{path}");
+        let own = both.globex.post(&both.there.access, path, body).await?;
+        assert!(own.status.is_success(), "{path} {}", own.text);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factor_here_makes_up_for_no_passkey_there() -> Test {
+    let stack = Stack::commands_only().await?;
+    let both = Both::of(&stack).await?;
+    both.link().await?;
+    let asked = both.globex.post(&both.there.access, "/v1/auth/passkeys/options", &Value::Null).await?;
+    let made = Passkey::at(PUBLIC_URL)?.make(&asked.json)?;
+    let added = both.globex.post(&both.there.access, "/v1/auth/passkeys", &made).await?;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    // Whoever knows her password here alone enrols a first factor with it.
+    both.acme.enrol(&both.here.access).await?;
+    let refused = both.go(&both.here.access, "globex").await?;
+    assert_eq!(told(&refused), (403, "identity.second-factor-required"), "{}", refused.text);
+    assert_eq!(refused.json["details"]["factors"], "passkey");
+    let (can_switch, reason) = both.could_go().await?;
+    assert_eq!((can_switch, reason), (json!(false), json!("identity.second-factor-required")));
     Ok(())
 }
 
