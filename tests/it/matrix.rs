@@ -38,7 +38,7 @@ const HOLD: u128 = 0x7c;
 /// Their export of the audit trail.
 pub(crate) const EXPORT: u128 = 0x7b;
 /// A member whom nobody who comes is.
-const PERSON: u128 = 0x7d;
+pub(crate) const PERSON: u128 = 0x7d;
 
 /// Which process answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

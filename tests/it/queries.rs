@@ -5,6 +5,7 @@ mod causation;
 mod events;
 mod lists;
 mod live;
+mod orders;
 mod positions;
 mod streams;
 mod transfers;
