@@ -115,6 +115,24 @@ impl Caller {
     }
 }
 
+/// How somebody stands by now. Staff who act in their place must still be staff who may.
+///
+/// # Errors
+/// 401 if either does not stand any more; 503 if that cannot be said.
+pub async fn standing_of(
+    access: &dyn Access,
+    who: &Who,
+    acts: Option<ActorId>,
+) -> Result<Arc<Admission>, Problem> {
+    if let Some(staff) = acts {
+        let at_home = access.standing(&Who::staff(staff)).await?;
+        if !at_home.granted.allows(permissions::Impersonate::NAME) {
+            return Err(Refusal::from(GateError::SessionEnded).into());
+        }
+    }
+    access.standing(who).await
+}
+
 /// Whether somebody who stands may use a permission.
 pub(crate) fn admits(
     standing: &Admission,

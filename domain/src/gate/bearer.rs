@@ -7,7 +7,7 @@ use crate::allowance::{Allowance, Pace};
 use crate::application::service::CLIENT_CREDENTIALS;
 use crate::application::{KeyOwner, LiveApiKey, LiveService, Secret, api_key, consent, service};
 use crate::decision::View;
-use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
+use crate::identity::{AccessToken, LiveSession, Session, User, access_token, session, user};
 use crate::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TokenId, UserId};
 use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
 use crate::stream::StreamId;
@@ -56,6 +56,12 @@ pub enum Bearer {
         /// What its token allows at most.
         granted: Granted,
     },
+    /// As staff who act in somebody's place elsewhere: judged in the platform's log, by who they are there. An operator, of
+    /// whom it knows nothing, stands.
+    Staff {
+        /// Who.
+        user: UserId,
+    },
 }
 
 /// Who stands at the gate, and what they hold.
@@ -90,6 +96,8 @@ pub(super) enum Standee<'a> {
     KeyOfService(&'a LiveApiKey, &'a LiveService),
     /// A service, by one of its secrets.
     Service(&'a LiveService, &'a Secret, &'a Granted),
+    /// Somebody who acts elsewhere; an operator is no member.
+    Staff(Option<&'a Membership>),
 }
 
 impl Bearer {
@@ -129,6 +137,7 @@ impl Bearer {
             Self::Service { service, token, .. } => {
                 needs.extend([service::stream(*service), access_token::stream(*token)]);
             }
+            Self::Staff { user } => person(&mut needs, *user),
         }
         needs
     }
@@ -152,6 +161,7 @@ impl Bearer {
             Standee::KeyOfPerson(key, member) => names(key).within(&roles(member)),
             Standee::KeyOfService(key, service) => names(key).within(&scopes(service)),
             Standee::Service(service, _, granted) => scopes(service).within(granted),
+            Standee::Staff(member) => member.map_or(Granted::All, roles),
         };
         let session = standee.session().cloned();
         let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
@@ -228,6 +238,11 @@ impl Bearer {
                 .filter(|it| it.is_granted(CLIENT_CREDENTIALS) && !is_revoked(view, *token))
                 .and_then(|it| Some((it, it.secret(*secret).filter(|it| !it.is_over(view.now))?)))
                 .map(|(it, secret)| Standee::Service(it, secret, granted)),
+            Self::Staff { user } => match view.find::<User>(user.uuid()).map(|seen| seen.state) {
+                None | Some(User::Absent) => Some(Standee::Staff(None)),
+                Some(User::Active(_)) => member(view, *user).map(|it| Standee::Staff(Some(it))),
+                Some(User::Inactive(_) | User::Erased) => None,
+            },
         };
         found.ok_or(GateError::SessionEnded)
     }
@@ -272,7 +287,7 @@ impl<'a> Standee<'a> {
             Self::Person(session, _) | Self::Delegate(session, ..) => Some(session.expires_at),
             Self::KeyOfPerson(key, _) | Self::KeyOfService(key, _) => key.expires_at,
             Self::Service(_, secret, _) => secret.expires_at,
-            Self::Operator(_) => None,
+            Self::Operator(_) | Self::Staff(_) => None,
         }
     }
 
@@ -288,6 +303,7 @@ impl<'a> Standee<'a> {
                 granted.allows(permission) && by_scope(service) && by_roles(member)
             }
             Self::Operator(granted) => granted.allows(permission),
+            Self::Staff(member) => member.is_none_or(by_roles),
             Self::KeyOfPerson(key, member) => by_key(key) && by_roles(member),
             Self::KeyOfService(key, service) => by_key(key) && by_scope(service),
             Self::Service(service, _, granted) => by_scope(service) && granted.allows(permission),

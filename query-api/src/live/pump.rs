@@ -16,7 +16,7 @@ use chrono::Utc;
 use event_schemas::envelope::LogPosition;
 use futures_util::{Stream, stream};
 use sabotage::Guard;
-use service_kit::access::{Access as _, Admitted, Caller};
+use service_kit::access::{self, Access as _, Admitted, Caller};
 use service_kit::permissions::PermissionDoc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -133,7 +133,7 @@ impl Reader {
             if self.caller.kid.as_ref().is_some_and(|kid| !self.doors.verifier.believes(kid)) {
                 return false;
             }
-            match self.doors.access.standing(&self.caller.who).await {
+            match access::standing_of(self.doors.access.as_ref(), &self.caller.who, self.caller.acts).await {
                 Ok(standing) => return self.caller.check_as(&standing, self.permission).is_ok(),
                 Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
                     sleep(LOOK_AGAIN_AFTER_FAILURE).await;

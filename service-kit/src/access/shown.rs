@@ -93,7 +93,7 @@ pub(super) async fn authenticate(parts: &Parts) -> Result<Caller, Problem> {
     if is_key && let Some(limiter) = parts.extensions.get::<KeyLimiter>() {
         telemetry::note_rate(limiter.check(&shown.token_id.uuid())?);
     }
-    let standing = access.standing(&shown.who).await?;
+    let standing = super::standing_of(access.as_ref(), &shown.who, shown.acts).await?;
     if let Some(limiter) = parts.extensions.get::<PaceLimiter>() {
         for pace in &standing.paces {
             limiter.check(pace)?.inspect(|it| telemetry::note_rate(*it));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::application::KeyOwner;
 use domain::gate::{Admission, Bearer, GateError};
-use domain::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TenantId, TokenId, UserId};
+use domain::ids::{ActorId, ApiKeyId, SecretId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::Granted;
 use domain::{Question, StreamId, View};
 use futures_util::future::BoxFuture;
@@ -86,6 +86,8 @@ enum Subject {
     ApiKey { key: ApiKeyId },
     /// A service that acts for itself, within what its token names, while it has the secret for which it got that.
     Service { service: ServiceId, secret: SecretId, token: TokenId, scope: Arc<str> },
+    /// Staff of the platform, who act in somebody's place elsewhere.
+    Staff { user: UserId },
 }
 
 impl Who {
@@ -121,6 +123,12 @@ impl Who {
         Self { tenant, subject: Subject::ApiKey { key } }
     }
 
+    /// Staff of the platform who act in somebody's place elsewhere, as they stand at home.
+    #[must_use]
+    pub const fn staff(who: ActorId) -> Self {
+        Self { tenant: TenantId::PLATFORM, subject: Subject::Staff { user: UserId::new(who.uuid()) } }
+    }
+
     /// Whether it is not the person who acts, but a program, or staff of the platform in the person's session.
     #[must_use]
     pub fn acts_for_another(&self, standing: &Admission) -> bool {
@@ -132,7 +140,10 @@ impl Who {
                 standing.session.as_ref().is_some_and(|it| it.impersonation_id.is_some())
             }
             Subject::Operator { .. } => false,
-            Subject::Delegated { .. } | Subject::ApiKey { .. } | Subject::Service { .. } => true,
+            Subject::Delegated { .. }
+            | Subject::ApiKey { .. }
+            | Subject::Service { .. }
+            | Subject::Staff { .. } => true,
         }
     }
 
@@ -164,6 +175,7 @@ impl Who {
             Subject::Service { service, secret, token, ref scope } => {
                 Bearer::Service { service, secret, token, granted: named(scope) }
             }
+            Subject::Staff { user } => Bearer::Staff { user },
         }
     }
 }

@@ -43,7 +43,8 @@ fn standing(who: &Who) -> Admission {
         Bearer::Session { .. }
         | Bearer::Delegated { .. }
         | Bearer::ApiKey { .. }
-        | Bearer::Service { .. } => Granted::nothing(),
+        | Bearer::Service { .. }
+        | Bearer::Staff { .. } => Granted::nothing(),
     };
     Admission {
         granted,

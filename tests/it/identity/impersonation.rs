@@ -4,12 +4,13 @@ use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::identity::DeactivateUser;
 use domain::ids::{SessionId, TenantId, UserId};
-use domain::organisation::RoleRef;
+use domain::organisation::{AssignRoles, Granter, RoleRef};
 use domain::sign_in::StartSession;
 use domain::words::Word;
 use event_store::vault::Mail;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use service_kit::permissions::role_table;
 use tests::books::{Books, transfer};
 use tests::members::{Member, Members};
 use tests::person::{Organisation, SignedIn};
@@ -250,6 +251,32 @@ async fn an_impersonation_ends_everywhere_by_staff_and_by_the_user() -> Test {
     .fetch_one(&mut conn)
     .await?;
     assert_eq!(by, scene.staff.user.to_string());
+    Ok(())
+}
+
+/// Whoever is dismissed, or may not do this any more, acts for nobody from then on, in whatever sessions they began.
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_who_may_not_any_more_act_for_nobody() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let mut scene = Scene::set(&stack).await?;
+    let platform = Members::of(&stack, TenantId::PLATFORM)?;
+    platform.join(&[RoleRef::OWNER]).await?;
+
+    let acting = scene.act().await?;
+    all_open(&stack, &doors, &acting.token).await?;
+    let (user_id, because) = (scene.staff.user, Word::of("dismissed"));
+    platform.done(DeactivateUser { user_id, because }).await?;
+    all_tell(&stack, &doors, &acting.token, ENDED).await?;
+    all_open(&stack, &doors, &scene.user.token).await?;
+
+    scene.staff = platform.join(&[RoleRef::OWNER]).await?;
+    let acting = scene.act().await?;
+    all_open(&stack, &doors, &acting.token).await?;
+    let (user_id, roles, table) =
+        (scene.staff.user, vec![RoleRef::USER], role_table(TenantId::PLATFORM).clone());
+    platform.done(AssignRoles { user_id, roles, by: Granter::Platform, table }).await?;
+    all_tell(&stack, &doors, &acting.token, ENDED).await?;
     Ok(())
 }
 
