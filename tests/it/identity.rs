@@ -17,6 +17,7 @@ mod impersonation;
 mod invitations;
 mod limits;
 mod mail;
+mod master_key;
 mod members;
 mod oauth;
 mod organizations;
