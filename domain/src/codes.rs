@@ -4,7 +4,7 @@
 
 use crate::error::CodeDoc;
 use crate::{
-    application, federation, gate, identity, ledger, metadata, money, organisation, platform, words,
+    application, batch, federation, gate, identity, ledger, metadata, money, organisation, platform, words,
 };
 
 /// One table a context, or a part of one.
@@ -22,6 +22,7 @@ pub const TABLES: &[&[CodeDoc]] = &[
     platform::CODES,
     platform::impersonation::CODES,
     ledger::error::CODES,
+    batch::CODES,
 ];
 
 /// Every row of every table.

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod allowance;
 pub mod application;
 pub mod audit;
+pub mod batch;
 pub mod codes;
 pub mod day;
 pub mod decision;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+pub use domain::batch::NOT_APPLIED;
 use domain::ids::{ActorId, SessionId, TenantId, TokenId};
-use domain::{CodeDoc, Decision, ErrorKind, Outcome, Refusal, StreamId};
+use domain::{Decision, Outcome, Refusal, StreamId};
 use event_schemas::envelope::{LogPosition, Origin};
 use uuid::Uuid;
 
@@ -202,19 +203,8 @@ pub struct Receipt {
     pub results: Vec<Result<Done, Refusal>>,
 }
 
-/// The code of commands that were fine themselves but belong to a unit in which another was refused.
-pub const NOT_APPLIED: &str = "batch.not-applied";
-
 /// The code of a unit whose expected version is not the stream's.
 pub const VERSION_MISMATCH: &str = "precondition.version-mismatch";
-
-/// The reference of the refusals that the store itself gives; that of a version is of the edge.
-pub const CODES: &[CodeDoc] = &[CodeDoc::new(
-    ErrorKind::Conflict,
-    NOT_APPLIED,
-    "nothing was done, since another item of the same atomic batch was refused",
-    "look at the item that `item` in `details` names, mend it, and send the batch under a fresh key",
-)];
 
 /// A command that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::Refusal;
 use domain::gate::GateError;
+use domain::organisation::Slug;
 use event_store::vault::Language;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -202,8 +203,10 @@ impl Place {
                 app.identity.organisation_called(asked.tenant).await?.ok_or_else(gone)?;
             return Ok(Some(Self { name, slug, asked: Some(asked) }));
         }
-        let named = onward.organization.clone().filter(|it| !it.is_empty());
-        // What was typed is shown as it was: nobody learns here which organisations there are.
+        // What was typed is shown as it was: nobody learns here which organisations there are. But nobody has their own words
+        // shown under our name: what no organisation can be called is asked for again.
+        let named = onward.organization.as_deref().map(|it| it.trim().to_ascii_lowercase());
+        let named = named.filter(|it| Slug::parse(it).is_ok());
         Ok(named.map(|slug| Self { name: slug.clone(), slug, asked: None }))
     }
 }

@@ -9,7 +9,7 @@ use domain::ledger::{
     OpenAccountRequest, PostHold, PostHoldRequest, ReverseRequest, ReverseTransfer, TransferRequest,
     VoidHold, account, transfer,
 };
-use domain::{CodeDoc, Decision, ErrorKind, StreamId};
+use domain::{Decision, ErrorKind, StreamId, batch};
 use event_store::Linkage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,17 +28,6 @@ use crate::schema::BatchBody;
 
 /// Items of a batch at most.
 pub const ITEMS_MAX: usize = 1_000;
-
-/// The code of a batch of no items or of too many.
-pub const SIZE: &str = "batch.size";
-
-/// The reference of the refusals that are only of batches.
-pub const CODES: &[CodeDoc] = &[CodeDoc::new(
-    ErrorKind::Invalid,
-    SIZE,
-    "a batch has no items or too many",
-    "send 1 to 1,000 items in one request",
-)];
 
 /// A list of items.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -175,7 +164,7 @@ fn check(body: &BatchRequest, caller: &Caller) -> Result<(), Problem> {
     let count = body.items.len();
     if !(1..=ITEMS_MAX).contains(&count) {
         let detail = format!("a batch has 1 to {ITEMS_MAX} items, not {count}");
-        return Err(Problem::field(SIZE, ErrorKind::Invalid, "/items".to_owned(), detail));
+        return Err(Problem::field(batch::SIZE, ErrorKind::Invalid, "/items".to_owned(), detail));
     }
     body.items.iter().try_for_each(|item| caller.check(Some(item.permission())))
 }

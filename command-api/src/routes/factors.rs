@@ -288,7 +288,7 @@ pub async fn renew_codes(State(app): State<App>, by: InPerson) -> Result<Respons
            ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
     responses(
         (status = 200, description = "They have none.", body = Accepted),
-        (status = 404, description = "There is no such person.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such person, or they have none.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "They are not active, or were erased.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

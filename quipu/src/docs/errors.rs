@@ -52,15 +52,12 @@ pub(crate) struct Told {
 pub(crate) fn all() -> impl Iterator<Item = Told> {
     let edge =
         EDGE_CODES.iter().map(|it| Told { code: it.code, status: it.status, title: it.title, hint: it.hint });
-    let tables = domain::codes::all()
-        .chain(event_store::unit::CODES)
-        .chain(command_api::routes::batches::CODES)
-        .map(|it| Told {
-            code: it.code,
-            status: http_status(it.kind).as_u16(),
-            title: it.title,
-            hint: it.hint,
-        });
+    let tables = domain::codes::all().map(|it| Told {
+        code: it.code,
+        status: http_status(it.kind).as_u16(),
+        title: it.title,
+        hint: it.hint,
+    });
     edge.chain(tables)
 }
 

@@ -381,7 +381,11 @@ async fn an_administrator_helps_whoever_lost_their_factors() -> Test {
     let late = it.acme.second(&waiting, "recovery_code", &it.enrolled.recovery_codes[0]).await?;
     assert_eq!(told(&late), (401, "identity.code-invalid"));
     assert_eq!(it.acme.letters("factors-changed").await?.len(), 2, "enrolled, and removed");
-    it.acme.sign_in(&it.ann).await?;
+    // Who has none is neither signed out nor written to.
+    let again = it.acme.sign_in(&it.ann).await?;
+    assert_eq!(told(&it.delete(&admin.token, &path).await?), (404, "identity.factor-not-found"));
+    assert!(it.acme.is_taken(&again.access).await?);
+    assert_eq!(it.acme.letters("factors-changed").await?.len(), 2);
     let nobody = format!("/v1/users/{}/factors", Uuid::nil());
     assert_eq!(told(&it.delete(&admin.token, &nobody).await?), (404, "identity.user-not-found"));
     Ok(())

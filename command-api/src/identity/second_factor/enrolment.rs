@@ -232,7 +232,8 @@ impl Identity {
     /// What an administrator does for somebody who has lost their factors. All sessions end.
     ///
     /// # Errors
-    /// If the letter cannot be written.
+    /// `identity.factor-not-found` if there are none: nobody is signed out, or written to, for nothing. If the letter cannot be
+    /// written.
     pub async fn removal_of_factors(
         &self,
         tenant: TenantId,
@@ -240,6 +241,10 @@ impl Identity {
         granter: Granter,
         by: ActorId,
     ) -> Result<Removal, Problem> {
+        let person = self.person_in_log(tenant, user).await?;
+        if person.registered().is_some() && !self.factors(tenant, user).await?.is_some() {
+            return Err(refused(IdentityError::FactorNotFound));
+        }
         let remove = RemoveAllFactors { user_id: user, because: Word::of("administrator") };
         let remove = Outranking::new(granter, role_table(tenant).clone(), user, Box::new(remove));
         let (end, revoke): (EndSessions, _) = ending_all(tenant, user, None, "factors-removed", by);
