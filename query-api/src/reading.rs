@@ -157,8 +157,7 @@ fn demand(served: &Served, wanted: LogPosition, as_of: Option<LogPosition>) -> R
         return Err(refuse(served, &code::EPOCH_CHANGED));
     }
     if as_of.is_some_and(|it| it.position > served.head) {
-        let newest = LogPosition { epoch: served.epoch, position: served.head };
-        return Err(refuse(served, &code::VERSION_AHEAD).with("newest_position", newest.to_string()));
+        return Err(not_come(served));
     }
     if served.position >= wanted.position {
         return Ok(());
@@ -167,6 +166,12 @@ fn demand(served: &Served, wanted: LogPosition, as_of: Option<LogPosition>) -> R
         Some(parked) if parked <= wanted.position => Err(refuse(served, &code::MODEL_PARKED)),
         _ => Err(refuse(served, &code::PROJECTION_BEHIND)),
     }
+}
+
+/// The log has not come to a position that was named.
+pub(crate) fn not_come(served: &Served) -> Problem {
+    let newest = LogPosition { epoch: served.epoch, position: served.head };
+    refuse(served, &code::VERSION_AHEAD).with("newest_position", newest.to_string())
 }
 
 fn refuse(served: &Served, doc: &CodeDoc) -> Problem {

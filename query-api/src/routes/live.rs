@@ -18,7 +18,7 @@ use super::accounts::NoParameters;
 use super::events::{category, event_type, parse_position, stream};
 use crate::app::App;
 use crate::live::{self, EventFeed, LastEventId, LiveRow, RowFeed};
-use crate::reading::{Conditions, Reading, listed};
+use crate::reading::{Conditions, Reading, listed, not_come};
 
 /// Which events, and from where on.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,8 +58,11 @@ pub(crate) struct LiveQuery {
 /// was restored: nothing can be resumed).
 #[utoipa::path(get, operation_id = "followEvents", path = "/v1/events/stream", tag = "events",
     params(LiveQuery),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
-        example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: ledger.transfer-posted\ndata: {\"position\":\"1-4711\"}\n\n")))]
+    responses(
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
+            example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: ledger.transfer-posted\ndata: {\"position\":\"1-4711\"}\n\n"),
+        (status = 404, description = "The log has not come to the position.", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn events(
     State(app): State<App>,
     allowed: Allowed<ReadEvents>,
@@ -102,7 +105,8 @@ async fn beginning(reading: &mut Reading, filter: &EventFilter) -> Result<LogPos
     Ok(LogPosition { position, ..now })
 }
 
-/// The position that a stream is to begin behind, if it is of this life of the log.
+/// The position that a stream is to begin behind, if it is of this life of the log. Behind one that has not come, all that comes
+/// until then would be passed over in silence.
 pub(super) fn of_this_epoch(
     reading: &Reading,
     given: Option<LogPosition>,
@@ -111,6 +115,7 @@ pub(super) fn of_this_epoch(
         Some(position) if position.epoch != reading.served.epoch => {
             Err(Problem::new(&code::EPOCH_CHANGED, ""))
         }
+        Some(position) if position.position > reading.served.head => Err(not_come(&reading.served)),
         given => Ok(given),
     }
 }

@@ -9,7 +9,7 @@ use read_models::{Moment, Order, Page, SecurityFeed};
 use serde::Deserialize;
 use service_kit::access::{Allowed, Caller, Own, permissions::ReadSignIns};
 use service_kit::body::Query;
-use service_kit::problem::Problem;
+use service_kit::problem::{Problem, ProblemBody};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -155,8 +155,11 @@ pub(crate) struct FollowQuery {
 /// happened, `data` the entry as in the list, `id` the position to resume after. It begins now, or behind `Last-Event-ID`.
 #[utoipa::path(get, operation_id = "followSecurityFeed", path = "/v1/security-feed/stream", tag = "identity",
     params(FollowQuery),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
-        example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: identity.sign-in-locked\ndata: {\"position\":\"1-4711\"}\n\n")))]
+    responses(
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream",
+            example = "retry: 1000\nid: 1-4710\n\nid: 1-4711\nevent: identity.sign-in-locked\ndata: {\"position\":\"1-4711\"}\n\n"),
+        (status = 404, description = "The log has not come to the position.", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn follow(
     State(app): State<App>,
     allowed: Allowed<ReadSignIns>,

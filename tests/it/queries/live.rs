@@ -494,6 +494,22 @@ async fn streams_end_with_the_server_and_do_not_hold_it_up() -> Test {
     Ok(())
 }
 
+/// What is recorded until the log is there would be passed over, and whoever follows it would not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_begins_behind_no_position_that_has_not_come() -> Test {
+    let stack = Stack::whole().await?;
+    let books = Books::with_accounts(&stack, tenant(1), 1).await?;
+    let head = number(&books.position());
+    for path in [STREAM, "/v1/security-feed/stream"] {
+        let ahead = answer(resumed(&stack, &books.token, path, &format!("1-{}", head + 1_000))).await?;
+        assert_eq!((ahead.status.as_u16(), ahead.code()), (404, "read.version-ahead"), "{path}");
+        let newest = ahead.json["details"]["newest_position"].as_str().context("how far it is")?;
+        assert!((head..head + 1_000).contains(&number(newest)), "{newest}");
+    }
+    Reader::open(resumed(&stack, &books.token, STREAM, &books.position())).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_a_log_that_was_restored_ends_and_cannot_be_resumed() -> Test {
     let stack = Stack::whole().await?;

@@ -75,6 +75,7 @@ async fn pkce_plain_is_refused() -> Test {
     let (acme, ann) = set_up(&stack).await?;
     let shop = Relying::register(&acme, &shop()).await?;
     let mut tab = Tab::at(&stack.command_url)?;
+    shop.walk(&mut tab, &ann, &shop.authorize("openid", &[])?).await?;
     for change in [
         vec![("code_challenge_method", Some("plain")), ("code_challenge", Some(VERIFIER))],
         vec![("code_challenge_method", None)],

@@ -132,7 +132,8 @@ async fn a_scope_that_is_taken_from_a_service_is_taken_from_its_tokens_codes_and
     assert_eq!(error(&shop.token(&wider).await?), (400, "invalid_scope"));
     let renewed = shop.refresh(&tokens.refresh).await?;
     assert_eq!(renewed.json["scope"], "offline_access openid", "{}", renewed.text);
-    let asked = Tab::at(&stack.command_url)?.get(&shop.authorize("openid email", &[])?).await?;
+    let silent = [("prompt", Some("none"))];
+    let asked = Tab::at(&stack.command_url)?.get(&shop.authorize("openid email", &silent)?).await?;
     let sent = tests::relying::left(&asked)?.and_then(|it| parameter(&it, "error"));
     assert_eq!(sent.as_deref(), Some("invalid_scope"), "{}", asked.text);
     // Nothing that was allowed is registered any more.
