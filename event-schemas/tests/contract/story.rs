@@ -98,7 +98,7 @@ pub(crate) fn told() -> Told<Vec<Event>> {
     application::tell(&mut shop)?;
     platform::tell(&mut shop)?;
     federation::tell(&mut shop)?;
-    application::tell_of_a_session(&mut shop)?;
+    application::tell_of_another(&mut shop)?;
     Ok(shop.told.into_iter().map(sealed).collect())
 }
 

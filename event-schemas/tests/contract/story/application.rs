@@ -58,14 +58,13 @@ pub(super) fn tell(shop: &mut Teller) -> Told<()> {
         expires_at,
     })?;
     shop.tells(RevokeApiKey { key_id, of: None, by: OLGA.actor() })?;
-    shop.tells(UnlimitService { service_id })?;
     shop.tells(SuspendService { service_id, because: Word::of("abuse") })?;
     shop.tells(ResumeService { service_id })?;
     shop.tells(RemoveService { service_id })
 }
 
 /// Olga ends a session of a service by hand.
-pub(super) fn tell_of_a_session(shop: &mut Teller) -> Told<()> {
+pub(super) fn tell_of_another(shop: &mut Teller) -> Told<()> {
     let (service_id, session_id) = (ServiceId::new(id(0xb7)), SessionId::new(id(0xb8)));
     let scopes = vec![Scope::of("openid")];
     shop.runs(register(OLGA, 9))?;
@@ -93,5 +92,8 @@ pub(super) fn tell_of_a_session(shop: &mut Teller) -> Told<()> {
         impersonation_id: None,
     })?;
     let because = Word::of("asked");
-    shop.tells(EndByHand(EndSession { session_id, of: Some(OLGA), because, by: OLGA.actor() }))
+    shop.tells(EndByHand(EndSession { session_id, of: Some(OLGA), because, by: OLGA.actor() }))?;
+
+    shop.runs(LimitService { service_id, limits: ServiceLimits { per_second: 10, burst: 20 } })?;
+    shop.tells(UnlimitService { service_id })
 }
