@@ -55,7 +55,7 @@ fn is_decent(reply: &Reply) -> Test {
     let known = known
         .or_else(|| domain::codes::find(code).map(|it| service_kit::problem::http_status(it.kind).as_u16()));
     anyhow::ensure!(
-        known == Some(reply.status) || code == command_api::routes::batches::SIZE,
+        known == Some(reply.status) || code == domain::batch::SIZE,
         "unknown: {}",
         shown()
     );

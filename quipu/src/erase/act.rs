@@ -173,7 +173,7 @@ fn of_person(
     let mut commands: Vec<Box<dyn Decision>> =
         vec![Box::new(EndSessions { user_id, except: None, because: ERASED, by })];
     if registered.active {
-        commands.push(Box::new(RemoveAllFactors { user_id, because: ERASED }));
+        commands.push(Box::new(RemoveAllFactors { user_id, because: ERASED, must_have: false }));
     }
     let half = |it: &Elsewhere| {
         let elsewhere = desk.master.elsewhere(found.tenant, user_id, it.link.other_tenant);

@@ -229,11 +229,11 @@ impl Identity {
         Ok(Issued { codes, position })
     }
 
-    /// What an administrator does for somebody who has lost their factors. All sessions end.
+    /// What an administrator does for somebody who has lost their factors. All sessions end. Where there are none it is refused:
+    /// nobody is signed out, or written to, for nothing.
     ///
     /// # Errors
-    /// `identity.factor-not-found` if there are none: nobody is signed out, or written to, for nothing. If the letter cannot be
-    /// written.
+    /// If the letter cannot be written.
     pub async fn removal_of_factors(
         &self,
         tenant: TenantId,
@@ -241,11 +241,7 @@ impl Identity {
         granter: Granter,
         by: ActorId,
     ) -> Result<Removal, Problem> {
-        let person = self.person_in_log(tenant, user).await?;
-        if person.registered().is_some() && !self.factors(tenant, user).await?.is_some() {
-            return Err(refused(IdentityError::FactorNotFound));
-        }
-        let remove = RemoveAllFactors { user_id: user, because: Word::of("administrator") };
+        let remove = RemoveAllFactors { user_id: user, because: Word::of("administrator"), must_have: true };
         let remove = Outranking::new(granter, role_table(tenant).clone(), user, Box::new(remove));
         let (end, revoke): (EndSessions, _) = ending_all(tenant, user, None, "factors-removed", by);
         let letter = self.factor_letter(tenant, user, FactorChange::RemovedByAdministrator).await?;

@@ -147,15 +147,18 @@ impl Decision for RemoveFactor {
     }
 }
 
-/// Removes every factor of somebody who has lost them. Already so, if there is none.
+/// Removes every factor of somebody who has lost them.
 ///
-/// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`].
+/// Refused with [`IdentityError::UserNotFound`], [`IdentityError::PersonErased`], [`IdentityError::UserInactive`],
+/// [`IdentityError::FactorNotFound`] if there is none and there must be.
 #[derive(Debug, Clone)]
 pub struct RemoveAllFactors {
     /// Whose.
     pub user_id: UserId,
     /// Why, such as `administrator`.
     pub because: Word,
+    /// Whether there must be one, since what happens with it would be untrue else.
+    pub must_have: bool,
 }
 
 impl Decision for RemoveAllFactors {
@@ -165,6 +168,9 @@ impl Decision for RemoveAllFactors {
 
     fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
         let known = factors(view, self.user_id)?;
+        if self.must_have && !known.is_some() {
+            return Err(IdentityError::FactorNotFound.into());
+        }
         let each = known.totp.into_iter().chain(known.passkeys.iter().copied());
         let events = each.filter_map(|factor_id| {
             let (because, at) = (self.because.clone(), view.now);

@@ -41,7 +41,7 @@ fn factors_are_an_active_users() {
         || Box::new(enrol()),
         || Box::new(add(KEY)),
         || Box::new(remove(APP)),
-        || Box::new(RemoveAllFactors { user_id: ADA, because: Word::of("administrator") }),
+        || Box::new(RemoveAllFactors { user_id: ADA, because: Word::of("administrator"), must_have: true }),
         || Box::new(issue(10)),
         || Box::new(USE),
         || Box::new(ReportPasskeyRegression { user_id: ADA, factor_id: KEY }),
@@ -97,11 +97,14 @@ fn what_is_removed_was_there() {
 
 #[test]
 fn whoever_has_lost_everything_is_freed_of_it() {
-    let free = || RemoveAllFactors { user_id: ADA, because: Word::of("administrator") };
+    let free = || RemoveAllFactors { user_id: ADA, because: Word::of("administrator"), must_have: false };
     let (verdict, world) = all().when(free()).then_accepted();
     assert_eq!(verdict.events.len(), 2);
     assert_eq!(world.state::<Factors>(ADA.uuid()), Factors::default());
     ada().when(free()).then_already();
+    let some = || RemoveAllFactors { must_have: true, ..free() };
+    all().when(some()).then_succeeds();
+    ada().when(some()).then_refused_for(E::FactorNotFound);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn factors(shop: &mut Teller) -> Told<()> {
     shop.tells(UseRecoveryCode { user_id: ROSA })?;
     shop.tells(ReportPasskeyRegression { user_id: ROSA, factor_id: key })?;
     shop.tells(RemoveFactor { user_id: ROSA, factor_id: key, because: Word::of("asked") })?;
-    shop.tells(RemoveAllFactors { user_id: ROSA, because: Word::of("administrator") })
+    shop.tells(RemoveAllFactors { user_id: ROSA, because: Word::of("administrator"), must_have: true })
 }
 
 fn day(shop: &mut Teller) -> Told<()> {
