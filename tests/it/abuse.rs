@@ -54,11 +54,7 @@ fn is_decent(reply: &Reply) -> Test {
     let known = EDGE_CODES.iter().find(|it| it.code == code).map(|it| it.status);
     let known = known
         .or_else(|| domain::codes::find(code).map(|it| service_kit::problem::http_status(it.kind).as_u16()));
-    anyhow::ensure!(
-        known == Some(reply.status) || code == domain::batch::SIZE,
-        "unknown: {}",
-        shown()
-    );
+    anyhow::ensure!(known == Some(reply.status) || code == domain::batch::SIZE, "unknown: {}", shown());
     anyhow::ensure!(json["trace_id"].as_str() == Some(reply.header("x-request-id")), "no trace: {}", shown());
     let waits = matches!(reply.status, 429 | 503);
     anyhow::ensure!(!waits || reply.header("retry-after").parse::<u64>().is_ok(), "no hint: {}", shown());

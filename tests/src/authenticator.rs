@@ -24,6 +24,8 @@ pub struct Enrolled {
     pub authenticator: Authenticator,
     /// The seed as it was shown.
     pub secret: String,
+    /// The code with which it was enrolled.
+    pub used: String,
     /// What was written down.
     pub recovery_codes: Vec<String>,
 }
@@ -93,11 +95,12 @@ impl Organisation<'_> {
         anyhow::ensure!(offered.status == StatusCode::OK, "{} {}", offered.status, offered.text);
         let secret = offered.json["secret"].as_str().context("a seed")?.to_owned();
         let authenticator = Authenticator::of(&secret)?;
-        let body = json!({ "code": authenticator.code()?, "label": "My phone" });
+        let used = authenticator.code()?;
+        let body = json!({ "code": used, "label": "My phone" });
         let enrolled = self.post(access, "/v1/auth/totp/confirm", &body).await?;
         anyhow::ensure!(enrolled.status == StatusCode::OK, "{} {}", enrolled.status, enrolled.text);
         let recovery_codes = serde_json::from_value(enrolled.json["recovery_codes"].clone())?;
-        Ok(Enrolled { authenticator, secret, recovery_codes })
+        Ok(Enrolled { authenticator, secret, used, recovery_codes })
     }
 
     /// Tries the second half of a sign-in: `field` is `code` or `recovery_code`.

@@ -21,6 +21,8 @@ const EXPLAINED: &[&str] = &[
     "connection already closed",
     "unexpected response from SSLRequest",
     "NATS did not do what it should",
+    // A process or its line stands still while it signs in, for longer than the server waits.
+    "nats: Authentication Timeout",
     "the log cannot be written: not in time",
 ];
 

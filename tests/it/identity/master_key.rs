@@ -79,6 +79,14 @@ impl<'a> Operator<'a> {
         Ok(rows.into_iter().filter(|it| it["table"] == table).map(|it| it["state"].clone()).collect())
     }
 
+    /// A figure of those in the database who wait for the table of seeds.
+    async fn of_waiting(&self, figure: &str) -> anyhow::Result<i64> {
+        let of =
+            format!("select {figure} from pg_locks where relation = 'vault.totp'::regclass and not granted");
+        let mut conn = self.stack.database.superuser().await?;
+        Ok(sqlx::query_scalar(AssertSqlSafe(of)).fetch_one(&mut conn).await?)
+    }
+
     /// How many values of a table bear no name: the first key sealed them.
     async fn unnamed(&self, table: &str, column: &str) -> anyhow::Result<i64> {
         let count = format!(r"select count(*) from {table} where substring({column} for 4) <> '\x00716b31'");
@@ -138,10 +146,14 @@ async fn another_master_key_takes_over_while_people_sign_in_and_the_first_one_go
     let mut held = holder.begin().await?;
     sqlx::query("lock table vault.totp in exclusive mode").execute(&mut *held).await?;
     let mut resealing = operator.command(&["keys", "master", "reseal"])?.spawn()?;
-    until(PATIENCE, || async { Ok(operator.unnamed("vault.provider_tokens", "sealed").await? == 0) }).await?;
+    until(PATIENCE, || async { Ok(operator.of_waiting("count(*)").await? == 1) }).await?;
     resealing.kill().await?;
+    // The database has not heard yet that nobody waits for what was asked last, and would do it as soon as it may.
+    assert_eq!(operator.of_waiting("count(pg_terminate_backend(pid, 10000))").await?, 1);
     held.rollback().await?;
-    assert_eq!(operator.unnamed("keys.subject_keys", "wrapped").await?, 0);
+    for (table, column) in [("keys.subject_keys", "wrapped"), ("vault.provider_tokens", "sealed")] {
+        assert_eq!(operator.unnamed(table, column).await?, 0, "{table}");
+    }
     assert_eq!(operator.unnamed("vault.totp", "sealed").await?, 1, "it did not come so far");
     operator.refused(&["keys", "master", "drop"], "vault.totp: 1 under first").await?;
 

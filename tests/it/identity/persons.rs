@@ -309,10 +309,11 @@ async fn the_organisation_there_decides_who_comes_in() -> Test {
     };
     let wrong = with(&enrolled.authenticator.wrong_code()?).await?;
     assert_eq!(told(&wrong), (401, "identity.code-invalid"));
-    let session = SignedIn::of(&with(&enrolled.authenticator.code()?).await?)?;
+    let code = enrolled.authenticator.code()?;
+    let session = SignedIn::of(&with(&code).await?)?;
     assert_eq!(session.claims()?["amr"], json!(["pwd", "otp"]));
     assert_eq!(session.claims()?["auth_time"], both.here.claims()?["auth_time"]);
-    let again = with(&enrolled.authenticator.code()?).await?;
+    let again = with(&code).await?;
     assert_eq!(told(&again), (401, "identity.code-invalid"), "a code is good once");
 
     let (because, table) = (Word::of("left"), role_table(both.globex.tenant).clone());
