@@ -6,7 +6,7 @@ mod book;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -174,6 +174,7 @@ pub struct Journal {
     file: Mutex<File>,
     began: Instant,
     calls: AtomicU64,
+    newest: AtomicI64,
 }
 
 impl Journal {
@@ -186,6 +187,7 @@ impl Journal {
             file: Mutex::new(File::create_new(path)?),
             began: Instant::now(),
             calls: AtomicU64::new(0),
+            newest: AtomicI64::new(0),
         })
     }
 
@@ -200,6 +202,21 @@ impl Journal {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// When an answer with this position was heard. Readers want the position first and the time is taken then: the other
+    /// way round a reader that calls in between would be said to have missed what it never asked for.
+    #[must_use]
+    pub fn heard(&self, position: Option<i64>) -> u64 {
+        self.newest.fetch_max(position.unwrap_or(0), Ordering::AcqRel);
+        self.now_us()
+    }
+
+    /// When a read is called, and the position that it has to want: no older than any that was heard of before.
+    #[must_use]
+    pub fn asking(&self) -> (u64, i64) {
+        let called_us = self.now_us();
+        (called_us, self.newest.load(Ordering::Acquire))
+    }
+
     /// Writes a line; it is with the operating system when this returns.
     ///
     /// # Errors
@@ -208,5 +225,40 @@ impl Journal {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         Ok(self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_read_wants_every_answer_that_was_heard_before_it_was_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = Journal::create(&folder.path().join("journal")).expect("a journal");
+        let positions = AtomicI64::new(0);
+        let hear = || {
+            let once = |_| {
+                let position = positions.fetch_add(1, Ordering::Relaxed);
+                (journal.heard(Some(position)), position)
+            };
+            (0..200_000).map(once).collect::<Vec<_>>()
+        };
+        let (mut heard, asked) = thread::scope(|scope| {
+            let hearers = [(); 3].map(|()| scope.spawn(hear));
+            let reader = scope.spawn(|| (0..200_000).map(|_| journal.asking()).collect::<Vec<_>>());
+            let heard: Vec<_> = hearers.into_iter().flat_map(|it| it.join().expect("no panic")).collect();
+            (heard, reader.join().expect("no panic"))
+        });
+        heard.sort_unstable();
+        let (mut before, mut newest) = (heard.into_iter().peekable(), 0);
+        for (called_us, wanted) in asked {
+            while let Some((_, position)) = before.next_if(|it| it.0 < called_us) {
+                newest = newest.max(position);
+            }
+            assert!(wanted >= newest, "{newest} was heard before {called_us}, and {wanted} is wanted");
+        }
     }
 }

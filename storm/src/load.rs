@@ -7,7 +7,7 @@ pub mod worker;
 mod answer;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,7 +60,6 @@ pub struct Load {
     http: reqwest::Client,
     commands: [String; 2],
     query: String,
-    newest: AtomicI64,
     doubts: Mutex<VecDeque<Command>>,
     acks: AtomicU64,
 }
@@ -92,7 +91,6 @@ impl Load {
             http: reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?,
             commands: [world.url(first)?, world.url(second)?],
             query: world.url(Process::Query)?,
-            newest: AtomicI64::new(0),
             doubts: Mutex::default(),
             acks: AtomicU64::new(0),
         })
@@ -176,18 +174,17 @@ impl Load {
             asks: command.asks.clone(),
         })?;
         let reply = answer::of(request, command.asks.len()).await;
-        let at_us = self.journal.now_us();
         match reply {
             Reply::Unknown { status, why } => {
+                let at_us = self.journal.now_us();
                 self.journal.write(&Line::Unknown { call, at_us, status, why })?;
                 Ok(None)
             }
             Reply::Final { status, position, replayed, told } => {
+                let at_us = self.journal.heard(position);
                 let outcome = Outcome { at_us, status, position, replayed, told };
                 let Outcome { told, .. } = outcome.clone();
                 self.journal.write(&Line::Answered { call, at_us, status, position, replayed, told })?;
-                // After the line, so that a reader never wants what the journal does not know of.
-                self.newest.fetch_max(position.unwrap_or(0), Ordering::AcqRel);
                 if !replayed {
                     let acks = outcome.told.iter().filter(|it| matches!(it.status, 200..=299)).count();
                     self.acks.fetch_add(acks as u64, Ordering::Relaxed);

@@ -111,9 +111,10 @@ pub async fn read(
     Ok(())
 }
 
-/// An answer, the position that was wanted, and the one that it has.
+/// An answer, when it was asked for, the position that was wanted, and the one that it has.
 struct Answer<T> {
     content: T,
+    called_us: u64,
     wanted: i64,
     served: i64,
 }
@@ -126,7 +127,7 @@ impl Load {
         tenant: usize,
         path: &str,
     ) -> anyhow::Result<Option<Answer<T>>> {
-        let wanted = self.newest.load(Ordering::Acquire);
+        let (called_us, wanted) = self.journal.asking();
         let request = self.http.get(format!("{}{path}", self.query)).bearer_auth(&self.tenant(tenant)?.token);
         let sent = request.header("Quipu-Position", format!("1-{wanted}")).send().await;
         let answered = match sent {
@@ -160,11 +161,10 @@ impl Load {
         if served < wanted {
             seen.fault(format!("{path}: {wanted} was wanted, {served} was served"));
         }
-        Ok(Some(Answer { content, wanted, served }))
+        Ok(Some(Answer { content, called_us, wanted, served }))
     }
 
     async fn balance(&self, seen: &Seen, worker: u32, tenant: usize, account: Uuid) -> anyhow::Result<()> {
-        let called_us = self.journal.now_us();
         let path = format!("/v1/ledger/accounts/{account}/balance");
         let Some(answer) = self.get::<Balance>(seen, tenant, &path).await? else { return Ok(()) };
         let it = &answer.content;
@@ -185,7 +185,7 @@ impl Load {
             worker,
             tenant,
             account,
-            called_us,
+            called_us: answer.called_us,
             returned_us: self.journal.now_us(),
             wanted: answer.wanted,
             served: answer.served,
