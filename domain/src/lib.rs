@@ -16,6 +16,7 @@ pub mod enrolling;
 pub mod error;
 pub mod event;
 pub mod federation;
+pub mod followed;
 pub mod gate;
 pub mod identity;
 pub mod ids;

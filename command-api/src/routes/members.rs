@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use domain::Decision;
+use domain::followed::Followed;
 use domain::identity::EndSessions;
 use domain::ids::UserId;
 use domain::leaving::Leaving;
@@ -103,15 +103,14 @@ pub async fn remove(
     let remove = RemoveMember { user_id, because: REMOVED, by, table };
     let end = EndSessions { user_id, except: None, because: MEMBER_REMOVED, by: caller.actor };
     // An owner who cannot act does not count as one.
-    let leaving = Leaving::new(user_id, Box::new(remove));
-    let commands: [Box<dyn Decision>; 2] = [Box::new(leaving), Box::new(end)];
-    let vault = vec![VaultChange::RevokeUser {
+    let leaving = Followed::new(Leaving::new(user_id, Box::new(remove)), end);
+    let revoke = VaultChange::RevokeUser {
         tenant: caller.tenant,
         user: user_id.uuid(),
         except: None,
         because: "member-removed",
-    }];
-    app.run_together(&allowed, key, LOCATION, Together { commands, vault }).await
+    };
+    app.run_together(&allowed, key, LOCATION, Together::one(leaving, [revoke])).await
 }
 
 /// Who becomes an owner.

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Decision;
+use domain::followed::Followed;
 use domain::identity::{DeactivateUser, EndSessions, ReactivateUser, user};
 use domain::ids::UserId;
 use domain::leaving::Leaving;
@@ -266,9 +267,9 @@ pub async fn deactivate(
     let key = app.key(&allowed, &key, &Request::new("POST /v1/users/{id}/deactivate", &()).about(user_id))?;
     let (end, revoke) = ends(&allowed, user_id, DEACTIVATED);
     let deactivate = DeactivateUser { user_id, because: BY_ADMINISTRATOR };
-    let leaving = Leaving::new(user_id, Box::new(deactivate));
-    let commands: [Box<dyn Decision>; 2] = [Box::new(outranking(&allowed, user_id, leaving)), Box::new(end)];
-    app.run_together(&allowed, key, LOCATION, Together { commands, vault: vec![revoke] }).await
+    let leaving = Followed::new(Leaving::new(user_id, Box::new(deactivate)), end);
+    let unit = Together::one(outranking(&allowed, user_id, leaving), [revoke]);
+    app.run_together(&allowed, key, LOCATION, unit).await
 }
 
 /// Reactivates a person

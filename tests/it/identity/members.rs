@@ -259,6 +259,26 @@ async fn who_is_removed_is_out_at_once() -> Test {
     assert_eq!(list.json["items"][0]["status"], "removed", "{}", list.text);
     let again = send(&stack, Method::DELETE, &owner.token, &path, None).await?;
     assert_eq!(again.status, StatusCode::OK, "it is so already: {}", again.text);
+    let mut conn = stack.database.superuser().await?;
+    let ended: i64 =
+        sqlx::query_scalar("select count(*) from store.events where event_type = 'identity.sessions-ended'")
+            .fetch_one(&mut conn)
+            .await?;
+    assert_eq!(ended, 1, "nobody is signed out once more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_deactivated_already_is_not_signed_out_once_more() -> Test {
+    let stack = Stack::commands_only().await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let owner = members.join(&[RoleRef::OWNER]).await?;
+    let clerk = members.join(&[RoleRef::MANAGER]).await?;
+    let path = format!("/v1/users/{}/deactivate", clerk.user);
+    let deactivate = async || send(&stack, Method::POST, &owner.token, &path, None).await;
+    let (first, again) = (deactivate().await?, deactivate().await?);
+    assert_eq!((first.status, again.status), (StatusCode::OK, StatusCode::OK), "{}", again.text);
+    assert_eq!(again.json["version"], first.json["version"], "nothing happened: {}", again.text);
     Ok(())
 }
 
