@@ -127,6 +127,32 @@ impl App {
         Ok(Reading { tx, served })
     }
 
+    /// Opens a snapshot for a stream that is to begin behind a position of this life of the log. Behind one that has not come,
+    /// all that comes until then would be passed over in silence; the log is waited for, since a standby may not have yet
+    /// what a command has answered with.
+    pub(crate) async fn read_behind(
+        &self,
+        tenant: TenantId,
+        conditions: &Conditions,
+        touches: &[Touch],
+        behind: Option<LogPosition>,
+    ) -> Result<Reading, Problem> {
+        let mut reading = self.read(tenant, conditions, touches).await?;
+        let Some(behind) = behind else { return Ok(reading) };
+        if behind.epoch == reading.served.epoch && behind.position > reading.served.head {
+            reading.tx.end().await?;
+            self.watcher.until(&[], behind).await;
+            reading = self.read(tenant, conditions, touches).await?;
+        }
+        if behind.epoch != reading.served.epoch {
+            return Err(Problem::new(&code::EPOCH_CHANGED, ""));
+        }
+        if behind.position > reading.served.head {
+            return Err(not_come(&reading.served));
+        }
+        Ok(reading)
+    }
+
     /// Opens a snapshot in which everything is that had been recorded up to a moment when the request came.
     pub(crate) async fn read_as_of(
         &self,

@@ -10,7 +10,7 @@ use read_models::{Accounts, Asked, EventIndex, Moment, Order, TenantTx};
 use serde::Deserialize;
 use service_kit::access::{Allowed, permissions::ReadAccounts, permissions::ReadEvents};
 use service_kit::body::{Path, Query};
-use service_kit::problem::{Problem, ProblemBody, code};
+use service_kit::problem::{Problem, ProblemBody};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use super::accounts::NoParameters;
 use super::events::{category, event_type, parse_position, stream};
 use crate::app::App;
 use crate::live::{self, EventFeed, LastEventId, LiveRow, RowFeed};
-use crate::reading::{Conditions, Reading, listed, not_come};
+use crate::reading::{Conditions, Reading, listed};
 
 /// Which events, and from where on.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -82,8 +82,10 @@ pub(crate) async fn events(
     };
     let caller = allowed.caller();
     let seat = app.live.seat(caller)?;
-    let mut reading = app.read(caller.tenant, &conditions, &[Touch::all::<EventIndex>()]).await?;
-    let begin = match of_this_epoch(&reading, last.or(after))? {
+    let given = last.or(after);
+    let touches = [Touch::all::<EventIndex>()];
+    let mut reading = app.read_behind(caller.tenant, &conditions, &touches, given).await?;
+    let begin = match given {
         Some(given) => given,
         None => beginning(&mut reading, &filter).await?,
     };
@@ -103,21 +105,6 @@ async fn beginning(reading: &mut Reading, filter: &EventFilter) -> Result<LogPos
     // What is not in the index yet may be asked for too.
     let position = first.unwrap_or(reading.served.position);
     Ok(LogPosition { position, ..now })
-}
-
-/// The position that a stream is to begin behind, if it is of this life of the log. Behind one that has not come, all that comes
-/// until then would be passed over in silence.
-pub(super) fn of_this_epoch(
-    reading: &Reading,
-    given: Option<LogPosition>,
-) -> Result<Option<LogPosition>, Problem> {
-    match given {
-        Some(position) if position.epoch != reading.served.epoch => {
-            Err(Problem::new(&code::EPOCH_CHANGED, ""))
-        }
-        Some(position) if position.position > reading.served.head => Err(not_come(&reading.served)),
-        given => Ok(given),
-    }
 }
 
 /// An account of `accounts`.

@@ -14,7 +14,6 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::events::{event_type, parse_position};
-use super::live::of_this_epoch;
 use crate::answer;
 use crate::app::App;
 use crate::live::{self, LastEventId, SecuritySource};
@@ -172,11 +171,11 @@ pub(crate) async fn follow(
     let filter = SecurityFilter { user_id: query.user_id, kind, ..SecurityFilter::default() };
     let caller = allowed.caller();
     let seat = app.live.seat(caller)?;
-    let reading = app.read(caller.tenant, &conditions, &[Touch::all::<SecurityFeed>()]).await?;
-    let begin = of_this_epoch(&reading, last.or(after))?;
+    let (given, touches) = (last.or(after), [Touch::all::<SecurityFeed>()]);
+    let reading = app.read_behind(caller.tenant, &conditions, &touches, given).await?;
     // What is not in the feed yet was recorded before the stream began.
     let head = LogPosition { epoch: reading.served.epoch, position: reading.served.head };
     reading.tx.end().await?;
-    let source = SecuritySource::new(app.clone(), caller.tenant, filter, begin.unwrap_or(head));
+    let source = SecuritySource::new(app.clone(), caller.tenant, filter, given.unwrap_or(head));
     Ok(live::open(&app, &allowed, seat, source))
 }

@@ -507,6 +507,23 @@ async fn a_stream_begins_behind_no_position_that_has_not_come() -> Test {
     Ok(())
 }
 
+/// Whoever follows right behind their own command may ask before the log that is read has it: it is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_waits_for_a_position_that_is_about_to_come() -> Test {
+    let stack = Stack::whole().await?;
+    let mut books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let next = format!("1-{}", number(&books.position()) + 1);
+    let opened = Reader::open(resumed(&stack, &books.token, STREAM, &next));
+    let (reader, written) = tokio::join!(opened, async {
+        // Not before the stream was asked for and found the log without it.
+        tokio::task::yield_now().await;
+        books.transfer(&transfer(0, 1, "1.00")).await
+    });
+    written?;
+    reader?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_a_log_that_was_restored_ends_and_cannot_be_resumed() -> Test {
     let stack = Stack::whole().await?;
