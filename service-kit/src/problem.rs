@@ -110,6 +110,7 @@ edge_codes! {
     KEY_REUSED 422 "idempotency.key-reused" "the idempotency key was used for another request" "use a fresh key for another request";
     VERSION_MISMATCH 412 "precondition.version-mismatch" "the thing has changed since it was read" "read it again, then decide again";
     PRECONDITION_MALFORMED 400 "precondition.malformed" "If-Match is not a version" "send the `version` of an answer in quotes, such as `\"3\"`; the ETag of a query is for `If-None-Match` alone";
+    PRECONDITION_UNSUPPORTED 400 "precondition.unsupported" "this operation takes no If-Match" "send it without; what takes the header names it in /openapi.json";
     RATE_LIMITED 429 "rate.limited" "too many requests" "wait as long as `Retry-After` says";
     STREAMS_OF_ACTOR 429 "rate.too-many-streams" "the caller has as many live streams open as it may" "close one first, or follow several things with one stream and its filters";
     STREAMS_OF_SERVER 503 "overload.too-many-streams" "the server has as many live streams open as it can" "open it again a little later";

@@ -97,6 +97,14 @@ fn unit_of_all<const N: usize>(by: &impl Admitted, together: Together<N>) -> Uni
     Unit::of(caller.tenant, cause(caller), commands).with_vault(together.vault)
 }
 
+/// A unit of a command behind the gate, and of one in another organisation's log.
+fn unit_across(by: &impl Admitted, across: Across) -> Unit {
+    let caller = by.caller();
+    let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(across.here)]);
+    unit.decisions.push(Placed { tenant: across.there, decision: across.then });
+    unit.with_vault(across.vault)
+}
+
 impl App {
     /// Runs one command and answers it. `location` is where the thing can be read, without its id.
     ///
@@ -179,7 +187,7 @@ impl App {
         self.answer_about(unit, N, location, None::<()>).await
     }
 
-    /// Runs a command and what follows from it in another organisation's log.
+    /// Runs a command and what follows from it in another organisation's log. The answer is about the former.
     ///
     /// # Errors
     /// The refusal, or why there is no outcome.
@@ -190,14 +198,26 @@ impl App {
         location: &str,
         across: Across,
     ) -> Result<Response, Problem> {
-        let caller = by.caller();
-        let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(across.here)]);
-        unit.decisions.push(Placed { tenant: across.there, decision: across.then });
-        self.answer(Unit { key, ..unit.with_vault(across.vault) }, location).await
+        self.answer(Unit { key, ..unit_across(by, across) }, location).await
+    }
+
+    /// The same where the command here changes nothing and only admits what follows, which the answer is about.
+    ///
+    /// # Errors
+    /// The refusal, or why there is no outcome.
+    pub async fn run_there(
+        &self,
+        by: &impl Admitted,
+        key: Option<IdempotencyKey>,
+        location: &str,
+        across: Across,
+    ) -> Result<Response, Problem> {
+        self.answer_about(Unit { key, ..unit_across(by, across) }, 1, location, None::<()>).await
     }
 
     /// Runs a command about the caller's own organisation in the platform's log, which keeps the dossiers; and what follows
-    /// from it in the organisation's own. The gate is asked in the latter, where the caller stands.
+    /// from it in the organisation's own. The gate is asked in the latter, where the caller stands; the answer is about the
+    /// dossier.
     ///
     /// # Errors
     /// The refusal, or why there is no outcome.
@@ -214,7 +234,7 @@ impl App {
         let own = by.gated(own.unwrap_or_else(|| Box::new(Nothing)));
         let unit = Unit::of(caller.tenant, cause(caller), [own]).and(TenantId::PLATFORM, command);
         let unit = Unit { key, ..unit.with_vault(vault.unwrap_or_default()) };
-        self.answer(unit, location).await
+        self.answer_about(unit, 1, location, None::<()>).await
     }
 
     /// Runs commands of which all happen or none does, the first of which makes something new. The answer shows what `shows`

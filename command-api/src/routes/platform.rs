@@ -350,5 +350,5 @@ pub async fn set_seats(
         then: Box::new(SetSeats { seats: body.seats }),
         vault: Vec::new(),
     };
-    app.run_across(&allowed, key, LOCATION, across).await
+    app.run_there(&allowed, key, LOCATION, across).await
 }

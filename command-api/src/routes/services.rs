@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::keys::{OptionalKey, Request};
+use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::oauth::OF_OPENID;
 use crate::oauth::grant::GrantType;
 use crate::oauth::grants::may_be_lent;
@@ -242,11 +242,13 @@ pub async fn register(
 #[utoipa::path(
     patch, path = "/v1/services/{id}", tag = "services", operation_id = "changeService",
     params(("id" = Uuid, Path, description = "The service"),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
+           ("If-Match" = Option<String>, Header, description = "The version that the service must have")),
     request_body(content = ServiceChange, example = json!({ "redirect_uris": ["https://shop.example.com/signed-in"] })),
     responses(
         (status = 200, description = "It is so.", body = Accepted),
         (status = 404, description = "There is no such service.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It has another version.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It could do nothing, needs an address, can keep no secret, or these are too many.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -255,13 +257,16 @@ pub async fn change(
     State(app): State<App>,
     allowed: Allowed<permissions::ManageServices>,
     key: OptionalKey,
+    if_match: IfMatch,
     Path(service_id): Path<ServiceId>,
     Json(body): Json<ServiceChange>,
 ) -> Result<Response, Problem> {
-    let request = Request::new("PATCH /v1/services/{id}", &body).about(service_id);
+    let request = Request::new("PATCH /v1/services/{id}", &body).about(service_id).if_match(if_match);
     let key = app.key(&allowed, &key, &request)?;
+    let expected = if_match.of(service::stream(service_id));
     let command = changing(allowed.caller(), service_id, body)?;
-    app.run_together(&allowed, key, LOCATION, Together { commands: [command], vault: vec![] }).await
+    let together = Together { commands: [command], vault: vec![] };
+    app.run_expecting(&allowed, key, expected, LOCATION, together).await
 }
 
 /// The change of a service, on the word of one who holds what it takes.

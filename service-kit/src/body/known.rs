@@ -1,13 +1,14 @@
-//! Query strings of operations that read none, or not all of what is sent: what the description of an operation does not
-//! name is refused there, as [`super::Query`] refuses what its type does not.
+//! What requests say that operations do not read: a parameter of the query, or `If-Match`, which the description of an
+//! operation does not name is refused, as [`super::Query`] refuses what its type does not.
 //!
-//! Somebody who asks for `?dry_run=true` where there is no such thing must not be answered as if there were.
+//! Somebody who asks for `?dry_run=true` where there is no such thing must not be answered as if there were; and a command
+//! must not be carried out on a condition that nobody looks at (RFC 9110, section 13.1.1).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
@@ -15,10 +16,17 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::problem::{Problem, code};
 
-/// The methods of a path, each with the query parameters that it knows.
-type ByMethod = Vec<(Method, Vec<String>)>;
+/// What an operation reads.
+#[derive(Debug)]
+struct Known {
+    query: Vec<String>,
+    if_match: bool,
+}
 
-/// The query parameters of each operation, by path and method.
+/// The methods of a path, each with what it reads.
+type ByMethod = Vec<(Method, Known)>;
+
+/// What each operation reads, by path and method.
 #[derive(Debug, Clone, Default)]
 pub struct KnownParameters(Arc<HashMap<String, ByMethod>>);
 
@@ -28,17 +36,17 @@ impl KnownParameters {
     pub fn of(document: &OpenApi, is_open: impl Fn(&Operation) -> bool) -> Self {
         let named = document.paths.paths.iter().map(|(path, item)| {
             let closed = operations(item).filter(|(_, it)| !is_open(it));
-            (path.clone(), closed.map(|(method, it)| (method, in_query(it))).collect())
+            (path.clone(), closed.map(|(method, it)| (method, Known::of(it))).collect())
         });
         Self(Arc::new(named.collect()))
     }
 
-    /// The names that an operation takes; nothing is known of one that is open, or that is not described.
-    fn named(&self, path: &str, method: &Method) -> Option<&[String]> {
+    /// What an operation reads; nothing is known of one that is open, or that is not described.
+    fn named(&self, path: &str, method: &Method) -> Option<&Known> {
         // Whoever asks for a head is answered by what answers the whole.
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let (_, names) = self.0.get(path)?.iter().find(|(it, _)| it == method)?;
-        Some(names)
+        let (_, known) = self.0.get(path)?.iter().find(|(it, _)| it == method)?;
+        Some(known)
     }
 }
 
@@ -53,16 +61,25 @@ fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     all.into_iter().filter_map(|(method, it)| it.as_ref().map(|it| (method, it)))
 }
 
-fn in_query(operation: &Operation) -> Vec<String> {
-    let is_ours = |it: &&Parameter| it.parameter_in == ParameterIn::Query;
-    let plain = operation.parameters.iter().flatten().filter_map(|it| match it {
-        RefOr::T(parameter) => Some(parameter),
-        RefOr::Ref(_) => None,
-    });
-    plain.filter(is_ours).map(|it| it.name.clone()).collect()
+impl Known {
+    fn of(operation: &Operation) -> Self {
+        let plain = operation.parameters.iter().flatten().filter_map(|it| match it {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        });
+        let (mut query, mut if_match) = (Vec::new(), false);
+        for Parameter { name, parameter_in, .. } in plain {
+            match parameter_in {
+                ParameterIn::Query => query.push(name.clone()),
+                ParameterIn::Header => if_match |= name.eq_ignore_ascii_case(header::IF_MATCH.as_str()),
+                _ => {}
+            }
+        }
+        Self { query, if_match }
+    }
 }
 
-/// Layer of routes: refuses a query that names what the operation does not take.
+/// Layer of routes: refuses a query or a condition that the operation does not read.
 pub async fn refuse_unknown(State(known): State<KnownParameters>, request: Request, next: Next) -> Response {
     match unknown(&known, &request) {
         Some(problem) => problem.into_response(),
@@ -71,8 +88,20 @@ pub async fn refuse_unknown(State(known): State<KnownParameters>, request: Reque
 }
 
 fn unknown(known: &KnownParameters, request: &Request) -> Option<Problem> {
-    let query = request.uri().query().filter(|it| !it.is_empty())?;
-    let names = known.named(request.extensions().get::<MatchedPath>()?.as_str(), request.method())?;
+    let query = request.uri().query().filter(|it| !it.is_empty());
+    // What only reads may be asked under any condition: it changes nothing.
+    let condition = !request.method().is_safe() && request.headers().contains_key(header::IF_MATCH);
+    if query.is_none() && !condition {
+        return None;
+    }
+    let known = known.named(request.extensions().get::<MatchedPath>()?.as_str(), request.method())?;
+    if condition && !known.if_match {
+        return Some(Problem::new(&code::PRECONDITION_UNSUPPORTED, ""));
+    }
+    unknown_parameter(&known.query, query?)
+}
+
+fn unknown_parameter(names: &[String], query: &str) -> Option<Problem> {
     let (name, _) =
         form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !names.iter().any(|it| it == name))?;
     let taken = match names {
@@ -101,6 +130,10 @@ mod tests {
     #[expect(dead_code, reason = "only its description is used")]
     fn things() {}
 
+    #[utoipa::path(put, path = "/things/{id}", params(("if-match" = Option<String>, Header)))]
+    #[expect(dead_code, reason = "only its description is used")]
+    fn change() {}
+
     #[utoipa::path(delete, path = "/things/{id}")]
     #[expect(dead_code, reason = "only its description is used")]
     fn remove() {}
@@ -110,17 +143,20 @@ mod tests {
     fn open() {}
 
     #[derive(utoipa::OpenApi)]
-    #[openapi(paths(things, remove, open))]
+    #[openapi(paths(things, change, remove, open))]
     struct Document;
 
     async fn ask(method: Method, uri: &str) -> (u16, Value) {
+        answer(Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()).await
+    }
+
+    async fn answer(request: Request) -> (u16, Value) {
         let is_open = |it: &Operation| it.tags.iter().flatten().any(|it| it == "open");
         let known = KnownParameters::of(&Document::openapi(), is_open);
         let router = Router::new()
-            .route("/things/{id}", get(async || "").delete(async || ""))
+            .route("/things/{id}", get(async || "").put(async || "").delete(async || ""))
             .route("/open", get(async || ""))
             .route_layer(from_fn_with_state(known, refuse_unknown));
-        let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -148,5 +184,18 @@ mod tests {
         let (_, body) = ask(Method::GET, "/things/1?x=1").await;
         assert_eq!(body["code"], json!("request.unknown-parameter"));
         assert_eq!(body["detail"], json!("unknown parameter; `live`, `at` are taken here"));
+    }
+
+    #[tokio::test]
+    async fn a_command_is_not_carried_out_on_a_condition_that_nobody_looks_at() {
+        for (method, refused) in
+            [(Method::DELETE, true), (Method::PUT, false), (Method::GET, false), (Method::HEAD, false)]
+        {
+            let request = Request::builder().method(&method).uri("/things/1").header("If-Match", "\"7\"");
+            let (status, body) = answer(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(status == 400, refused, "{method} {body}");
+            let code = refused.then_some("precondition.unsupported");
+            assert_eq!(body["code"].as_str(), code, "{method}");
+        }
     }
 }

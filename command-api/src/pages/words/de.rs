@@ -83,7 +83,7 @@ pub(super) static WORDS: Words = Words {
     consents_text: "Nehmen Sie es zurück, ist die Anwendung sofort abgemeldet und fragt, bevor sie wieder Zugriff hat.",
     consents_none: "Sie haben keiner Anwendung Zugriff erlaubt.",
     consents_questioned: "Sie werden gefragt, bevor sie wieder Zugriff hat.",
-    consents_take_back: "Zurücknehmen:",
+    consents_take_back: "Zugriff zurücknehmen",
     back: "Zurück",
 
     device_title: "Gerät verbinden",

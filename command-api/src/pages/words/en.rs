@@ -84,7 +84,7 @@ pub(super) static WORDS: Words = Words {
     consents_text: "If you take it back, the application is signed out at once, and asks before it comes in again.",
     consents_none: "You let no application in.",
     consents_questioned: "You are asked before it comes in again.",
-    consents_take_back: "Take back:",
+    consents_take_back: "Take back access",
     back: "Back",
 
     device_title: "Connect a device",

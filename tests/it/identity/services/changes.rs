@@ -67,6 +67,30 @@ async fn a_registration_becomes_what_a_registration_can_be_and_nothing_else() ->
         .await
 }
 
+/// Lists are replaced whole, so whoever changes one says of which version.
+#[tokio::test]
+async fn a_registration_that_somebody_else_has_changed_is_not_overwritten() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let shop = Relying::register(&acme, &shop()).await?;
+    let url = format!("{}/v1/services/{}", stack.command_url, shop.id);
+    let rename = async |name: &str, version: &str| {
+        let request = stack.request(Method::PATCH, &shop.owner, &url).header("If-Match", version);
+        answer(request.json(&json!({ "name": name }))).await
+    };
+    let first = patch(&shop, &shop.owner, &json!({ "name": "One" })).await?;
+    let seen = first.header("etag").to_owned();
+    let second = rename("Two", &seen).await?;
+    assert_eq!(second.status, StatusCode::OK, "{}", second.text);
+    let late = rename("Three", &seen).await?;
+    assert_eq!((late.status.as_u16(), late.code()), (412, "precondition.version-mismatch"));
+    // What asks for no version is not carried out on the condition that there is one.
+    let suspend = stack.command(&shop.owner, &format!("/v1/services/{}/suspend", shop.id));
+    let refused = answer(suspend.header("If-Match", second.header("etag")).json(&json!({}))).await?;
+    assert_eq!((refused.status.as_u16(), refused.code()), (400, "precondition.unsupported"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn nobody_lends_a_service_what_they_lack_but_they_may_take_it_away() -> Test {
     let stack = Stack::commands_only().await?;
