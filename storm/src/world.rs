@@ -36,7 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// The journal of erasures, in the folder of a run.
 pub const ERASURES: &str = "erasures.jsonl";
 /// Limits of how often may be tried. People of the storm come from one address and try a lot.
-const RATES: [&str; 12] = [
+const RATES: [&str; 13] = [
     "QUIPU_RATE_SIGN_IN",
     "QUIPU_RATE_SIGN_IN_TENANT",
     "QUIPU_RATE_RECOVER",
@@ -46,6 +46,7 @@ const RATES: [&str; 12] = [
     "QUIPU_RATE_USER_CODES",
     "QUIPU_RATE_INVITATIONS",
     "QUIPU_RATE_INVITATIONS_MEMBER",
+    "QUIPU_RATE_LETTERS_MEMBER",
     "QUIPU_RATE_REFRESH",
     "QUIPU_RATE_DEVICE_CODES",
     "QUIPU_RATE_DEVICE_CODES_ALL",

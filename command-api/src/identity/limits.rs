@@ -52,6 +52,8 @@ pub enum Policy {
     Invitations = 9,
     /// Signing in on a device that is known, by person.
     SignInKnown = 10,
+    /// Having others asked for another password by a letter, by member.
+    LettersMember = 11,
 }
 
 /// In the place of a policy: what waits for somebody. No policy has this number.
@@ -86,6 +88,7 @@ impl Policy {
             Self::InvitationsMember => "invitations-member",
             Self::Invitations => "invitations",
             Self::SignInKnown => "sign-in-known",
+            Self::LettersMember => "letters-member",
         }
     }
 
@@ -288,6 +291,7 @@ impl Limits {
             Policy::InvitationsMember => it.rate_invitations_member,
             Policy::Invitations => it.rate_invitations,
             Policy::SignInKnown => it.rate_sign_in_known,
+            Policy::LettersMember => it.rate_letters_member,
         }
     }
 }
@@ -306,7 +310,21 @@ impl Identity {
         email: &EmailAddress,
         origin: &Origin,
     ) -> Result<(), Problem> {
+        self.count_letter(tenant, email, Counted::address(Policy::Recover, origin.ip)).await
+    }
+
+    /// Counts a letter that a member has sent to another. Strangers behind the same address do not use up what members may.
+    pub(super) async fn has_a_letter_sent(
+        &self,
+        tenant: TenantId,
+        email: &EmailAddress,
+        by: Uuid,
+    ) -> Result<(), Problem> {
+        self.count_letter(tenant, email, Counted::id(Policy::LettersMember, tenant, by)).await
+    }
+
+    async fn count_letter(&self, tenant: TenantId, email: &EmailAddress, by: Counted) -> Result<(), Problem> {
         let person = Counted::hash(Policy::RecoverPerson, tenant, self.email_index(tenant, email));
-        self.limits().check([Counted::address(Policy::Recover, origin.ip), person]).await
+        self.limits().check([by, person]).await
     }
 }

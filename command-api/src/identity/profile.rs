@@ -4,7 +4,7 @@
 use chrono::{TimeDelta, Utc};
 use domain::Refusal;
 use domain::identity::{EmailHash, IdentityError, Patch, PersonNames, RegisterUser, UpdateProfile, User};
-use domain::ids::{TenantId, UserId};
+use domain::ids::{ActorId, TenantId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{AddMember, RoleRef};
 use domain::private::Private;
@@ -22,10 +22,10 @@ use service_kit::permissions::role_table;
 use service_kit::problem::Problem;
 use uuid::Uuid;
 
+use super::Identity;
 use super::displacing::MakingRoom;
 use super::letters::NewLetter;
 use super::recovery::ASKED_FOR;
-use super::{Identity, Origin};
 use crate::standing::granter;
 
 /// How long somebody for whom an account was made may take to choose a password. Later they ask for a link as if they had
@@ -167,12 +167,7 @@ impl Identity {
     ///
     /// # Errors
     /// `identity.user-not-found`, `identity.user-inactive`, `identity.person-erased`; `rate.limited`.
-    pub async fn ask_for_reset(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-        origin: &Origin,
-    ) -> Result<(), Problem> {
+    pub async fn ask_for_reset(&self, tenant: TenantId, user: UserId, by: ActorId) -> Result<(), Problem> {
         let Some((registered, email)) = self.person(tenant, user).await? else {
             let refused = match self.person_in_log(tenant, user).await?.as_ref() {
                 User::Inactive(_) => IdentityError::UserInactive,
@@ -181,7 +176,7 @@ impl Identity {
             };
             return Err(Refusal::from(refused).into());
         };
-        self.causes_a_letter(tenant, &email, origin).await?;
+        self.has_a_letter_sent(tenant, &email, by.uuid()).await?;
         let asker = Asker {
             mailbox: email.mailbox().to_owned(),
             normal: email.normal().to_owned(),

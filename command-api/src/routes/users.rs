@@ -27,7 +27,6 @@ use utoipa_axum::routes;
 use super::account::Nothing;
 use crate::answer::{Accepted, Together};
 use crate::app::App;
-use crate::identity::Origin;
 use crate::identity::profile::{Making, Name, NewPerson, Profile};
 use crate::keys::{IfMatch, OptionalKey, Request};
 use crate::schema::{LabelText, LanguageText, PostalText, RoleText};
@@ -222,7 +221,7 @@ pub async fn reset_password(
     Path(user): Path<UserId>,
 ) -> Result<(StatusCode, Json<Nothing>), Problem> {
     let caller = allowed.caller();
-    app.identity.ask_for_reset(caller.tenant, user, &Origin::of(caller)).await?;
+    app.identity.ask_for_reset(caller.tenant, user, caller.actor).await?;
     Ok((StatusCode::ACCEPTED, Json(Nothing {})))
 }
 

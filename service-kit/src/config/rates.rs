@@ -31,6 +31,10 @@ pub struct RateConfig {
     /// The same for one mail address within one organisation, whoever asks. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_RECOVER_PERSON", default_value = "3/1h")]
     pub rate_recover_person: Rate,
+    /// How often one member may have people of the organisation asked for another password, by a letter, in so long. This is
+    /// counted in place of the limit of their client address. 0 is no limit. All processes count together.
+    #[arg(long, env = "QUIPU_RATE_LETTERS_MEMBER", default_value = "60/1h")]
+    pub rate_letters_member: Rate,
     /// How often one client address (of IPv6, one /64) may show links of letters and codes of one use, in so long. 0 is no
     /// limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_LINKS", default_value = "30/1m")]
@@ -72,6 +76,7 @@ impl RateConfig {
         rate_authorize: Rate::OFF,
         rate_recover: Rate::OFF,
         rate_recover_person: Rate::OFF,
+        rate_letters_member: Rate::OFF,
         rate_links: Rate::OFF,
         rate_token_failures: Rate::OFF,
         rate_user_codes: Rate::OFF,
@@ -95,6 +100,7 @@ impl Default for RateConfig {
             rate_authorize: Rate::new(120, MINUTE),
             rate_recover: Rate::new(10, HOUR),
             rate_recover_person: Rate::new(3, HOUR),
+            rate_letters_member: Rate::new(60, HOUR),
             rate_links: Rate::new(30, MINUTE),
             rate_token_failures: Rate::new(20, MINUTE),
             rate_user_codes: Rate::new(5, 10 * MINUTE),

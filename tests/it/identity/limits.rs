@@ -15,7 +15,7 @@ use service_kit::config::{HttpConfig, RateConfig};
 use service_kit::rate::Rate;
 use tests::database::{Database, tenant};
 use tests::members::Members;
-use tests::person::{Organisation, PASSWORD, SignedIn};
+use tests::person::{Organisation, PASSWORD, Person, SignedIn};
 use tests::stack::{Answer, Stack, answer, http_config};
 use tonic::transport::Endpoint;
 
@@ -239,6 +239,37 @@ async fn letters_to_a_person_are_limited_whoever_asks_and_whether_there_is_one()
     }
     let sixth = register(nobody(6), PASSWORD).await?;
     assert_eq!((said(&sixth), &sixth.json["details"]["policy"]), (LIMITED, &json!("recover")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_member_has_sent_is_counted_at_the_member_and_not_at_the_strangers_beside_them() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let people = [acme.join("ann").await?, acme.join("bob").await?, acme.join("cat").await?];
+    let owner = Members::of(&stack, acme.tenant)?.join(&[RoleRef::OWNER]).await?;
+    let rates = RateConfig {
+        rate_recover: Rate::new(1, HOUR),
+        rate_letters_member: Rate::new(2, HOUR),
+        ..RateConfig::OFF
+    };
+    let base = stack.command_api_limited(rates).await?;
+    let forgot = async |email: String| {
+        let body = json!({ "tenant_slug": acme.slug, "email": email });
+        ask(&acme, &base, "10.3.0.1", "/v1/auth/password/forgot", &body).await
+    };
+    assert_eq!(forgot(nobody(1)).await?.status, StatusCode::ACCEPTED);
+    assert_eq!(said(&forgot(nobody(2)).await?), LIMITED, "the address has no more");
+    let reset = async |person: &Person| {
+        let url = format!("{base}/v1/users/{}/password-reset", person.user);
+        let request = stack.request(Method::POST, &owner.token, &url).header("X-Forwarded-For", "10.3.0.1");
+        answer(request).await
+    };
+    for person in &people[..2] {
+        assert_eq!(reset(person).await?.status, StatusCode::ACCEPTED);
+    }
+    let third = reset(&people[2]).await?;
+    assert_eq!((said(&third), &third.json["details"]["policy"]), (LIMITED, &json!("letters-member")));
     Ok(())
 }
 
