@@ -1,6 +1,7 @@
 //! What comes in: JSON bodies, query strings and path parameters, each refused with a problem that says where.
 
 mod known;
+mod plain;
 mod query;
 
 use std::borrow::Cow;
@@ -236,7 +237,7 @@ fn told(error: &Located, message: String, pointer: Pointer<'_>) -> (&'static Cod
         Some("long") => (&code::INVALID_FIELD, format!("a text has at most {TEXT_CHARS_MAX} characters")),
         Some(_) => (&code::DUPLICATE_FIELD, "the field is given twice".to_owned()),
         None if error.inner().is_syntax() => (&code::INVALID_FIELD, ONE_OF_SEVERAL.to_owned()),
-        None => (&code::INVALID_FIELD, message),
+        None => (&code::INVALID_FIELD, plain::in_plain_words(&message).into_owned()),
     };
     (doc, pointer.text, detail)
 }

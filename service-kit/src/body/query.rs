@@ -4,26 +4,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::plain::in_plain_words;
 use super::{ParseCodes, carried};
 use crate::problem::{Problem, code};
-
-/// What readers of numbers say of a text that is none.
-const NO_NUMBER: [&str; 4] = [
-    "invalid digit found in string",
-    "cannot parse integer from empty string",
-    "number too large to fit in target type",
-    "number too small to fit in target type",
-];
-/// What the reader of moments says of a text that is none.
-const NO_MOMENT: [&str; 5] = [
-    "premature end of input",
-    "input contains invalid characters",
-    "input is out of range",
-    "input is not enough for unique date and time",
-    "trailing input",
-];
-const NO_YES_OR_NO: &str = "provided string was not `true` or `false`";
-const NO_IDENTIFIER: &str = "UUID parsing failed";
 
 /// A query string. `T` should deny unknown fields; one that it does not know is refused then.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,29 +39,13 @@ fn refused(name: Option<&str>, message: &str, codes: ParseCodes) -> Problem {
         None if message.starts_with("unknown field") => Problem::new(&code::UNKNOWN_PARAMETER, message),
         None => {
             let told = in_plain_words(message);
-            let detail = name.map_or_else(|| told.to_owned(), |name| format!("{name}: {told}"));
+            let detail = name.map_or_else(|| told.to_string(), |name| format!("{name}: {told}"));
             Problem::new(&code::INVALID_PARAMETER, detail)
         }
     };
     match name {
         Some(name) => problem.with("parameter", name),
         None => problem,
-    }
-}
-
-/// What is taken instead, where the reader's own words are for whoever wrote it.
-fn in_plain_words(message: &str) -> &str {
-    let begins = |with: &[&str]| with.iter().any(|it| message.starts_with(it));
-    if begins(&NO_NUMBER) {
-        "a whole number is taken here, within the bounds that /openapi.json says"
-    } else if begins(&NO_MOMENT) {
-        "a moment is taken here, such as 2026-11-22T10:00:00Z; write a plus as %2B"
-    } else if begins(&[NO_YES_OR_NO]) {
-        "true or false is taken here"
-    } else if begins(&[NO_IDENTIFIER]) {
-        "an identifier is taken here, such as 0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e"
-    } else {
-        message
     }
 }
 
@@ -130,7 +97,7 @@ mod tests {
             ("limit=99999999", "limit", "whole number"),
             ("live=yes", "live", "true or false"),
             ("as_of=2026-11-22", "as_of", "a moment"),
-            ("as_of=2026-11-22T10:00:00+01:00", "as_of", "%2B"),
+            ("as_of=2026-11-22T10:00:00+01:00", "as_of", "2026-11-22T10:00:00Z"),
             ("as_of=x", "as_of", "a moment"),
             ("limit=1&user=7", "user", "an identifier"),
         ] {
