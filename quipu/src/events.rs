@@ -152,6 +152,9 @@ pub(crate) async fn pages(
             return Ok(());
         }
     }
+    if wanted > 0 {
+        console::note(format!("there are more than these {wanted}: --limit gives more of them"));
+    }
     Ok(())
 }
 

@@ -152,9 +152,17 @@ async fn bad_input_gets_a_clear_problem_and_changes_nothing() -> Test {
         let answer = stack.post(&owner, path, &body).await?;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path} {body}: {}", answer.text);
         assert!(!answer.json["detail"].as_str().unwrap_or_default().contains("sqlx"));
+        assert!(is_in_the_reference(&answer.json), "{}", answer.text);
     }
     assert_eq!(events(&stack).await?, before, "nothing happened");
     Ok(())
+}
+
+/// Whether a problem has the status and the title that the reference promises for its code.
+fn is_in_the_reference(problem: &Value) -> bool {
+    const REFERENCE: &str = include_str!("../../docs/errors.md");
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    REFERENCE.contains(&format!("| `{}` | {} | {} |", text("code"), problem["status"], text("title")))
 }
 
 #[tokio::test]
@@ -272,6 +280,7 @@ async fn batches_are_one_transaction_and_one_answer() -> Test {
         .map(|it| it["problem"]["code"].as_str().unwrap_or_default())
         .collect();
     assert_eq!(codes, ["batch.not-applied", "ledger.insufficient-funds"]);
+    assert!(is_in_the_reference(&none.json["results"][0]["problem"]), "{}", none.text);
     assert_eq!(events(&stack).await?, 5);
     let send = |body: Value| {
         answer(stack.command(&owner, "/v1/ledger/batches").header("Idempotency-Key", "b").json(&body))

@@ -82,7 +82,7 @@ pub(super) async fn opened(
             let written = Written { token: &fields.token, ..Written::default() };
             form(&app, &visitor, &opened, &written, None).await
         }
-        Err(problem) => not_opened(&visitor, visitor.words().invitation_title, OPEN, problem),
+        Err(problem) => not_opened(&visitor, visitor.words().invitation_title, OPEN, problem, None),
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn answer(
                     let told = Told::of(problem, visitor.language);
                     form(&app, &visitor, &opened, &written, Some(&told)).await
                 }
-                Err(problem) => not_opened(&visitor, words.invitation_title, OPEN, problem),
+                Err(problem) => not_opened(&visitor, words.invitation_title, OPEN, problem, None),
             }
         }
     }

@@ -25,25 +25,34 @@ struct LinkPage<'a> {
     /// Where the secret goes.
     path: &'a str,
     token: &'a str,
+    /// What can be done in place of a link that is not good: what it is called, and where it leads on this site.
+    instead: Option<(&'a str, &'a str)>,
 }
 
 /// The page to which a link leads: with this title, it sends the secret to `path`.
 pub(super) fn link_page(visitor: &Visitor, title: &str, path: &str) -> Result<Response, Problem> {
-    show(visitor, title, path, None)
+    show(visitor, title, path, None, None)
 }
 
-/// The same for a link that is not good.
+/// The same for a link that is not good, with what can be done instead.
 pub(super) fn not_opened(
     visitor: &Visitor,
     title: &str,
     path: &str,
     problem: Problem,
+    instead: Option<(&str, &str)>,
 ) -> Result<Response, Problem> {
-    show(visitor, title, path, Some(&Told::of(problem, visitor.language)))
+    show(visitor, title, path, Some(&Told::of(problem, visitor.language)), instead)
 }
 
-fn show(visitor: &Visitor, title: &str, path: &str, told: Option<&Told>) -> Result<Response, Problem> {
+fn show(
+    visitor: &Visitor,
+    title: &str,
+    path: &str,
+    told: Option<&Told>,
+    instead: Option<(&str, &str)>,
+) -> Result<Response, Problem> {
     // A secret that was typed is not written back: the script would hide the field with it.
     let (frame, token) = (Frame { scripted: true, ..visitor.frame() }, "");
-    refused_page(visitor, told, true, &LinkPage { frame, told, title, path, token })
+    refused_page(visitor, told, true, &LinkPage { frame, told, title, path, token, instead })
 }

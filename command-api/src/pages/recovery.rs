@@ -202,8 +202,14 @@ pub(super) async fn reset_opened(
 ) -> Result<Response, Problem> {
     match app.identity.open_link(&fields.token, LinkFor::Reset, &visitor.origin).await {
         Ok(opened) => reset_page(&visitor, &fields.token, &opened, None),
-        Err(problem) => not_opened(&visitor, visitor.words().reset_title, RESET, problem),
+        Err(problem) => no_reset(&visitor, problem),
     }
+}
+
+/// A link with which nobody chooses a password (any more): another one can be asked for.
+fn no_reset(visitor: &Visitor, problem: Problem) -> Result<Response, Problem> {
+    let words = visitor.words();
+    not_opened(visitor, words.reset_title, RESET, problem, Some((words.forgotten, "/forgot")))
 }
 
 /// `POST /reset`
@@ -220,7 +226,7 @@ pub(super) async fn save(
         }
         Err(problem) => match app.identity.behind_link(&token, LinkFor::Reset).await {
             Ok(opened) => reset_page(&visitor, &token, &opened, Some(&Told::of(problem, visitor.language))),
-            Err(problem) => not_opened(&visitor, visitor.words().reset_title, RESET, problem),
+            Err(problem) => no_reset(&visitor, problem),
         },
     }
 }

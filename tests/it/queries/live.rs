@@ -511,7 +511,7 @@ async fn a_stream_begins_behind_no_position_that_has_not_come() -> Test {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_waits_for_a_position_that_is_about_to_come() -> Test {
     let stack = Stack::whole().await?;
-    let mut books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let books = Books::with_accounts(&stack, tenant(1), 2).await?;
     let next = format!("1-{}", number(&books.position()) + 1);
     let opened = Reader::open(resumed(&stack, &books.token, STREAM, &next));
     let (reader, written) = tokio::join!(opened, async {

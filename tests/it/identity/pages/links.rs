@@ -113,5 +113,6 @@ async fn whoever_chooses_another_password_reads_how_long_it_must_be() -> Test {
     let gone = tab.send("/reset", &[("token", &link), ("new_password", ANOTHER)]).await?;
     assert_eq!((gone.status, heading(&gone.text)), (StatusCode::NOT_FOUND, "Choose a new password"));
     assert!(gone.text.contains("The link is not good") && !gone.text.contains("name=\"new_password\""));
+    assert!(gone.text.contains("href=\"/forgot\">Password forgotten?</a>"), "{}", gone.text);
     Ok(())
 }

@@ -62,6 +62,18 @@ async fn what_others_add_to_a_link_is_passed_over() -> Test {
     Ok(())
 }
 
+/// The name of an organisation in a link is anybody's text, and the page stands under our address.
+#[tokio::test]
+async fn what_cannot_be_an_organisation_is_not_said_on_a_page() -> Test {
+    let stack = Stack::commands_only().await?;
+    let mut tab = Tab::at(&stack.command_url)?;
+    for text in ["Your+account+is+blocked", "%3Cb%3Eblocked%3C%2Fb%3E", "blocked-", &"blocked".repeat(700)] {
+        let page = tab.get(&format!("/sign-in?organization={text}")).await?;
+        assert!(page.status.is_success() && !page.text.contains("blocked"), "{text}: {}", page.text);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_an_application_could_do_is_said_in_whole_sentences_of_one_language() -> Test {
     let stack = Stack::commands_only().await?;
