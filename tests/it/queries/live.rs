@@ -1,6 +1,7 @@
 //! Live streams: every event once and in order over any number of broken connections, to its own tenant only, for as
 //! long as the token is believed and the reader reads.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use tests::stack::{Stack, answer};
 use tests::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -513,14 +515,11 @@ async fn a_stream_waits_for_a_position_that_is_about_to_come() -> Test {
     let stack = Stack::whole().await?;
     let books = Books::with_accounts(&stack, tenant(1), 2).await?;
     let next = format!("1-{}", number(&books.position()) + 1);
-    let opened = Reader::open(resumed(&stack, &books.token, STREAM, &next));
-    let (reader, written) = tokio::join!(opened, async {
-        // Not before the stream was asked for and found the log without it.
-        tokio::task::yield_now().await;
-        books.transfer(&transfer(0, 1, "1.00")).await
-    });
-    written?;
-    reader?;
+    let mut opened = pin!(Reader::open(resumed(&stack, &books.token, STREAM, &next)));
+    let early = timeout(Duration::from_millis(300), &mut opened).await;
+    assert!(early.is_err(), "it is neither refused nor begun before the position has come");
+    books.transfer(&transfer(0, 1, "1.00")).await?;
+    opened.await?;
     Ok(())
 }
 
