@@ -261,7 +261,7 @@ async fn who_is_removed_is_out_at_once() -> Test {
     assert_eq!(again.status, StatusCode::OK, "it is so already: {}", again.text);
     let mut conn = stack.database.superuser().await?;
     let ended: i64 =
-        sqlx::query_scalar("select count(*) from store.events where event_type = 'identity.sessions-ended'")
+        sqlx::query_scalar("select count(*) from store.events where type = 'identity.sessions-ended'")
             .fetch_one(&mut conn)
             .await?;
     assert_eq!(ended, 1, "nobody is signed out once more");
