@@ -10,13 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Mutex;
 
 use crate::tools;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/browser/browser.mjs");
-/// Held by whoever installs what the browser needs.
-static INSTALLING: Mutex<()> = Mutex::const_new(());
 /// Longer than the browser itself waits for anything.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -70,10 +67,7 @@ impl Browser {
     /// # Errors
     /// If it does not start.
     pub async fn start(folder: &Path, screens: &Path, origin: &str) -> anyhow::Result<Option<Self>> {
-        // Tests that begin at once would install into the same folder.
-        let installing = INSTALLING.lock().await;
         let Some(program) = tools::node(folder, Path::new(PROGRAM)).await? else { return Ok(None) };
-        drop(installing);
         std::fs::create_dir_all(screens)?;
         let mut process = Command::new("node")
             .arg(program)

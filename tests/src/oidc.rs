@@ -2,7 +2,6 @@
 //! whatever a test wants.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +21,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::stack::listener;
+use crate::tools;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 /// Steps from the provider's first page to the way back.
 const STEPS_MAX: usize = 10;
-const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/oidc-provider");
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/oidc-provider/provider.mjs");
 
 /// A browser that does not run away: it goes where it is sent only if it is told to.
 ///
@@ -51,11 +51,9 @@ impl OidcProvider {
     /// # Errors
     /// If it does not start.
     pub async fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
-        if !installed(folder).await? {
-            return Ok(None);
-        }
+        let Some(program) = tools::node(folder, Path::new(PROGRAM)).await? else { return Ok(None) };
         let mut process = Command::new("node")
-            .arg("provider.mjs")
+            .arg(program)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,32 +148,6 @@ impl OidcProvider {
         }
         anyhow::bail!("it sends the browser round and round")
     }
-}
-
-/// Whether the packages that the lock file pins are in the folder, with the program.
-async fn installed(folder: &Path) -> anyhow::Result<bool> {
-    std::fs::create_dir_all(folder)?;
-    for name in ["package.json", "provider.mjs"] {
-        std::fs::copy(Path::new(TOOL).join(name), folder.join(name))?;
-    }
-    let (note, lock) = (folder.join("installed.json"), Path::new(TOOL).join("package-lock.json"));
-    let wanted = std::fs::read_to_string(&lock)?;
-    if std::fs::read_to_string(&note).is_ok_and(|it| it == wanted) {
-        return Ok(true);
-    }
-    std::fs::copy(&lock, folder.join("package-lock.json"))?;
-    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
-    let output = Command::new("npm").args(arguments).current_dir(folder).stdin(Stdio::null()).output().await;
-    let failure = match output {
-        Ok(output) if output.status.success() => {
-            std::fs::write(note, wanted)?;
-            return Ok(true);
-        }
-        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    writeln!(std::io::stderr(), "NOT RUN: packages of Node cannot be installed: {failure}")?;
-    Ok(false)
 }
 
 /// An account at [`GitHub`].
