@@ -9,11 +9,12 @@ mod client_id;
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use aws_lc_rs::rand;
 use domain::ids::TenantId;
 use sabotage::Guard;
 use secrecy::SecretString;
 use uuid::Uuid;
+
+use crate::random::{self, NoRandomness};
 
 pub use client_id::ClientId;
 
@@ -81,11 +82,6 @@ kinds! {
 #[error("not a token of this kind")]
 pub struct NotABearer;
 
-/// The machine gives no random bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the machine gives no random bytes")]
-pub struct NoRandomness;
-
 /// A bearer text, taken apart. `Debug` shows all but the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bearer {
@@ -114,9 +110,7 @@ impl Bearer {
     /// # Errors
     /// If the machine gives no random bytes.
     pub fn make(kind: Kind, tenant: TenantId, id: Uuid) -> Result<Self, NoRandomness> {
-        let mut secret = [0; SECRET_BYTES];
-        rand::fill(&mut secret).map_err(|_| NoRandomness)?;
-        Ok(Self { kind, tenant, id, secret })
+        Ok(Self { kind, tenant, id, secret: random::bytes()? })
     }
 
     /// Reads a text of one kind. There is one text for each value: no other length, letter, case or spare bit is taken.

@@ -22,6 +22,7 @@ pub mod openapi;
 pub mod outgoing;
 pub mod permissions;
 pub mod problem;
+pub mod random;
 pub mod rate;
 pub mod serve;
 pub mod shutdown;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::audit::Refusals;
+use crate::random::NoRandomness;
 use crate::telemetry;
 
 /// Media type of every refusal.
@@ -292,6 +293,12 @@ impl From<Refusal> for Problem {
         let mut it = Self::build(refusal.code.clone(), title_of(&refusal.code), status, refusal.message);
         it.body.details = refusal.details;
         it
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(error: NoRandomness) -> Self {
+        Self::fault(&error)
     }
 }
 

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -12,6 +11,7 @@ use domain::federation::ProviderSettings;
 use domain::federation::provider::GITHUB;
 use serde::{Deserialize, Serialize};
 use service_kit::outgoing::Url;
+use service_kit::random;
 
 use super::ProviderError;
 
@@ -34,7 +34,12 @@ impl fmt::Debug for Pending {
 impl Pending {
     /// A fresh one, with 256 bits each for the nonce and for PKCE.
     pub(super) fn make(redirect_uri: &str, since: Option<DateTime<Utc>>) -> Result<Self, ProviderError> {
-        Ok(Self { nonce: random()?, verifier: random()?, redirect_uri: redirect_uri.to_owned(), since })
+        Ok(Self {
+            nonce: random::text()?,
+            verifier: random::text()?,
+            redirect_uri: redirect_uri.to_owned(),
+            since,
+        })
     }
 
     pub(super) fn nonce(&self) -> &str {
@@ -57,12 +62,6 @@ impl Pending {
     fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()))
     }
-}
-
-fn random() -> Result<String, ProviderError> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| ProviderError::NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The address that the browser is sent to. What the endpoint has in its own query stays, but nothing that we set may be in

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use service_kit::outgoing::OutgoingError;
 use service_kit::problem::{Problem, code};
+use service_kit::random::NoRandomness;
 
 /// Why nobody is signed in with a provider.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +33,9 @@ pub enum ProviderError {
     /// Its answer is not to be believed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// Our own machine gives no random bytes.
-    #[error("the machine gives no random bytes")]
-    NoRandomness,
+    /// Nothing can be made that nobody guesses.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
 
 impl ProviderError {
@@ -117,7 +118,7 @@ impl From<ProviderError> for Problem {
             ProviderError::Refused(_) | ProviderError::Invalid(_) => {
                 Self::new(&code::PROVIDER_ANSWER_INVALID, detail)
             }
-            ProviderError::NoRandomness => Self::fault(&error),
+            ProviderError::NoRandomness(error) => error.into(),
         }
     }
 }

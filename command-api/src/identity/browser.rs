@@ -101,8 +101,7 @@ impl Identity {
     ) -> Result<(SecretString, InSession), Problem> {
         let started = self.session_behind(refresh.expose_secret()).await?;
         let who = started.ok_or_else(|| Problem::new(&code::INVALID_CREDENTIALS, ""))?;
-        let made =
-            Bearer::make(Kind::Browser, who.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let made = Bearer::make(Kind::Browser, who.tenant, Uuid::now_v7())?;
         let session = TokenSession { tenant: who.tenant, session: who.session.uuid(), user: who.user.uuid() };
         let kept = self.parts().vault.keep_browser(&shown(&made), &session, KEPT_FOR).await;
         kept.map_err(unavailable)?;

@@ -13,7 +13,7 @@ use service_kit::problem::Problem;
 use uuid::Uuid;
 
 use super::facts::unknown;
-use super::lent::{gate, taking_back};
+use super::lent::taking_back;
 use super::sessions::InSession;
 use super::{Identity, Origin, unavailable};
 
@@ -122,7 +122,7 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(), Problem> {
         let (command, revoke) = taking_back(who.tenant, who.user, service);
-        let gated = Gated::new(gate(who).own_hand(), Box::new(command));
+        let gated = Gated::new(who.gate().own_hand(), Box::new(command));
         let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), gated).with_vault([revoke]);
         self.submit(unit).await?.map_err(Problem::from)?;
         Ok(())

@@ -207,8 +207,7 @@ impl Identity {
         if !is_ours && !settings.return_uris.iter().any(|it| it.as_str() == asked.return_uri) {
             return Err(Problem::new(&code::RETURN_URI_UNKNOWN, ""));
         }
-        let state =
-            Bearer::make(Kind::ProviderState, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let state = Bearer::make(Kind::ProviderState, tenant, Uuid::now_v7())?;
         let browser = Browser::of(asked.browser.as_deref())?;
         let callback = with.callback(provider)?;
         let since = (asked.freshness != Freshness::Any).then(Utc::now);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::Utc;
 use domain::application::service;
 use domain::application::{Consent, Consented, LiveService, RevokeConsent, Secret, Service, consent};
-use domain::gate::{Bearer as Bearing, Gate, Gated};
+use domain::gate::Gated;
 use domain::identity::{GiveBackToken, LiveSession, User, session, user};
 use domain::ids::{ActorId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::{Standing, TenantStatus, standing};
@@ -26,7 +26,6 @@ use event_store::vault::{Digest, NewFamily, Rotation, ShownToken, VaultChange};
 use sabotage::Guard;
 use secrecy::SecretString;
 use service_kit::bearer::{Bearer, ClientId, Kind};
-use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 use service_kit::token::{Grant, Issued, SignError};
 use uuid::Uuid;
@@ -235,11 +234,8 @@ impl Identity {
         let policy = self.policy(tenant).await?;
         let now = Utc::now();
         let until = now + policy.session_max();
-        let refresh = if lent.refreshes {
-            Some(Bearer::make(Kind::Refresh, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?)
-        } else {
-            None
-        };
+        let refresh =
+            if lent.refreshes { Some(Bearer::make(Kind::Refresh, tenant, Uuid::now_v7())?) } else { None };
         let start = StartSession {
             session_id: session,
             user_id: lent.user,
@@ -328,8 +324,7 @@ impl Identity {
             }
             Some(_) | None => (None, 0),
         };
-        let next =
-            Bearer::make(Kind::Refresh, shown.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let next = Bearer::make(Kind::Refresh, shown.tenant, Uuid::now_v7()).map_err(Problem::from)?;
         let grace = Duration::from_secs(grace.into());
         let rotation = vault.rotate_refresh(shown, next.id, Digest(next.hash()), grace).await;
         let rotation = rotation.map_err(unavailable)?;
@@ -406,7 +401,7 @@ impl Identity {
 /// A command behind the gate of a session of a person, which nobody passes for them, and of which services may believe that
 /// the person signed in as the organisation asks.
 fn own_hand(who: InSession, command: Box<dyn Decision>) -> Box<dyn Decision> {
-    Box::new(Gated::new(gate(who).own_hand().with_every_factor(), command))
+    Box::new(Gated::new(who.gate().own_hand().with_every_factor(), command))
 }
 
 /// Scopes by their names, parted by spaces.
@@ -422,12 +417,6 @@ pub(crate) fn taking_back(
 ) -> (RevokeConsent, VaultChange) {
     let revoke = VaultChange::RevokeLent { tenant, user, service, because: "consent-revoked" };
     (RevokeConsent { user_id: user, service_id: service }, revoke)
-}
-
-/// The gate of a session of a person, for what they do about services.
-pub(super) fn gate(who: InSession) -> Gate {
-    let bearer = Bearing::Session { session: who.session, user: who.user };
-    Gate::new(bearer, role_table(who.tenant).clone())
 }
 
 /// Nothing can be signed now.

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
@@ -28,10 +27,10 @@ use event_store::Unit;
 use event_store::vault::{FactorChange, HexBytes, NewPasskey, VaultChange};
 use sabotage::Guard;
 use secrecy::SecretString;
-use service_kit::bearer::NoRandomness;
 use service_kit::config::PublicUrl;
 use service_kit::email::EmailAddress;
 use service_kit::problem::{Problem, code};
+use service_kit::random;
 use uuid::Uuid;
 
 use super::federated::{Providers, by_link};
@@ -310,8 +309,7 @@ impl Identity {
         user: Option<UserId>,
         origin: &Origin,
     ) -> Result<String, Problem> {
-        let mut challenge = [0; CHALLENGE_BYTES];
-        rand::fill(&mut challenge).map_err(|_| Problem::fault(&NoRandomness))?;
+        let challenge: [u8; CHALLENGE_BYTES] = random::bytes()?;
         let (parts, hash) = (self.parts(), sha256(&challenge));
         let whose = parts.limits.origin(tenant, origin.ip, user);
         let gone = parts.vault.put_challenge(tenant, hash, whose, user, CHALLENGE).await;

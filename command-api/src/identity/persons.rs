@@ -179,8 +179,7 @@ impl Identity {
             return Err(Refusal::from(IdentityError::SameOrganisation).into());
         }
         self.may_link(who).await?;
-        let bearer =
-            Bearer::make(Kind::LinkCode, who.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let bearer = Bearer::make(Kind::LinkCode, who.tenant, Uuid::now_v7())?;
         let code = LinkCode {
             tenant: who.tenant,
             code: bearer.id,

@@ -121,7 +121,7 @@ impl Identity {
             Some(language) => language,
             None => self.policy(tenant).await?.language.clone(),
         };
-        let secret = Bearer::make(Kind::Mail, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let secret = Bearer::make(Kind::Mail, tenant, Uuid::now_v7())?;
         let until = Utc::now() + FIRST_PASSWORD_WITHIN;
         let token = VaultChange::PutMailToken(NewMailToken {
             tenant,

@@ -6,9 +6,9 @@
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use aws_lc_rs::rand;
 use event_store::vault::Digest;
-use service_kit::bearer::{NoRandomness, base32};
+use service_kit::bearer::base32;
+use service_kit::random::{self, NoRandomness};
 
 /// How many a person gets.
 pub(super) const COUNT: u16 = 10;
@@ -34,9 +34,7 @@ impl RecoveryCode {
     /// # Errors
     /// If the machine gives no random bytes.
     pub(super) fn make() -> Result<Self, NoRandomness> {
-        let mut chance = [0; CHANCE_BYTES];
-        rand::fill(&mut chance).map_err(|_| NoRandomness)?;
-        Ok(Self(base32(&chance).chars().take(LETTERS).collect()))
+        Ok(Self(base32(&random::bytes::<CHANCE_BYTES>()?).chars().take(LETTERS).collect()))
     }
 
     /// Reads what somebody typed: large or small letters, with or without what parts the groups.

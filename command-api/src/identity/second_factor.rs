@@ -115,8 +115,7 @@ impl Identity {
         guess: Option<&Guess>,
     ) -> Result<Problem, Problem> {
         let known = self.factors(tenant, first.user).await?;
-        let ticket =
-            Bearer::make(Kind::SecondFactor, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let ticket = Bearer::make(Kind::SecondFactor, tenant, Uuid::now_v7())?;
         let kept = ShownTicket { tenant, ticket: ticket.id, hash: Digest(ticket.hash()) };
         let most = guess.map(Guess::most);
         self.parts().vault.put_ticket(&kept, first, most, TICKET).await.map_err(unavailable)?;

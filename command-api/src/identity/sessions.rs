@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use domain::Refusal;
+use domain::gate::{Bearer as Bearing, Gate};
 use domain::identity::{EndSession, EndSessions, IdentityError, StrengthenSession};
 use domain::ids::{ActorId, SessionId, TenantId, UserId};
 use domain::words::Word;
@@ -15,6 +16,7 @@ use event_store::Unit;
 use event_store::vault::{Digest, Mail, Rotation, ShownToken, TokenSession, VaultChange};
 use secrecy::SecretString;
 use service_kit::bearer::{Bearer, Kind};
+use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 use service_kit::token::Issued;
 use uuid::Uuid;
@@ -44,6 +46,14 @@ pub struct InSession {
     pub session: SessionId,
     /// The person.
     pub user: UserId,
+}
+
+impl InSession {
+    /// The gate of what the person does in this session.
+    pub(crate) fn gate(self) -> Gate {
+        let bearer = Bearing::Session { session: self.session, user: self.user };
+        Gate::new(bearer, role_table(self.tenant).clone())
+    }
 }
 
 /// How somebody who is signed in shows again who they are.
@@ -76,8 +86,7 @@ impl Identity {
             }
             None => (None, 0),
         };
-        let next =
-            Bearer::make(Kind::Refresh, held.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let next = Bearer::make(Kind::Refresh, held.tenant, Uuid::now_v7())?;
         let grace = Duration::from_secs(grace.into());
         // Of a session that is over too: whether a copy came back is told either way.
         let rotation = vault.rotate_refresh(&shown, next.id, Digest(next.hash()), grace).await;

@@ -231,8 +231,7 @@ impl Identity {
     pub(super) fn opening(&self, starting: Starting, policy: &Policy) -> Result<Opening, Problem> {
         let Starting { tenant, user, seen, method, amr, auth_time } = starting;
         let session = SessionId::new(Uuid::now_v7());
-        let refresh =
-            Bearer::make(Kind::Refresh, tenant, Uuid::now_v7()).map_err(|error| Problem::fault(&error))?;
+        let refresh = Bearer::make(Kind::Refresh, tenant, Uuid::now_v7())?;
         let until = Utc::now() + policy.session_max();
         let family = VaultChange::OpenFamily(NewFamily {
             tenant,

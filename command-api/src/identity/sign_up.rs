@@ -253,7 +253,7 @@ impl Identity {
         user: UserId,
         asked: &Candidate,
     ) -> Result<[VaultChange; 2], Problem> {
-        let secret = Bearer::make(Kind::Mail, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let secret = Bearer::make(Kind::Mail, tenant, Uuid::now_v7())?;
         let until = Utc::now() + LINK_GOOD_FOR;
         let token = VaultChange::PutMailToken(NewMailToken {
             tenant,

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
-use service_kit::bearer::{NoRandomness, base32};
+use service_kit::bearer::base32;
 
 /// Bytes of a seed: as many as the hash has (RFC 4226 section 4, R6).
 pub(super) const SEED_BYTES: usize = 20;
@@ -19,16 +19,6 @@ const DIGITS: usize = 6;
 const CODES: u32 = 1_000_000;
 /// How many steps a clock may be wrong, either way (RFC 6238 section 5.2).
 const DRIFT_STEPS: u64 = 1;
-
-/// A new seed.
-///
-/// # Errors
-/// If the machine gives no random bytes.
-pub(super) fn seed() -> Result<[u8; SEED_BYTES], NoRandomness> {
-    let mut seed = [0; SEED_BYTES];
-    rand::fill(&mut seed).map_err(|_| NoRandomness)?;
-    Ok(seed)
-}
 
 /// A seed as people type it: base32, in large letters.
 #[must_use]
@@ -168,7 +158,6 @@ mod tests {
             "otpauth://totp/id.example.com:ann%26bob%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&\
              issuer=id.example.com&algorithm=SHA1&digits=6&period=30"
         );
-        assert_ne!(seed().unwrap(), seed().unwrap());
     }
 
     #[test]

@@ -183,8 +183,7 @@ impl Oauth {
 
     async fn keep(&self, tenant: TenantId, ask: &Ask, origin: &Origin) -> Result<String, Problem> {
         let parts = self.parts();
-        let request = Bearer::make(Kind::AuthorizationRequest, tenant, Uuid::now_v7())
-            .map_err(|it| Problem::fault(&it))?;
+        let request = Bearer::make(Kind::AuthorizationRequest, tenant, Uuid::now_v7())?;
         let shown = Shown { tenant, id: request.id, hash: Digest(request.hash()) };
         let content = serde_json::to_vec(ask).map_err(|error| Problem::fault(&error))?;
         let whose = parts.identity.limits().origin(tenant, origin.ip, None);
@@ -308,8 +307,7 @@ impl Oauth {
         self.take(asked).await?;
         let ask = &asked.ask;
         let tenant = asked.tenant;
-        let code = Bearer::make(Kind::AuthorizationCode, tenant, Uuid::now_v7())
-            .map_err(|it| Problem::fault(&it))?;
+        let code = Bearer::make(Kind::AuthorizationCode, tenant, Uuid::now_v7())?;
         let shown = Shown { tenant, id: code.id, hash: Digest(code.hash()) };
         let challenge = challenge_of(&ask.challenge).ok_or_else(unknown)?;
         let bound = binding(ask.service, &ask.redirect_uri, challenge);

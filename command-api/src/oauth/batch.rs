@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use event_store::vault::{AskingDevice, Vault};
 use service_kit::problem::{Problem, code};
+use service_kit::random;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -109,10 +109,9 @@ async fn insert(vault: &Vault, batch: Vec<Asking>) -> Vec<Asking> {
 pub(super) fn user_code() -> Result<String, Problem> {
     let mut code = String::with_capacity(CODE_LETTERS);
     while code.len() < CODE_LETTERS {
-        let mut bytes = [0; 16];
-        rand::fill(&mut bytes).map_err(|_| Problem::fault(&service_kit::bearer::NoRandomness))?;
         // 240 is the largest multiple of 20 that a byte holds: what is over would make the first letters likelier.
-        for byte in bytes.into_iter().filter(|it| *it < 240).take(CODE_LETTERS - code.len()) {
+        for byte in random::bytes::<16>()?.into_iter().filter(|it| *it < 240).take(CODE_LETTERS - code.len())
+        {
             let place = usize::from(byte) % LETTERS.len();
             code.extend(LETTERS.get(place).map(|it| char::from(*it)));
         }

@@ -97,8 +97,7 @@ impl Oauth {
         let asked = params.get("scope").map(scopes).transpose()?;
         let asked = asked.unwrap_or_else(|| client.service.scopes.clone());
         let asked = wanted(asked, &client.service)?;
-        let device = Bearer::make(Kind::DeviceCode, tenant, Uuid::now_v7());
-        let device = device.map_err(|error| OauthError::from(Problem::fault(&error)))?;
+        let device = Bearer::make(Kind::DeviceCode, tenant, Uuid::now_v7()).map_err(Problem::from)?;
         let (grant, address) = (GrantId::new(device.id), origin.ip.to_string());
         let asked_from = AskingDevice::sealed(tenant, grant, &address, &self.parts().master)
             .map_err(|error| OauthError::from(Problem::fault(&error)))?;

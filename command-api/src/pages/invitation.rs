@@ -3,12 +3,11 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use domain::gate::{Bearer, Gate, Gated};
+use domain::gate::Gated;
 use domain::metadata::Label;
 use domain::words;
 use event_store::vault::Language;
 use serde::Deserialize;
-use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 
 use super::form::Filled;
@@ -127,9 +126,7 @@ pub(super) async fn answer(
 async fn accept(app: &App, visitor: &Visitor, fields: &Fields) -> Result<(), Problem> {
     let token = &fields.token;
     if let Some(who) = visitor.who() {
-        let bearer = Bearer::Session { session: who.session, user: who.user };
-        let gate = Gate::new(bearer, role_table(who.tenant).clone());
-        let gated = |command| -> Box<dyn domain::Decision> { Box::new(Gated::new(gate, command)) };
+        let gated = |command| -> Box<dyn domain::Decision> { Box::new(Gated::new(who.gate(), command)) };
         app.identity.accept_in_session(token, who, gated, &visitor.origin).await?;
         return Ok(());
     }

@@ -10,10 +10,11 @@ use domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
 use service_kit::body::Query;
 use service_kit::problem::{Problem, code};
+use service_kit::random;
 
 use super::sign_in::{Onward, Place, enters, form, second, ticket};
 use super::view::Told;
-use super::visitor::{BACK, Visitor, unguessable};
+use super::visitor::{BACK, Visitor};
 use crate::answer::gone_to;
 use crate::app::App;
 use crate::identity::federated::{AT_PROVIDER, BACK_PATH, BeginFederated, Challenge, Freshness};
@@ -61,7 +62,7 @@ pub(super) async fn begin(
         Some(asked) => asked.tenant,
         None => app.identity.organisation(&place.slug).await?,
     };
-    let verifier = unguessable()?;
+    let verifier = random::text()?;
     let asked = BeginFederated {
         tenant,
         provider,

@@ -10,25 +10,22 @@
 //! Browsers take a name with `__Host-` from us alone, over TLS, and send it to us alone (RFC 6265bis section 4.1.3.2). Where
 //! the public address is this machine without TLS, the names go without it.
 
-use aws_lc_rs::rand;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::TenantId;
 use event_store::keyring::IndexOf;
 use event_store::vault::Language;
 use service_kit::config::PublicUrl;
 use service_kit::problem::Problem;
+use service_kit::random;
 
 use super::view::Frame;
 use super::words::Words;
 use crate::app::App;
 use crate::cookie;
-use crate::federation::ProviderError;
 use crate::identity::Origin;
 use crate::identity::browser::InBrowser;
 use crate::identity::sessions::InSession;
@@ -44,7 +41,6 @@ pub(super) const BACK: &str = "quipu-back";
 /// Languages of a header that are looked at.
 const LANGUAGES_MAX: usize = 20;
 /// Bytes of a text that nobody guesses.
-const RANDOM_BYTES: usize = 32;
 /// Its characters, in base64 without padding.
 const RANDOM_CHARS: usize = 43;
 
@@ -83,7 +79,7 @@ impl FromRequestParts<App> for Visitor {
         };
         let (visit, is_new) = match kept(VISIT).filter(|it| it.len() == RANDOM_CHARS) {
             Some(visit) => (visit, false),
-            None => (unguessable()?, true),
+            None => (random::text()?, true),
         };
         let bound_to = format!("{visit}\0{}", browser.as_deref().unwrap_or_default());
         let form = app.master.index(TenantId::PLATFORM, IndexOf::Form, bound_to.as_bytes()).to_string();
@@ -166,13 +162,6 @@ impl Visitor {
         }
         response
     }
-}
-
-/// A new text that nobody guesses. It does as a verifier of PKCE, too (RFC 7636 section 4.1).
-pub(super) fn unguessable() -> Result<String, Problem> {
-    let mut bytes = [0; RANDOM_BYTES];
-    rand::fill(&mut bytes).map_err(|_| Problem::fault(&ProviderError::NoRandomness))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn named(site: Option<&PublicUrl>, name: &str) -> String {

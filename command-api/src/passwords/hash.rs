@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::rand;
 use domain::ids::{TenantId, UserId};
 use event_store::MasterKey;
 use event_store::keyring::PEPPER_VERSION;
 use event_store::vault::{SecretText, StoredPassword, VaultChange};
 use service_kit::config::{HASH_MEMORY_KIB_MAX, HashConfig};
+use service_kit::random;
 use subtle::ConstantTimeEq;
 
 use super::HashError;
@@ -76,9 +76,8 @@ impl Argon {
     pub fn new(config: &HashConfig, master: &MasterKey) -> anyhow::Result<Self> {
         let params = Params::new(config.hash_memory_kib, config.hash_passes, 1, Some(HASH_BYTES))
             .map_err(|error| anyhow::anyhow!("QUIPU_HASH_MEMORY_KIB, QUIPU_HASH_PASSES: {error}"))?;
-        let random = || random::<HASH_BYTES>().context("the machine gives no random bytes");
-        let stand_in =
-            phc(&params, &random()?[..SALT_BYTES], &random()?).context("the stand-in cannot be written")?;
+        let (salt, hash) = (random::bytes::<SALT_BYTES>()?, random::bytes::<HASH_BYTES>()?);
+        let stand_in = phc(&params, &salt, &hash).context("the stand-in cannot be written")?;
         let stand_in = StoredPassword { version: 0, phc: stand_in, pepper: PEPPER_VERSION };
         let memory = vec![Block::new(); params.block_count()];
         Ok(Self { shared: Arc::new(Shared { pepper: *master.pepper(), params, stand_in }), memory })
@@ -98,7 +97,7 @@ impl Argon {
     /// # Errors
     /// [`HashError::Fault`] if the machine gives no random bytes.
     pub fn make(&mut self, password: &str) -> Result<Hashed, HashError> {
-        let salt = random::<SALT_BYTES>().ok_or(HashError::Fault)?;
+        let salt = random::bytes::<SALT_BYTES>().map_err(|_| HashError::Fault)?;
         let params = self.shared.params.clone();
         let hash = self.compute(password, &salt, params)?;
         let phc = phc(&self.shared.params, &salt, &hash).ok_or(HashError::Fault)?;
@@ -167,10 +166,4 @@ fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Option<String> {
         hash: Some(Output::new(hash).ok()?),
     };
     Some(whole.to_string())
-}
-
-fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).ok()?;
-    Some(bytes)
 }

@@ -135,7 +135,7 @@ pub async fn issue(
     permissions::must_exist(tenant, "/permissions", names())?;
     permissions::must_be_for_programs("/permissions", names())?;
     let key_id = ApiKeyId::new(Uuid::now_v7());
-    let bearer = Bearer::make(Kind::ApiKey, tenant, key_id.uuid()).map_err(|error| Problem::fault(&error))?;
+    let bearer = Bearer::make(Kind::ApiKey, tenant, key_id.uuid())?;
     let holder = match owner {
         KeyOwner::User(id) => KeyHolder::User(id),
         KeyOwner::Service(id) => KeyHolder::Service(id),

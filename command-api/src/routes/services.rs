@@ -415,8 +415,7 @@ pub async fn add_secret(
     if body.expires_at.is_some_and(|it| it <= Utc::now()) {
         return Err(field("/expires_at".to_owned(), "it would have expired already"));
     }
-    let bearer = Bearer::make(Kind::ClientSecret, tenant, secret_id.uuid());
-    let bearer = bearer.map_err(|error| Problem::fault(&error))?;
+    let bearer = Bearer::make(Kind::ClientSecret, tenant, secret_id.uuid())?;
     let kept = NewClientSecret {
         tenant,
         service: service_id,

@@ -17,6 +17,7 @@ use secrecy::SecretSlice;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, KeyConfig, read_private};
+use crate::random::{self, NoRandomness};
 
 /// One public key as RFC 8037 writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,11 +101,6 @@ pub struct NewKey {
     pub pkcs8: SecretSlice<u8>,
 }
 
-/// The operating system gives no random bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("no key could be made: the operating system gives no random bytes")]
-pub struct NoRandomness;
-
 impl NewKey {
     /// Makes a key pair.
     ///
@@ -145,8 +141,7 @@ pub fn generate_keys(config: &KeyConfig) -> Result<(), ConfigError> {
         write_new(&config.signing_pem(), pem_of_der(der.as_ref()).as_bytes(), 0o600).map_err(io)?;
     }
     if !config.master_key_file().exists() {
-        let mut key = [0_u8; 32];
-        rand::fill(&mut key).map_err(|_| failed("no random bytes could be had".to_owned()))?;
+        let key: [u8; 32] = random::bytes().map_err(|it| failed(it.to_string()))?;
         write_new(&config.master_key_file(), STANDARD.encode(key).as_bytes(), 0o600).map_err(io)?;
     }
     if !config.jwks_json().exists() {

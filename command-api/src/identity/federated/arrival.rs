@@ -5,7 +5,7 @@
 
 use chrono::{TimeDelta, Utc};
 use domain::federation::{IdentityHash, LinkIdentity, ProviderSettings, link};
-use domain::gate::{Bearer as Who, Gate, Gated};
+use domain::gate::Gated;
 use domain::identity::{EmailHash, PersonNames, RegisterUser, User, user};
 use domain::ids::{LinkId, ProviderId, SessionId, TenantId, UserId};
 use domain::linking::{Holder, LinkByAddress, Ruling, Situation, rule};
@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::super::displacing::another_way_in;
 use super::super::facts::unknown;
+use super::super::sessions::InSession;
 use super::super::{Identity, Origin, unavailable};
 use super::links::while_offered;
 use super::{Browser, Freshness, HANDOVER, Kept, Providers, no_provider, not_kept, tell};
@@ -151,7 +152,7 @@ impl Identity {
         if settings.keeps_tokens {
             self.keep_tokens(tenant, &arrival, &tokens, now).await?;
         }
-        let code = Bearer::make(Kind::Handover, tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let code = Bearer::make(Kind::Handover, tenant, Uuid::now_v7())?;
         let as_of = self.counts_as_of(tenant, arrival.user, shown, now).await?;
         let (hash, challenge) = (Digest(code.hash()), Digest(kept.challenge));
         let handover = NewHandover { tenant, code: code.id, hash, challenge, arrival, as_of };
@@ -232,8 +233,8 @@ impl Identity {
     fn of_session(&self, it: &Newcomer<'_>, link: LinkIdentity) -> Box<dyn Decision> {
         match it.signed_in {
             Some((user, session)) => {
-                let gate = Gate::new(Who::Session { session, user }, role_table(it.tenant).clone());
-                let gate = gate.fresh_within(LINKS_WITHIN).own_hand().over_ways_in();
+                let who = InSession { tenant: it.tenant, session, user };
+                let gate = who.gate().fresh_within(LINKS_WITHIN).own_hand().over_ways_in();
                 Box::new(Gated::new(gate, another_way_in(user, link)))
             }
             None => Box::new(link),

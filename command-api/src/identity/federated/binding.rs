@@ -1,13 +1,11 @@
 //! What binds the steps of a sign-in to whoever began it: a cookie of their browser on the way back, a challenge at the end.
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event_store::vault::Digest;
 use service_kit::problem::Problem;
-
-use crate::federation::ProviderError;
+use service_kit::random;
 
 /// Characters of 32 bytes in base64 without padding.
 const KEPT_CHARS: usize = 43;
@@ -47,9 +45,7 @@ impl Browser {
         if let Some(kept) = kept.and_then(Self::kept) {
             return Ok(kept);
         }
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).map_err(|_| Problem::fault(&ProviderError::NoRandomness))?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+        Ok(Self(random::text()?))
     }
 
     /// What a browser must keep.

@@ -207,7 +207,7 @@ impl Identity {
 
     /// A fresh link to an invitation, in the place of those before, and its letter.
     async fn sending(&self, it: Sending<'_>) -> Result<Vec<VaultChange>, Problem> {
-        let secret = Bearer::make(Kind::Mail, it.tenant, Uuid::now_v7()).map_err(|it| Problem::fault(&it))?;
+        let secret = Bearer::make(Kind::Mail, it.tenant, Uuid::now_v7())?;
         let token = VaultChange::PutMailToken(NewMailToken {
             tenant: it.tenant,
             token: secret.id,

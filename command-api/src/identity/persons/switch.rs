@@ -5,7 +5,7 @@
 //! is asked for, whatever was shown here.
 
 use chrono::{DateTime, Utc};
-use domain::gate::{Bearer, Gate, GateError, Gated};
+use domain::gate::{GateError, Gated};
 use domain::identity::{IdentityError, assurance, session};
 use domain::ids::{SessionId, TenantId, UserId};
 use domain::sign_in::StartSession;
@@ -16,7 +16,6 @@ use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::access::{Question, look};
 use secrecy::SecretString;
-use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
 use uuid::Uuid;
 
@@ -184,7 +183,9 @@ impl Identity {
             Starting { tenant, user, seen: None, method: Word::of(SWITCH), amr, auth_time: proof.auth_time };
         let Opening { session, refresh, start, family } = self.opening(starting, &policy)?;
         let away = SwitchAway { session_id: who.session, user_id: who.user, link: link.link };
-        let away = Gated::new(own_hand(who), Box::new(away));
+        // However long ago they signed in.
+        let gate = who.gate().own_hand().while_pending();
+        let away = Gated::new(gate, Box::new(away));
         let enter = EnterByLink { start, link: link.other_link, own_factor: guess.is_some() };
         let unit = Unit::new(who.tenant, origin.cause(who.user.actor()), away)
             .and(tenant, enter)
@@ -204,12 +205,6 @@ impl Identity {
         let tokens = self.tokens(tenant, session, user, refresh).await?;
         Ok(Switched { tokens, position })
     }
-}
-
-/// The gate of somebody who goes on elsewhere from a session of their own, however long ago they signed in.
-fn own_hand(who: InSession) -> Gate {
-    let bearer = Bearer::Session { session: who.session, user: who.user };
-    Gate::new(bearer, role_table(who.tenant).clone()).own_hand().while_pending()
 }
 
 fn ended() -> Problem {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use domain::enrolling::Enrolling;
-use domain::gate::{Bearer as Who, Gate, GateError, Gated};
+use domain::gate::{Gate, GateError, Gated};
 use domain::identity::factors::Factors;
 use domain::identity::{
     EndSessions, EnrolTotp, IdentityError, IssueRecoveryCodes, Registered, RemoveAllFactors, RemoveFactor,
@@ -28,6 +28,7 @@ use sabotage::Guard;
 use service_kit::access::STEP_UP_WITHIN;
 use service_kit::permissions::role_table;
 use service_kit::problem::{Problem, code};
+use service_kit::random;
 use uuid::Uuid;
 
 use super::super::displacing::another_way_in;
@@ -74,8 +75,7 @@ pub(in crate::identity) fn refused(error: impl Into<Refusal>) -> Problem {
 
 /// The gate of what changes how the person of a session signs in: by their own hand, and by a further factor if they have one.
 pub(in crate::identity) fn over_ways_in(who: InSession) -> Gate {
-    let bearer = Who::Session { session: who.session, user: who.user };
-    let gate = Gate::new(bearer, role_table(who.tenant).clone()).while_pending().own_hand();
+    let gate = who.gate().while_pending().own_hand();
     if sabotage::stands(Guard::OwnFactor) { gate.over_ways_in() } else { gate }
 }
 
@@ -95,7 +95,7 @@ impl Identity {
     pub async fn offer_totp(&self, who: InSession, host: &str) -> Result<Offered, Problem> {
         self.may_enrol_totp(who).await?;
         let factor = FactorId::new(Uuid::now_v7());
-        let plain = totp::seed().map_err(|error| Problem::fault(&error))?;
+        let plain: [u8; totp::SEED_BYTES] = random::bytes()?;
         let parts = self.parts();
         let seed = SealedSeed::seal(who.tenant, who.user, factor, &plain, &parts.master);
         let seed = seed.map_err(|error| Problem::fault(&error))?;
@@ -338,8 +338,7 @@ impl Identity {
 
 /// The command that issues recovery codes, the codes, and what keeps them.
 fn issuing(who: InSession) -> Result<(IssueRecoveryCodes, Vec<String>, VaultChange), Problem> {
-    let made = (0..COUNT).map(|_| RecoveryCode::make()).collect::<Result<Vec<_>, _>>();
-    let made = made.map_err(|error| Problem::fault(&error))?;
+    let made = (0..COUNT).map(|_| RecoveryCode::make()).collect::<Result<Vec<_>, _>>()?;
     let hashes = made.iter().map(RecoveryCode::hash).collect();
     let keep = VaultChange::PutRecoveryCodes { tenant: who.tenant, user: who.user.uuid(), hashes };
     let issue = IssueRecoveryCodes { user_id: who.user, count: COUNT };
