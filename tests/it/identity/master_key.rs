@@ -192,3 +192,26 @@ async fn another_master_key_takes_over_while_people_sign_in_and_the_first_one_go
     assert!(refused.to_string().contains("which master.key does not hold"), "{refused}");
     Ok(())
 }
+
+/// What is kept as bytes is a digest, the public half of a passkey, or sealed; and `keys master reseal` must find what is sealed.
+#[tokio::test]
+async fn what_the_key_sealed_is_listed_wherever_it_is() -> Test {
+    const NEITHER: [&str; 2] = ["vault.passkeys.credential_id", "vault.passkeys.public_key"];
+    let stack = Stack::commands_only().await?;
+    let mut superuser = stack.database.superuser().await?;
+    let unlisted: Vec<String> = sqlx::query_scalar(
+        "select format('%s.%s', it.attrelid::regclass, it.attname)
+         from pg_attribute it join pg_class of_table on of_table.oid = it.attrelid
+         where of_table.relkind in ('r', 'p') and of_table.relnamespace::regnamespace::text in ('keys', 'vault', 'read')
+             and it.atttypid = 'bytea'::regtype and not it.attisdropped
+             and not exists (select from vault.sealed_columns o
+                             where o.target = it.attrelid and o.sealed_column = it.attname)
+             and not exists (select from pg_constraint o where o.conrelid = it.attrelid
+                             and pg_get_constraintdef(o.oid) = format('CHECK ((octet_length(%I) = 32))', it.attname))
+         order by 1",
+    )
+    .fetch_all(&mut superuser)
+    .await?;
+    assert_eq!(unlisted, NEITHER, "a migration that makes a sealed column calls vault.seals");
+    Ok(())
+}
