@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::cookie::Cookies;
 use crate::federation::Federation;
 use crate::identity::federated::Providers;
 use crate::identity::limits::Limits;
@@ -70,6 +71,13 @@ impl Deref for App {
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+impl App {
+    /// What it gives browsers to keep.
+    pub(crate) fn cookies(&self) -> Cookies {
+        Cookies::of(self.providers.public_url())
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn begin(
         provider,
         return_uri: app.pages.link(BACK_PATH).ok_or_else(unknown)?,
         challenge: Challenge::of(&verifier).ok_or_else(unknown)?,
-        browser: browser_of(&headers),
+        browser: browser_of(&app, &headers),
         signed_in: None,
         freshness: freshness(&place, tenant, visitor.who()),
     };
@@ -77,7 +77,7 @@ pub(super) async fn begin(
     let kept = Kept { verifier, request, organization, device };
     let kept = serde_urlencoded::to_string(&kept).map_err(|error| Problem::fault(&error))?;
     let lasts = i64::try_from(AT_PROVIDER.as_secs()).ok();
-    let mut response = remembered(&sent, gone_to(sent.url.as_str()));
+    let mut response = remembered(&app, &sent, gone_to(sent.url.as_str()));
     response.headers_mut().extend(visitor.cookie(BACK, &kept, lasts).map(|it| (SET_COOKIE, it)));
     Ok(response)
 }

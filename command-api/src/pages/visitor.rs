@@ -7,8 +7,7 @@
 //! | `__Host-quipu-device` | that somebody signed in here before; it opens nothing | 180 days |
 //! | `__Host-quipu-back` | what binds a sign-in with a provider to this browser | 10 minutes |
 //!
-//! Browsers take a name with `__Host-` from us alone, over TLS, and send it to us alone (RFC 6265bis section 4.1.3.2). Where
-//! the public address is this machine without TLS, the names go without it.
+//! Without TLS the names go without `__Host-`.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
@@ -25,7 +24,7 @@ use service_kit::random;
 use super::view::Frame;
 use super::words::Words;
 use crate::app::App;
-use crate::cookie;
+use crate::cookie::Cookies;
 use crate::identity::Origin;
 use crate::identity::browser::InBrowser;
 use crate::identity::sessions::InSession;
@@ -40,8 +39,7 @@ pub(super) const DEVICE: &str = "quipu-device";
 pub(super) const BACK: &str = "quipu-back";
 /// Languages of a header that are looked at.
 const LANGUAGES_MAX: usize = 20;
-/// Bytes of a text that nobody guesses.
-/// Its characters, in base64 without padding.
+/// Characters of a text that nobody guesses.
 const RANDOM_CHARS: usize = 43;
 
 /// Somebody who looks at a page.
@@ -71,7 +69,7 @@ impl FromRequestParts<App> for Visitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Ok(origin) = Origin::from_request_parts(parts, app).await;
         let site = app.pages.site.clone();
-        let kept = |name: &str| cookie::kept(&parts.headers, &named(site.as_ref(), name));
+        let kept = |name: &str| app.cookies().kept(&parts.headers, name);
         let browser = kept(BROWSER);
         let signed_in = match &browser {
             Some(text) => app.identity.in_browser(text).await?,
@@ -142,11 +140,7 @@ impl Visitor {
 
     /// A cookie that is sent to us alone, and that no script can read.
     pub(super) fn cookie(&self, name: &str, value: &str, seconds: Option<i64>) -> Option<HeaderValue> {
-        let is_https = self.site.as_ref().is_none_or(PublicUrl::is_https);
-        let (name, secure) = (named(self.site.as_ref(), name), if is_https { "; Secure" } else { "" });
-        let age = seconds.map(|it| format!("; Max-Age={it}")).unwrap_or_default();
-        // `Lax`: it comes along when somebody is sent here by an application or a provider, and with no form of theirs.
-        HeaderValue::try_from(format!("{name}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}")).ok()
+        Cookies::of(self.site.as_ref()).given(name, value, seconds)
     }
 
     /// Has the browser give a cookie up.
@@ -162,10 +156,6 @@ impl Visitor {
         }
         response
     }
-}
-
-fn named(site: Option<&PublicUrl>, name: &str) -> String {
-    if site.is_none_or(PublicUrl::is_https) { format!("__Host-{name}") } else { name.to_owned() }
 }
 
 /// The language of a tag, if pages are written in it: German is German, in Austria too.

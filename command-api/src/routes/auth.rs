@@ -2,7 +2,7 @@
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::ids::{SessionId, UserId};
@@ -23,7 +23,6 @@ use uuid::Uuid;
 pub(super) use crate::answer::at;
 use crate::answer::{Together, instead};
 use crate::app::App;
-use crate::cookie;
 use crate::identity::Origin;
 use crate::identity::device::KNOWN_FOR;
 use crate::identity::second_factor::FactorAsked;
@@ -35,8 +34,8 @@ use crate::schema::{LabelText, LanguageText};
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 pub(super) const BODY_BYTES_MAX: usize = 8 * 1024;
-/// What a browser keeps of a device that is known. It is sent to us alone and no script can read it.
-const DEVICE_COOKIE: &str = "__Host-quipu-device";
+/// What a browser keeps of a device that is known; the same as with the pages.
+const DEVICE_COOKIE: &str = "quipu-device";
 
 /// Every route of signing in, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -248,22 +247,18 @@ pub async fn log_in(
         tenant_slug: body.tenant_slug,
         email: body.email,
         password: body.password,
-        device: device_of(&headers),
+        device: app.cookies().kept(&headers, DEVICE_COOKIE),
     };
-    Ok(signed_in(app.identity.sign_in(asked, &origin).await?))
+    Ok(signed_in(&app, app.identity.sign_in(asked, &origin).await?))
 }
 
 /// The answer to somebody who signed in, with what their device should keep.
-pub(super) fn signed_in(done: SignedIn) -> Response {
+pub(super) fn signed_in(app: &App, done: SignedIn) -> Response {
     let tokens = TokenAnswer::new(done.tokens.access, Some(&done.tokens.refresh));
     let answer = TokenAnswer { second_factor: Some(done.factor.into()), ..tokens };
     let mut response = at(Json(answer).into_response(), &done.position.to_string());
-    let cookie = format!(
-        "{DEVICE_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
-        done.device,
-        KNOWN_FOR.num_seconds()
-    );
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+    let lasts = KNOWN_FOR.num_seconds();
+    if let Some(cookie) = app.cookies().given(DEVICE_COOKIE, &done.device, Some(lasts)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -362,9 +357,4 @@ pub(super) fn not_one(one: &str, other: &str) -> Problem {
 pub(super) fn in_session(caller: &Caller) -> Option<InSession> {
     let session = SessionId::new(caller.session?);
     Some(InSession { tenant: caller.tenant, session, user: UserId::new(caller.actor.uuid()) })
-}
-
-/// What a device kept of an earlier sign-in.
-fn device_of(headers: &HeaderMap) -> Option<String> {
-    cookie::kept(headers, DEVICE_COOKIE)
 }

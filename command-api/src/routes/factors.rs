@@ -170,7 +170,7 @@ pub async fn show_factor(
         _ => return Err(not_one("code", "recovery_code")),
     };
     let shown = SecondHalf { ticket: body.ticket.into(), proof };
-    Ok(signed_in(app.identity.sign_in_with_factor(shown, &origin).await?))
+    Ok(signed_in(&app, app.identity.sign_in_with_factor(shown, &origin).await?))
 }
 
 /// Lists one's own factors

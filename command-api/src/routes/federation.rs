@@ -22,15 +22,13 @@ use uuid::Uuid;
 use super::auth::{TokenAnswer, in_session};
 use crate::answer::{Accepted, POSITION, Together, gone_to};
 use crate::app::App;
-use crate::cookie;
 use crate::identity::Origin;
 use crate::identity::federated::{AT_PROVIDER, BeginFederated, Challenge, Freshness, GivingUp, Sent};
 
 /// Bytes of a body. Nothing here needs more, and nobody is known yet who sends it.
 const BODY_BYTES_MAX: usize = 8 * 1024;
-/// What a browser keeps while somebody is at a provider. It is sent to us alone and no script can read it; `Lax`, since it
-/// must come along when the provider sends them back.
-const BROWSER_COOKIE: &str = "__Host-quipu-provider";
+/// What a browser keeps while somebody is at a provider: it must come along when they are sent back.
+const BROWSER_COOKIE: &str = "quipu-provider";
 
 /// Everything about signing in with others, with its description.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -216,12 +214,12 @@ pub async fn begin(
         provider,
         return_uri: params.redirect_uri,
         challenge,
-        browser: browser_of(&headers),
+        browser: browser_of(&app, &headers),
         signed_in: None,
         freshness: params.prompt.map_or(Freshness::Any, |Prompt::Login| Freshness::Demanded),
     };
     let sent = app.identity.begin_federated(&app.providers, asked, &origin).await?;
-    Ok(remembered(&sent, gone_to(sent.url.as_str())))
+    Ok(remembered(&app, &sent, gone_to(sent.url.as_str())))
 }
 
 /// Takes somebody back from a provider
@@ -249,7 +247,7 @@ pub async fn callback(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let (query, browser) = (uri.query().unwrap_or_default(), browser_of(&headers));
+    let (query, browser) = (uri.query().unwrap_or_default(), browser_of(&app, &headers));
     let url = app.identity.came_back(&app.providers, provider, query, browser.as_deref(), &origin).await?;
     Ok(gone_to(url.as_str()))
 }
@@ -337,13 +335,13 @@ pub async fn begin_link(
         provider: body.provider,
         return_uri: body.redirect_uri,
         challenge: challenge(&body.code_challenge)?,
-        browser: browser_of(&headers),
+        browser: browser_of(&app, &headers),
         signed_in: Some(who),
         freshness: Freshness::Asked,
     };
     let sent = app.identity.begin_federated(&app.providers, asked, &Origin::of(caller)).await?;
     let answer = Json(Begun { authorization_url: sent.url.to_string() }).into_response();
-    Ok(remembered(&sent, answer))
+    Ok(remembered(&app, &sent, answer))
 }
 
 /// Gives a link up
@@ -375,18 +373,14 @@ fn challenge(text: &str) -> Result<Challenge, Problem> {
 }
 
 /// What the browser kept of an earlier sign-in.
-pub(crate) fn browser_of(headers: &HeaderMap) -> Option<String> {
-    cookie::kept(headers, BROWSER_COOKIE)
+pub(crate) fn browser_of(app: &App, headers: &HeaderMap) -> Option<String> {
+    app.cookies().kept(headers, BROWSER_COOKIE)
 }
 
 /// Has the browser keep what binds it to a sign-in that was begun.
-pub(crate) fn remembered(sent: &Sent, mut response: Response) -> Response {
-    let cookie = format!(
-        "{BROWSER_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
-        sent.browser,
-        AT_PROVIDER.as_secs()
-    );
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+pub(crate) fn remembered(app: &App, sent: &Sent, mut response: Response) -> Response {
+    let lasts = i64::try_from(AT_PROVIDER.as_secs()).ok();
+    if let Some(cookie) = app.cookies().given(BROWSER_COOKIE, &sent.browser, lasts) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response

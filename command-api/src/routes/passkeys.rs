@@ -372,5 +372,5 @@ pub async fn sign_in_with_passkey(
         signature: bytes("signature", &body.signature)?,
         after: None,
     };
-    Ok(signed_in(app.identity.sign_in_with_passkey(shown, &party, &origin).await?))
+    Ok(signed_in(&app, app.identity.sign_in_with_passkey(shown, &party, &origin).await?))
 }
