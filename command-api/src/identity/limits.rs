@@ -2,7 +2,8 @@
 //!
 //! Where secrets are guessed, a policy is shared: one counter of the vault for all processes, in windows that begin with the
 //! first try. Elsewhere each process counts by itself. These limits stand beside the lock on guessing at one person
-//! ([`super::guessing`]), and nothing that succeeds gives anything back: an account of one's own clears no limit of an address.
+//! ([`super::guessing`]), and nothing that succeeds clears what was counted: an account of one's own clears no limit of an
+//! address. Where a guess is what counts, one that was right is given back, and no other.
 //!
 //! What everybody uses together can be used up by strangers who come from many networks. So whoever signs in on a device that
 //! knows them does not use it: they are counted by themselves. And what waits for somebody, of which an organisation has so much
@@ -44,7 +45,7 @@ pub enum Policy {
     Links = 5,
     /// Wrong secrets at the token endpoint, by client.
     TokenFailures = 6,
-    /// Typing the codes of devices, by session.
+    /// Typing wrong codes of devices, by session.
     UserCodes = 7,
     /// Sending invitations, by member.
     InvitationsMember = 8,
@@ -241,6 +242,15 @@ impl Limits {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Gives back the one try that [`Limits::check`] counted, since it was no guess.
+    ///
+    /// # Errors
+    /// `store.unavailable`; then it stays counted.
+    pub async fn give_back(&self, counted: Counted) -> Result<(), Problem> {
+        let Some(asked) = self.a_try(counted) else { return Ok(()) };
+        self.vault.give_back_try(&asked).await.map_err(unavailable)
     }
 
     /// Counts something that failed. Refuses nothing: whoever asked is told why it failed.

@@ -123,21 +123,21 @@ impl Oauth {
         })
     }
 
-    /// Looks a typed code up, in the session of whoever typed it. Every look is a guess, and counts.
+    /// Looks a typed code up, in the session of whoever typed it. Every look may be a guess and counts, until it is known to
+    /// be none.
     ///
     /// # Errors
     /// `rate.limited`, `oauth.user-code-unknown`.
     pub async fn device(&self, who: InSession, text: &str) -> Result<Device, Problem> {
         let parts = self.parts();
-        parts
-            .identity
-            .limits()
-            .check([Counted::id(Policy::UserCodes, who.tenant, who.session.uuid())])
-            .await?;
+        let (limits, looks) =
+            (parts.identity.limits(), Counted::id(Policy::UserCodes, who.tenant, who.session.uuid()));
+        limits.check([looks]).await?;
         let code = typed(text).ok_or_else(unknown)?;
         let waiting = parts.vault.device_of_code(who.tenant, &code, &parts.master).await;
         let waiting = waiting.map_err(not_kept)?;
         let waiting = waiting.ok_or_else(unknown)?;
+        limits.give_back(looks).await?;
         let client = ClientId { tenant: who.tenant, service: waiting.service };
         let service = parts.identity.service(client).await?.ok_or_else(unknown)?;
         Ok(Device {

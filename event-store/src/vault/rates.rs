@@ -74,6 +74,18 @@ impl Vault {
         Ok(rows.into_iter().map(Window::from).map(|it| Window { used: used(it), ..it }).collect())
     }
 
+    /// Takes back one try that was counted and was good.
+    ///
+    /// # Errors
+    /// If the database cannot be used; then it stays counted.
+    pub async fn give_back_try(&self, it: &Try) -> sqlx::Result<()> {
+        let (tenant, subject) = (it.tenant.uuid(), &it.subject.0[..]);
+        sqlx::query!("select vault.give_back_try($1, $2, $3)", tenant, it.policy, subject)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// What was counted in the window that is open, if one is. Counts nothing.
     ///
     /// # Errors

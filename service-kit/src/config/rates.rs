@@ -43,7 +43,7 @@ pub struct RateConfig {
     /// limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_TOKEN_FAILURES", default_value = "20/1m")]
     pub rate_token_failures: Rate,
-    /// How often codes of devices may be typed in one session, in so long. 0 is no limit. All processes count together.
+    /// How often wrong codes of devices may be typed in one session, in so long. 0 is no limit. All processes count together.
     #[arg(long, env = "QUIPU_RATE_USER_CODES", default_value = "5/10m")]
     pub rate_user_codes: Rate,
     /// How many invitations one organisation may send in so long. 0 is no limit. All processes count together.
