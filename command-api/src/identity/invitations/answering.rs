@@ -95,10 +95,13 @@ impl Identity {
             return self.accept_new(&invited, who, Some(displace), origin).await;
         }
         let holder = self.parts().vault.claim_holder(tenant, EMAIL_SCOPE, &invited.address.to_string()).await;
-        match holder.map_err(unavailable)? {
-            Some(user) => self.accept_again(&invited, UserId::new(user), &who.password, origin).await,
-            None => self.accept_new(&invited, who, None, origin).await,
-        }
+        let Some(user) = holder.map_err(unavailable)? else {
+            return self.accept_new(&invited, who, None, origin).await;
+        };
+        // Whoever used the link at the same moment may be who has the account since. Then it is no link any more, and no
+        // password is looked at: wrong ones would lock them out.
+        self.good_link(text, MailTokenKind::Invitation).await?.ok_or_else(gone)?;
+        self.accept_again(&invited, UserId::new(user), &who.password, origin).await
     }
 
     /// Makes somebody who is signed in a member, if the verified address of their account is the invited one. `gated` puts a

@@ -95,6 +95,29 @@ async fn a_link_makes_one_member_however_many_use_it() -> Test {
 }
 
 #[tokio::test]
+async fn whoever_comes_second_with_a_link_locks_nobody_out() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let owner = member(&acme, RoleRef::OWNER).await?;
+    invited(&acme, &owner.token, "ann@example.com", json!(["user"])).await?;
+    let token = link(&acme, "ann@example.com").await?;
+    let password = |n: usize| format!("{PASSWORD}-{n}");
+    let used = (0..60).map(|n| {
+        let url = format!("{}/v1/invitations/accept", stack.command_url);
+        let body = json!({ "token": token, "password": password(n) });
+        answer(stack.request(Method::POST, "", &url).json(&body))
+    });
+    let answers = try_join_all(used).await?;
+    let won: Vec<_> = (0..60).filter(|n| answers[*n].status.is_success()).collect();
+    assert_eq!(won.len(), 1, "{:?}", counted(&answers));
+    let guessed = answers.iter().filter(|it| it.code() == "identity.invalid-credentials").count();
+    assert_eq!(guessed, 0, "a password was compared: {:?}", counted(&answers));
+    let signed_in = acme.log_in("ann@example.com", &password(won[0])).await?;
+    assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+    Ok(())
+}
+
+#[tokio::test]
 async fn of_links_the_newest_is_good_however_many_are_sent_at_once() -> Test {
     let stack = Stack::commands_only().await?;
     let other = stack.another_command_api().await?;
