@@ -13,7 +13,7 @@ use domain::organisation::{Membership, Role, RoleRef, Standing, TenantStatus, me
 use domain::platform::Permissions;
 use domain::{Aggregate, StreamId};
 use event_store::log;
-use read_models::TenantTx;
+use read_models::{TenantTx, event_index};
 use service_kit::permissions::{self, role_table};
 use service_kit::problem::Problem;
 use uuid::Uuid;
@@ -195,10 +195,15 @@ impl RightsAt {
         Ok(())
     }
 
-    /// How the organisation stood; nothing before somebody asked for it. One that was there before there was a standing worked
-    /// from its beginning.
-    async fn organisation(&mut self) -> Result<Option<TenantStatus>, Problem> {
+    /// How the organisation stood; nothing before somebody asked for it, or anything was recorded of it. One that was there
+    /// before there was a standing worked from its beginning.
+    pub(crate) async fn organisation(&mut self) -> Result<Option<TenantStatus>, Problem> {
         let tx = &mut self.reading.tx;
+        if let When::Then(moment) = self.when
+            && !event_index::began_by(tx, moment).await?
+        {
+            return Ok(None);
+        }
         let stream = standing::stream(tx.tenant());
         let Some(mut history) = History::find(tx, stream).await? else {
             return Ok(Some(TenantStatus::Active));

@@ -197,6 +197,21 @@ impl EventIndex {
     }
 }
 
+/// Whether anything of the tenant was recorded by a moment, inclusive.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn began_by(tx: &mut TenantTx, moment: DateTime<Utc>) -> sqlx::Result<bool> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query_scalar!(
+        r#"select exists (select from event_index where tenant_id = $1 and recorded_at <= $2) as "began!""#,
+        tenant,
+        moment
+    )
+    .fetch_one(tx.conn())
+    .await
+}
+
 /// The first place at or behind `from` and the last one before `to`; times never fall along the log, so places say it
 /// all. A bound that nothing meets shuts everything out.
 async fn places(

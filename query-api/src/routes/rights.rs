@@ -129,11 +129,14 @@ pub(crate) async fn own(
     let caller = who.caller();
     let (user, when) = (UserId::new(caller.actor.uuid()), when(query.as_of));
     let mut at = RightsAt::open(&app, caller.tenant, &conditions, when).await?;
-    let rights = at.of(user).await?.unwrap_or_else(|| Rights {
-        organisation: Some(caller.standing.status),
-        permissions: if when == When::Now { held(caller) } else { BTreeSet::new() },
-        ..Rights::default()
-    });
+    let rights = match at.of(user).await? {
+        Some(rights) => rights,
+        None => Rights {
+            organisation: at.organisation().await?,
+            permissions: if when == When::Now { held(caller) } else { BTreeSet::new() },
+            ..Rights::default()
+        },
+    };
     answer::json(at.reading, &conditions, &RightsAnswer::of(user, when, rights)).await
 }
 

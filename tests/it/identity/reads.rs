@@ -78,7 +78,7 @@ struct ByHand {
 
 impl ByHand {
     fn replay(lines: &[Line], of: TenantId, until: DateTime<Utc>) -> Self {
-        let mut hand = Self { organisation: "active".to_owned(), ..Self::default() };
+        let mut hand = Self { organisation: "absent".to_owned(), ..Self::default() };
         for (role, held) in role_table(of).rows() {
             hand.meaning.insert(role.to_owned(), held.iter().map(ToString::to_string).collect());
         }
@@ -94,6 +94,9 @@ impl ByHand {
             }
             if line.tenant != of {
                 continue;
+            }
+            if hand.organisation == "absent" {
+                hand.organisation = "active".to_owned();
             }
             match line.event_type.as_str() {
                 "organisation.member-added" | "organisation.roles-assigned" => {
@@ -165,6 +168,7 @@ async fn as_of_equals_a_replay_by_hand() -> Test {
     let (owner, clerk) = (members.session(owner.user).await?, members.session(user_id).await?);
     // Something later is recorded, so that no answer can change any more.
     members.join(&[RoleRef::MANAGER]).await?;
+    let operator = stack.owner(of)?;
 
     let lines = lines(&stack).await?;
     let told = ["organisation.", "identity.user-", "platform.permissions-recorded"];
@@ -187,6 +191,15 @@ async fn as_of_equals_a_replay_by_hand() -> Test {
             assert_eq!(stands, (Some(status), Some(hand.organisation.as_str())), "{user} at {as_of}");
             differing.insert((user, expected));
         }
+        // An operator is no person of the organisation, and is told of it all the same.
+        let path = format!("/v1/auth/permissions?as_of={as_of}");
+        let answer = stack.get_at(&operator, &path, &members.position().await?).await?;
+        assert_eq!(
+            answer.json["organization_status"],
+            hand.organisation.as_str(),
+            "{as_of}: {}",
+            answer.text
+        );
         let path = format!("/v1/permissions/ledger.post-transfer/holders?as_of={as_of}");
         let holders = items(&read(&stack, &members, &owner, &path).await?);
         let holders: BTreeSet<&str> = holders.iter().filter_map(|it| it["user_id"].as_str()).collect();
