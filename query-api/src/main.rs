@@ -1,4 +1,6 @@
-//! The process: settings, logs, signals, and the server until it is told to stop.
+//! The process `query-api`.
+
+use std::process::ExitCode;
 
 use query_api::{Config, QueryApi};
 use service_kit::{config, serve, shutdown, telemetry};
@@ -7,7 +9,18 @@ use service_kit::{config, serve, shutdown, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "query-api ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Settings, logs, signals, and the server until it is told to stop.
+async fn run() -> anyhow::Result<()> {
     service_kit::install_crypto();
     let config: Config = config::load();
     let _telemetry = telemetry::init("query-api", &config.log, &config.telemetry)?;
