@@ -61,7 +61,7 @@ pub struct ShowArgs {
     /// Directory of the keys; by default that of the stack that runs here.
     #[arg(long, env = "QUIPU_KEY_DIR")]
     key_dir: Option<PathBuf>,
-    /// What links begin with; by default the address of the command API that runs here.
+    /// What links begin with; by default as the services that run here were told.
     #[arg(long, env = "QUIPU_PUBLIC_URL")]
     public_url: Option<PublicUrl>,
     #[command(flatten)]
@@ -187,8 +187,7 @@ async fn show(layout: &Layout, args: &ShowArgs) -> anyhow::Result<()> {
 /// Where the stack that runs here is reached by a browser.
 fn address_here(layout: &Layout) -> anyhow::Result<PublicUrl> {
     let run = RunFile::read(layout)?.context("nothing runs here: give --public-url")?;
-    let service = run.service("command-api").context("the command API does not run: give --public-url")?;
-    Ok(format!("http://127.0.0.1:{}", service.port).parse()?)
+    Ok(run.public_url.context("no service runs here: give --public-url")?.parse()?)
 }
 
 #[derive(Clone, Copy)]

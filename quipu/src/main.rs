@@ -26,6 +26,7 @@ use quipu::operator::OperatorArgs;
 use quipu::projection::{self, ProjectionCommand};
 use quipu::replay::{self, ReplayArgs};
 use quipu::stack::layout::Layout;
+use quipu::stack::supervisor::Parts;
 use quipu::stack::{PostgresAge, control, test_env};
 use quipu::stream::{self, StreamCommand};
 use quipu::tenant::{self, TenantCommand};
@@ -172,6 +173,8 @@ enum StackCommand {
     /// The background supervisor of `up --detach`.
     Supervise {
         #[arg(long)]
+        servers_only: bool,
+        #[arg(long)]
         allow_old_postgres: bool,
     },
 }
@@ -253,8 +256,9 @@ async fn stack(layout: &Layout, command: StackCommand) -> anyhow::Result<ExitCod
             let age = age(wrapped.allow_old_postgres);
             test_env::with_scratch_database(layout, age, &migrations, &wrapped.command).await
         }
-        StackCommand::Supervise { allow_old_postgres } => {
-            up::supervise(layout, age(allow_old_postgres)).await?;
+        StackCommand::Supervise { servers_only, allow_old_postgres } => {
+            let parts = if servers_only { Parts::Servers } else { Parts::All };
+            up::supervise(layout, age(allow_old_postgres), parts).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

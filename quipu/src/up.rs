@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use serde_json::json;
 use service_kit::config::TokenConfig;
 
 use crate::admin::{ADMIN_ROLE, AdminSettings, DemoPerson, DemoService, ensure_demo};
@@ -21,7 +22,7 @@ use crate::stack::context::Context;
 use crate::stack::layout::Layout;
 use crate::stack::run_file::{Phase, RunFile};
 use crate::stack::secrets::Secrets;
-use crate::stack::supervisor::{Supervisor, is_supervised};
+use crate::stack::supervisor::{Parts, Supervisor, is_supervised};
 use crate::stack::{AUDIENCE, ISSUER, PostgresAge, ProcessMark, control, stop_signal};
 
 /// Long, since the first start may have to fetch the servers.
@@ -40,6 +41,9 @@ pub struct UpArgs {
     /// Load example data once everything is ready.
     #[arg(long, value_enum)]
     pub demo: Option<DemoData>,
+    /// Start PostgreSQL and NATS alone, for a command that mends what the services refuse to serve.
+    #[arg(long, conflicts_with = "demo")]
+    pub servers_only: bool,
     /// Accept PostgreSQL 15 to 17 too, if no newer one is installed.
     #[arg(long)]
     pub allow_old_postgres: bool,
@@ -56,11 +60,17 @@ impl UpArgs {
     fn age(&self) -> PostgresAge {
         if self.allow_old_postgres { PostgresAge::OldToo } else { PostgresAge::Current }
     }
+
+    fn parts(&self) -> Parts {
+        if self.servers_only { Parts::Servers } else { Parts::All }
+    }
 }
 
 /// What `quipu up --json` prints.
 #[derive(Debug, Serialize)]
 struct Description {
+    /// Where people are: pages, and what letters and services link to.
+    public_url: String,
     command_url: String,
     query_url: String,
     database_url: String,
@@ -84,7 +94,9 @@ pub async fn up(layout: &Layout, args: &UpArgs) -> anyhow::Result<()> {
         if !is_supervised(layout)? {
             return detach(layout, args).await;
         }
-    } else if let Some(supervisor) = Supervisor::begin(layout, args.age(), Given::from_environment())? {
+    } else if let Some(supervisor) =
+        Supervisor::begin(layout, args.age(), args.parts(), Given::from_environment())?
+    {
         return foreground(layout, args, supervisor).await;
     }
     console::note("a stack runs here already");
@@ -93,9 +105,9 @@ pub async fn up(layout: &Layout, args: &UpArgs) -> anyhow::Result<()> {
 }
 
 /// The background supervisor, started by `quipu up --detach`.
-pub async fn supervise(layout: &Layout, age: PostgresAge) -> anyhow::Result<()> {
-    let mut supervisor =
-        Supervisor::begin(layout, age, Given::from_environment())?.context("another supervisor runs here")?;
+pub async fn supervise(layout: &Layout, age: PostgresAge, parts: Parts) -> anyhow::Result<()> {
+    let mut supervisor = Supervisor::begin(layout, age, parts, Given::from_environment())?
+        .context("another supervisor runs here")?;
     let started = tokio::select! {
         started = supervisor.start() => started,
         () = stop_signal() => Err(anyhow::anyhow!("stopped by a signal")),
@@ -156,6 +168,9 @@ async fn detach(layout: &Layout, args: &UpArgs) -> anyhow::Result<()> {
     let logged_before = log.metadata()?.len();
     let mut command = Command::new(std::env::current_exe().context("our own program cannot be found")?);
     command.arg("--dir").arg(layout.root()).args(["stack", "supervise"]);
+    if args.servers_only {
+        command.arg("--servers-only");
+    }
     if args.allow_old_postgres {
         command.arg("--allow-old-postgres");
     }
@@ -223,6 +238,9 @@ async fn when_ready(layout: &Layout, mut child: Option<&mut Child>) -> anyhow::R
 
 async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Result<()> {
     let connections = Connections::of(run, &Given::from_environment(), &Secrets::read(layout)?)?;
+    if run.services.is_empty() {
+        return present_servers(args, &connections);
+    }
     let settings = AdminSettings {
         database_url: connections.database_url_of(ADMIN_ROLE)?,
         key_dir: layout.keys(),
@@ -234,6 +252,10 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
     };
     let tokens = ensure_demo(&settings).await.context("the demo tenants cannot be set up")?;
     let description = Description {
+        public_url: run
+            .public_url
+            .clone()
+            .context("the supervisor is of an older build: `quipu down`, then `quipu up`")?,
         command_url: service_url(run, "command-api")?,
         query_url: service_url(run, "query-api")?,
         database_url: connections.admin_database_url,
@@ -270,6 +292,22 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
     Ok(())
 }
 
+/// What is there without the services.
+fn present_servers(args: &UpArgs, connections: &Connections) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.servers_only,
+        "PostgreSQL and NATS alone run here: stop them with `quipu down`, then start everything"
+    );
+    let (database, nats) = (&connections.admin_database_url, &connections.nats_url);
+    if args.json {
+        console::data(json!({ "database_url": database, "nats_url": nats }));
+    } else {
+        console::data(format_args!("PostgreSQL {database}\nNATS       {nats}"));
+        console::note("no service runs; when what they refuse is mended, `quipu down` and `quipu up`");
+    }
+    Ok(())
+}
+
 fn service_url(run: &RunFile, name: &str) -> anyhow::Result<String> {
     let service = run.service(name).with_context(|| format!("{name} does not run"))?;
     Ok(format!("http://127.0.0.1:{}", service.port))
@@ -293,7 +331,7 @@ impl Description {
              people     {people}\n \
              password   {password}, unless somebody has changed theirs\n \
              service    {service}: {client_id}\n            {client_secret}\n            \
-             sign in at {command}/sign-in\n\n \
+             sign in at {public}/sign-in\n\n \
              try        TOKEN=$(curl -s {command}/v1/auth/login --json \\\n              \
              '{{\"tenant_slug\":\"{slug}\",\"email\":\"{email}\",\"password\":\"{password}\"}}' \\\n              \
              | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')\n            \
@@ -301,6 +339,7 @@ impl Description {
              events     ./dev events tail --follow\n \
              mail       ./dev mail list, ./dev mail show ID   (QUIPU_SMTP_URL sends it)\n \
              status     ./dev status        logs  ./dev logs        stop  ./dev down\n{rule}",
+            public = self.public_url.trim_end_matches('/'),
             command = self.command_url,
             query = self.query_url,
             tenant = self.tenant_id,

@@ -84,7 +84,7 @@ fn in_containers_we_are_one_issuer_and_know_who_was_erased() -> Test {
         let said = |variable: &str| service["environment"][variable].as_str().unwrap_or_default();
         // OpenID Connect Discovery 1.0, section 4.3: whoever asked at an address believes what names that address.
         for (variables, issuer, address) in [
-            (&[] as &[(&str, &str)], "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            (&[] as &[(&str, &str)], "http://localhost:8080", "http://localhost:8080"),
             (&[("QUIPU_PUBLIC_URL", public)], public, public),
             (&[("QUIPU_TOKEN_ISSUER", "quipu"), ("QUIPU_PUBLIC_URL", public)], "quipu", public),
         ] {

@@ -65,11 +65,11 @@ pub async fn status(layout: &Layout) -> anyhow::Result<StackStatus> {
     let mut parts = Vec::new();
     if let Some(it) = &run.postgres {
         let seen = postgres::verify(layout, &secrets, it).await;
-        parts.push(part("postgres", &it.process, it.port, &it.version, it.started_at, 0, seen));
+        parts.push(part("postgres", &it.process, it.port, &it.version, it.started_at, it.restarts, seen));
     }
     if let Some(it) = &run.nats {
         let seen = nats::verify(&secrets, it).await;
-        parts.push(part("nats", &it.process, it.port, &it.version, it.started_at, 0, seen));
+        parts.push(part("nats", &it.process, it.port, &it.version, it.started_at, it.restarts, seen));
     }
     for it in &run.services {
         let seen = service_ready(&it.process, it.port).await;

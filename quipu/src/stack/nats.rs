@@ -158,6 +158,7 @@ async fn attempt_start(
             version: String::new(),
             started_at: Utc::now(),
             server_name: secrets.nats_server_name.clone(),
+            restarts: 0,
         };
         if ended.is_none() && verify(secrets, &candidate).await.is_ok() {
             let version = nats_greeting(&format!("127.0.0.1:{port}")).await?.version;

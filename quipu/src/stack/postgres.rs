@@ -202,7 +202,7 @@ async fn identify(
         "the PostgreSQL on port {port} does not serve {}: another server answers there",
         layout.postgres_data().display()
     );
-    Ok(PostgresRun { process, port, version, started_at: Utc::now(), system_identifier })
+    Ok(PostgresRun { process, port, version, started_at: Utc::now(), system_identifier, restarts: 0 })
 }
 
 /// The system identifier is the first field of the control file, in every release.
@@ -319,6 +319,7 @@ fn write_settings(data: &Path, port: u16, run_as: Unprivileged, layout: &Layout)
          checkpoint_timeout = '15min'\n\
          random_page_cost = 1.1\n\
          jit = off\n\
+         client_connection_check_interval = '1s'\n\
          timezone = 'UTC'\n\
          log_timezone = 'UTC'\n\
          log_line_prefix = '%m [%p] %q%u@%d '\n\

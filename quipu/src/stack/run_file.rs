@@ -33,7 +33,10 @@ pub struct RunFile {
     pub postgres: Option<PostgresRun>,
     /// Our NATS; absent if NATS_URL names another.
     pub nats: Option<NatsRun>,
-    /// The services.
+    /// What services are told to be the address that people see. Files of older builds do not have it.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// The services; none if only the servers were wanted.
     pub services: Vec<ServiceRun>,
 }
 
@@ -50,6 +53,9 @@ pub struct PostgresRun {
     pub started_at: DateTime<Utc>,
     /// Given to the data at its making; no other cluster has it.
     pub system_identifier: String,
+    /// How often the supervisor had to start it again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A NATS server of ours.
@@ -67,6 +73,9 @@ pub struct NatsRun {
     pub started_at: DateTime<Utc>,
     /// Random, so no other server has it.
     pub server_name: String,
+    /// How often the supervisor had to start it again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A service of ours.

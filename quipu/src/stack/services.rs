@@ -22,6 +22,12 @@ pub const ISSUER: &str = "quipu";
 /// What the private stack's tokens say in `aud`.
 pub const AUDIENCE: &str = "quipu-api";
 
+/// The address that people see, if it is not said in `QUIPU_PUBLIC_URL`: this machine by its name, since browsers take
+/// passkeys for names alone (Web Authentication Level 3, section 5.1.2, "effective domain").
+pub(crate) fn public_url(pages: u16) -> String {
+    std::env::var("QUIPU_PUBLIC_URL").unwrap_or_else(|_| format!("http://localhost:{pages}"))
+}
+
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_LINES_SHOWN: usize = 20;
@@ -71,13 +77,13 @@ pub(crate) const SERVICES: [Service; 3] = [
 ];
 
 impl Service {
-    /// Starts the process; it is not ready yet. `pages` is the port of the service whose pages people see.
+    /// Starts the process; it is not ready yet. `public_url` is the address that people see.
     pub(crate) fn spawn(
         &self,
         layout: &Layout,
         connections: &Connections,
         ports: Ports,
-        pages: u16,
+        public_url: &str,
         restarts: u32,
     ) -> anyhow::Result<(Child, ServiceRun)> {
         let program = beside_us(self.name)?;
@@ -85,10 +91,7 @@ impl Service {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let mut command = std::process::Command::new(&program);
         command.envs(self.environment(layout, connections, ports)?);
-        // Links in letters lead to this machine, unless the caller knows better.
-        if std::env::var_os("QUIPU_PUBLIC_URL").is_none() {
-            command.env("QUIPU_PUBLIC_URL", format!("http://127.0.0.1:{pages}"));
-        }
+        command.env("QUIPU_PUBLIC_URL", public_url);
         // A twin of the caller's would contradict what is set here.
         for name in ["DATABASE_URL_FILE", "REACTOR_DATABASE_URL_FILE", "NATS_URL_FILE"] {
             command.env_remove(name);

@@ -18,9 +18,9 @@ use super::layout::{Layout, make_private_dir};
 use super::ports::free_port;
 use super::postgres::{PostgresAge, Programs};
 use super::processes::{ProcessMark, Stopped};
-use super::run_file::{Phase, RunFile};
+use super::run_file::{NatsRun, Phase, PostgresRun, RunFile};
 use super::secrets::Secrets;
-use super::services::{PAGES, Ports, SERVICES, Service};
+use super::services::{PAGES, Ports, SERVICES, Service, public_url};
 use super::{database, nats, postgres};
 use crate::console;
 
@@ -30,13 +30,26 @@ const LOCK_ATTEMPTS_MAX: u32 = 5;
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// What is said in front of why a service does not start: what mends it may need the database, which stops with it.
+const MENDED_WITHOUT_SERVICES: &str = "a service does not start, and everything is stopped; `quipu up --servers-only` starts \
+                                       PostgreSQL and NATS alone, for a command that mends it";
 /// A part that has lived this long starts its backoff over.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a supervisor starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// PostgreSQL, NATS and the services.
+    All,
+    /// PostgreSQL and NATS.
+    Servers,
+}
 
 /// The supervisor of one layout.
 pub struct Supervisor {
     layout: Layout,
     age: PostgresAge,
+    parts: Parts,
     given: Given,
     secrets: Secrets,
     programs: Option<Programs>,
@@ -55,7 +68,12 @@ struct Backoff {
 
 impl Supervisor {
     /// Takes the lock; `None` if another supervisor has it.
-    pub fn begin(layout: &Layout, age: PostgresAge, given: Given) -> anyhow::Result<Option<Self>> {
+    pub fn begin(
+        layout: &Layout,
+        age: PostgresAge,
+        parts: Parts,
+        given: Given,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(lock) = insist_on_lock(layout)? else { return Ok(None) };
         let secrets = Secrets::obtain(layout)?;
         let previous = RunFile::read(layout)?;
@@ -64,12 +82,14 @@ impl Supervisor {
             supervisor: ProcessMark::own()?,
             postgres: previous.as_ref().and_then(|run| run.postgres.clone()),
             nats: previous.as_ref().and_then(|run| run.nats.clone()),
+            public_url: None,
             services: previous.map(|run| run.services).unwrap_or_default(),
         };
         run.write(layout)?;
         Ok(Some(Self {
             layout: layout.clone(),
             age,
+            parts,
             given,
             secrets,
             programs: None,
@@ -94,6 +114,15 @@ impl Supervisor {
         self.start_servers().await?;
         make_private_dir(&self.layout.keys())?;
         generate_keys(&KeyConfig::at(self.layout.keys())).context("the signing keys cannot be made")?;
+        match self.parts {
+            Parts::All => self.start_services().await.context(MENDED_WITHOUT_SERVICES)?,
+            Parts::Servers => self.run.services.clear(),
+        }
+        self.run.phase = Phase::Ready;
+        self.run.write(&self.layout)
+    }
+
+    async fn start_services(&mut self) -> anyhow::Result<()> {
         for service in &SERVICES {
             self.start_service(service, 0)?;
         }
@@ -101,8 +130,7 @@ impl Supervisor {
             let run = self.run.service(service.name).context("a service was not started")?;
             service.ready(&self.layout, run).await?;
         }
-        self.run.phase = Phase::Ready;
-        self.run.write(&self.layout)
+        Ok(())
     }
 
     /// Starts PostgreSQL and NATS and prepares the database, without any service.
@@ -113,7 +141,7 @@ impl Supervisor {
                 database::prepare_given(&url, &self.secrets, self.age).await?;
             }
             None => {
-                self.start_postgres().await?;
+                self.start_postgres(0).await?;
                 let port =
                     self.run.postgres.as_ref().map(|run| run.port).context("PostgreSQL was not started")?;
                 let url = postgres::superuser_url(&self.secrets, port, "postgres");
@@ -125,7 +153,7 @@ impl Supervisor {
                 self.run.nats = None;
                 nats::check_given(&url).await?;
             }
-            None => self.start_nats().await?,
+            None => self.start_nats(0).await?,
         }
         self.run.write(&self.layout)
     }
@@ -153,20 +181,23 @@ impl Supervisor {
 
     async fn mend(&mut self) {
         self.reap();
-        if self.run.postgres.as_ref().is_some_and(|run| !run.process.is_alive()) && self.may_retry("postgres")
+        let ended = self.run.postgres.as_ref().filter(|run| !run.process.is_alive());
+        if let Some((port, restarts)) = ended.map(|run| (run.port, run.restarts.saturating_add(1)))
+            && self.may_retry("postgres")
         {
-            console::note("postgres ended: starting it again");
-            let before = self.run.postgres.as_ref().map(|run| run.port);
-            let result = self.start_postgres().await;
+            tell_ended("postgres", restarts);
+            let result = self.start_postgres(restarts).await;
             tell("postgres", result);
-            self.renew_services_unless(before == self.run.postgres.as_ref().map(|run| run.port));
+            self.renew_services_unless(self.run.postgres.as_ref().is_some_and(|run| run.port == port));
         }
-        if self.run.nats.as_ref().is_some_and(|run| !run.process.is_alive()) && self.may_retry("nats") {
-            console::note("nats ended: starting it again");
-            let before = self.run.nats.as_ref().map(|run| run.port);
-            let result = self.start_nats().await;
+        let ended = self.run.nats.as_ref().filter(|run| !run.process.is_alive());
+        if let Some((port, restarts)) = ended.map(|run| (run.port, run.restarts.saturating_add(1)))
+            && self.may_retry("nats")
+        {
+            tell_ended("nats", restarts);
+            let result = self.start_nats(restarts).await;
             tell("nats", result);
-            self.renew_services_unless(before == self.run.nats.as_ref().map(|run| run.port));
+            self.renew_services_unless(self.run.nats.as_ref().is_some_and(|run| run.port == port));
         }
         for service in &SERVICES {
             let Some(run) = self.run.service(service.name) else { continue };
@@ -175,7 +206,7 @@ impl Supervisor {
             }
             let restarts = run.restarts.saturating_add(1);
             if self.may_retry(service.name) {
-                console::note(format_args!("{} ended: starting it again (restart {restarts})", service.name));
+                tell_ended(service.name, restarts);
                 let result = self.start_service(service, restarts);
                 tell(service.name, result);
             }
@@ -189,23 +220,23 @@ impl Supervisor {
         }
     }
 
-    async fn start_postgres(&mut self) -> anyhow::Result<()> {
+    async fn start_postgres(&mut self, restarts: u32) -> anyhow::Result<()> {
         if self.programs.is_none() {
             self.programs = Some(Programs::obtain(&self.layout, self.age).await?);
         }
         let programs = self.programs.as_ref().context("PostgreSQL was not found")?;
         let run = postgres::start(&self.layout, programs, &self.secrets, self.run.postgres.as_ref()).await?;
-        self.run.postgres = Some(run);
+        self.run.postgres = Some(PostgresRun { restarts, ..run });
         self.run.write(&self.layout)
     }
 
-    async fn start_nats(&mut self) -> anyhow::Result<()> {
+    async fn start_nats(&mut self, restarts: u32) -> anyhow::Result<()> {
         if self.nats_program.is_none() {
             self.nats_program = Some(nats::obtain(&self.layout).await?);
         }
         let program = self.nats_program.as_ref().context("nats-server was not found")?;
         let run = nats::start(&self.layout, program, &self.secrets, self.run.nats.as_ref()).await?;
-        self.run.nats = Some(run);
+        self.run.nats = Some(NatsRun { restarts, ..run });
         self.run.write(&self.layout)
     }
 
@@ -221,7 +252,9 @@ impl Supervisor {
         taken.push(port);
         let ports = Ports { service: port, metrics: free_port(Some(wanted.metrics), &taken)? };
         let pages = self.run.service(PAGES).filter(|_| service.name != PAGES).map_or(port, |run| run.port);
-        let (child, run) = service.spawn(&self.layout, &connections, ports, pages, restarts)?;
+        let public_url = public_url(pages);
+        let (child, run) = service.spawn(&self.layout, &connections, ports, &public_url, restarts)?;
+        self.run.public_url = Some(public_url);
         self.run.services.retain(|known| known.name != service.name);
         self.run.services.push(run);
         self.children.push((service.name, child));
@@ -317,6 +350,10 @@ pub(crate) fn take_lock(layout: &Layout) -> anyhow::Result<Option<File>> {
             Err(error).with_context(|| format!("{} cannot be locked", path.display()))
         }
     }
+}
+
+fn tell_ended(name: &str, restarts: u32) {
+    console::note(format_args!("{name} ended: starting it again (restart {restarts})"));
 }
 
 fn tell(name: &str, result: anyhow::Result<()>) {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{Client, Method, StatusCode};
@@ -12,13 +13,14 @@ use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tests::cli::program;
 use tests::stack::{Answer, answer};
-use tests::tools;
+use tests::{tools, until};
 use uuid::Uuid;
 
 use super::Test;
 
 const OLGA: &str = "olga.owner@shop.example";
 const ANOTHER_PASSWORD: &str = "jade-umpire-quartz-lagoon";
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder in which a stack is, or was. It is stopped with the test, however that ends.
 struct Folder {
@@ -210,4 +212,34 @@ impl Left<'_> {
         up.read(self.account, &operator).await?;
         Ok(())
     }
+}
+
+/// When the services refuse what they find, the commands that mend it need the servers.
+#[tokio::test]
+async fn the_servers_alone_are_there_for_a_command_that_mends() -> Test {
+    let folder = Folder::new().await?;
+    let (out, _) = folder.run(&["up", "--servers-only", "--detach", "--json"]).await?;
+    let said: Value = serde_json::from_str(&out)?;
+    assert!(said["database_url"].is_string() && said["nats_url"].is_string(), "{out}");
+    let parts = |status: &Value| -> Vec<(String, u64)> {
+        let part = |it: &Value| Some((it["name"].as_str()?.to_owned(), it["restarts"].as_u64()?));
+        status["parts"].as_array().into_iter().flatten().filter_map(part).collect()
+    };
+    let status = async || -> anyhow::Result<Value> {
+        // It fails while something is down.
+        let output = tokio::process::Command::from(folder.command(&["status", "--json"])?).output().await?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let first = status().await?;
+    assert_eq!(parts(&first), [("postgres".to_owned(), 0), ("nats".to_owned(), 0)]);
+    folder.run(&["projection", "list"]).await?;
+    let refused = folder.run(&["up", "--detach"]).await;
+    assert!(refused.is_err_and(|it| it.to_string().contains("PostgreSQL and NATS alone")));
+
+    let nats = first["parts"][1]["pid"].as_u64().context("a process")?;
+    tools::run("kill", &["-9", &nats.to_string()])?;
+    until(PATIENCE, async || {
+        Ok(parts(&status().await?) == [("postgres".to_owned(), 0), ("nats".to_owned(), 1)])
+    })
+    .await
 }
