@@ -117,13 +117,16 @@ impl Projector {
         &self.shared.pool
     }
 
-    /// Adds its checks: the database, and that no follower has stopped. NATS is none of them, it is not the record.
+    /// Adds its checks: the database, that no follower has stopped, and that the log was not set back. Whether NATS is there
+    /// is none of them, it is not the record.
     #[must_use]
     pub fn health(&self, health: Health) -> Health {
-        self.names.iter().fold(health.database(self.shared.pool.clone()), |health, name| {
+        let health = self.names.iter().fold(health.database(self.shared.pool.clone()), |health, name| {
             let (board, name) = (self.shared.board.clone(), *name);
             health.check(name, move || std::future::ready(board.readiness(name)))
-        })
+        });
+        let board = self.shared.board.clone();
+        health.check(publisher::NAME, move || std::future::ready(board.refusal(publisher::NAME)))
     }
 
     /// Waits until everything has ended after its token was cancelled; what does not end in time is cut.

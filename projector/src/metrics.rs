@@ -22,6 +22,8 @@ pub(crate) struct ProjectorMetrics {
     pub(crate) published: Counter,
     /// Events that were published, that NATS has lost, and that are not sent again yet.
     pub(crate) publisher_gap: Gauge,
+    /// 1 while nothing is published since NATS holds events that the log has lost.
+    pub(crate) set_back: Gauge,
     pub(crate) observed: Observed,
 }
 
@@ -55,6 +57,7 @@ impl ProjectorMetrics {
             events: Family::default(),
             published: Counter::default(),
             publisher_gap: Gauge::default(),
+            set_back: Gauge::default(),
             observed: Observed::default(),
         };
         metrics.register(|registry| {
@@ -75,6 +78,11 @@ impl ProjectorMetrics {
                 "quipu_publisher_gap",
                 "Events that were published, that NATS has lost, and that are not sent again yet",
                 this.publisher_gap.clone(),
+            );
+            registry.register(
+                "quipu_log_set_back",
+                "1 if NATS holds events that the log has lost: nothing is published",
+                this.set_back.clone(),
             );
             let seen = &this.observed;
             registry.register("quipu_log_head_position", "The newest position of the log", seen.head.clone());

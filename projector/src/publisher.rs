@@ -31,7 +31,7 @@ use crate::run::Fault;
 use crate::shared::Shared;
 use crate::status;
 use lease::Progress;
-use position::{From, Why};
+use position::{From, Tail, Why};
 use publish::{ACK_TIME_MAX, IN_FLIGHT_MAX};
 
 /// Its name in logs and status.
@@ -62,7 +62,6 @@ pub(crate) async fn run(
         let granted = lease::acquire(&mut conn, &shared.instance, shared.timing.lease, head.epoch).await?;
         drop(conn);
         if let Some(lease) = granted {
-            tracing::info!(lease, "publishing");
             let context = ContextBuilder::new()
                 .timeout(ACK_TIME_MAX)
                 .ack_timeout(ACK_TIME_MAX)
@@ -123,6 +122,7 @@ impl Publisher {
                 }
                 // The database is the supervisor's concern.
                 Some(Err(fault @ (Fault::Database(_) | Fault::Odd(_)))) => return Err(fault),
+                Some(Err(fault @ Fault::SetBack { .. })) => return self.refuse(&fault).await,
                 Some(Err(Fault::Nats(fault))) => fault,
             };
             failures = if began.elapsed() > INSPECT_EVERY { 1 } else { failures + 1 };
@@ -148,6 +148,17 @@ impl Publisher {
         }
     }
 
+    /// Publishes nothing, and looks again after a while: whether somebody has settled what positions mean.
+    async fn refuse(&self, fault: &Fault) -> Result<(), Fault> {
+        self.shared.metrics.set_back.set(1);
+        if self.shared.board.set(NAME, status::State::Stopped, Some(fault.text())) {
+            tracing::error!(error = fault.text(), "nothing is published");
+        }
+        let wait = tokio::time::sleep(self.shared.timing.recheck);
+        _ = self.shared.shutdown.run_until_cancelled(wait).await;
+        Ok(())
+    }
+
     /// Finds where to go on, and goes on until something calls for another look.
     async fn publish(&self) -> Result<Paused, Fault> {
         let connects = self.connects();
@@ -155,7 +166,9 @@ impl Publisher {
         let stream = stream::ensure(&self.context, &self.options).await?;
         let facts = stream::facts(&stream).await?;
         let Some(mut progress) = self.resume(&stream, &facts).await? else { return Ok(Paused::Over) };
-        self.shared.board.set(NAME, status::State::Leading, None);
+        if self.shared.board.set(NAME, status::State::Leading, None) {
+            tracing::info!(lease = self.lease, "publishing");
+        }
         self.shared.board.moved(NAME, progress.position, None);
         let mut wake = self.shared.wake.listen();
         let (mut renewed, mut inspected) = (Instant::now(), Instant::now());
@@ -273,13 +286,20 @@ impl Publisher {
         if sabotage::stands(Guard::Refill) {
             let seen = stream::inspect(stream, facts, pool, self.epoch).await?;
             let resume = position::resume(self.epoch, &known, &seen);
-            progress.position = match resume.from {
-                From::After(position) => position,
-                From::Retention => self.oldest_retained().await?,
-                From::LastCommon => match stream::last_common(stream, facts, pool).await? {
-                    Some(position) => position,
-                    None => self.oldest_retained().await?,
-                },
+            let common = match resume.from {
+                From::LastCommon => stream::last_common(stream, facts, pool).await?,
+                From::After(_) | From::Retention => None,
+            };
+            if let Tail::Lost { position: lost } = seen.tail {
+                // Of another log nothing is known here: the database was made anew, and the stream was not.
+                if common.is_some() || known.created == Some(seen.created) {
+                    return Err(Fault::SetBack { lost });
+                }
+            }
+            self.shared.metrics.set_back.set(0);
+            progress.position = match (resume.from, common) {
+                (From::After(position), _) | (From::LastCommon, Some(position)) => position,
+                (From::Retention | From::LastCommon, _) => self.oldest_retained().await?,
             };
             if known.epoch == self.epoch {
                 self.shared.metrics.publisher_gap.set((known.position - progress.position).max(0));

@@ -69,6 +69,19 @@ impl Board {
         }
     }
 
+    /// Whether something waits for a person.
+    ///
+    /// # Errors
+    /// Why it does.
+    pub fn refusal(&self, name: &str) -> Result<(), String> {
+        match self.lock().get(name) {
+            Some(status) if status.state == State::Stopped => {
+                Err(status.detail.clone().unwrap_or_else(|| "stopped".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sets state and reason. True if the state or the reason is another than before.
     pub(crate) fn set(&self, name: &'static str, state: State, detail: Option<String>) -> bool {
         self.change(name, |status| {

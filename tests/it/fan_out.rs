@@ -129,6 +129,56 @@ async fn an_older_copy_of_nats_is_completed() -> Test {
     Ok(())
 }
 
+/// An older copy of the database is put in its place, and nobody says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_set_back_is_found_and_nothing_is_published_until_the_epoch_is_another() -> Test {
+    let (database, nats) = (Database::fresh().await?, Nats::start().await?);
+    set_up(&database.executor()?, tenant(1), 2, "100.00").await?;
+    let lived = CancellationToken::new();
+    let projector = start(&database, &nats, &lived).await?;
+    complete(&database, &nats).await?;
+    lived.cancel();
+    projector.stopped().await;
+    let copy = database.copy().await?;
+    let common = head(&copy).await?;
+    let lived = CancellationToken::new();
+    let projector = start(&database, &nats, &lived).await?;
+    post(&database, 5).await?;
+    let published = complete(&database, &nats).await?.len();
+    lived.cancel();
+    projector.stopped().await;
+
+    let shutdown = CancellationToken::new();
+    let projector = start(&copy, &nats, &shutdown).await?;
+    let refusal = || projector.board().refusal("publisher").err();
+    until(PATIENCE, async || Ok(refusal().is_some())).await?;
+    let said = refusal().unwrap_or_default();
+    assert!(said.contains("the log was set back") && said.contains("quipu epoch bump"), "{said}");
+    // As many as were lost, so that the newest position is one that NATS has.
+    post(&copy, 5).await?;
+    assert!(refusal().is_some());
+    assert_eq!(
+        nats.messages().await?.len(),
+        published,
+        "nothing is published under a position that was given out"
+    );
+
+    let mut conn = copy.superuser().await?;
+    event_store::epoch::accept_timeline(&mut conn, true).await?;
+    let head = head(&copy).await?;
+    until(PATIENCE, async || {
+        Ok(nats.messages().await?.last().is_some_and(|it| it.position == format!("2-{head}")))
+    })
+    .await?;
+    assert_eq!(refusal(), None);
+    let anew = nats.messages().await?.split_off(published);
+    let positions: Vec<String> = anew.iter().map(|it| it.position.clone()).collect();
+    let expected: Vec<String> = (common..=head).map(|n| format!("2-{n}")).collect();
+    assert_eq!(positions, expected, "the marker, and every event behind what both have");
+    shutdown.cancel();
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_publishers_publish_once() -> Test {
     let (database, nats) = (Database::fresh().await?, Nats::start().await?);

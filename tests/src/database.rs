@@ -243,6 +243,24 @@ impl Database {
         Ok(Self { server: server()?, name })
     }
 
+    /// Makes another one as this one is now, on the same timeline: what a snapshot of its disk would be.
+    ///
+    /// # Errors
+    /// If the server of the harness cannot be used.
+    pub async fn copy(&self) -> anyhow::Result<Self> {
+        let name = format!("{PREFIX}{}", Uuid::now_v7().simple());
+        let mut conn = self.server.connect().await?;
+        // Nobody may be connected to what is copied.
+        sqlx::query("select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1")
+            .bind(&self.name)
+            .execute(&mut conn)
+            .await?;
+        execute(&mut conn, format!("create database {name} template {} owner quipu_owner", self.name))
+            .await?;
+        conn.close().await?;
+        Ok(Self { server: self.server.clone(), name })
+    }
+
     /// Makes the first one on a server of a test's own.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub(crate) enum Tail {
     Empty,
     /// An event of this log, checked by its id, or an epoch marker.
     Ours { sequence: u64, position: i64 },
+    /// An event of this epoch that this log does not have.
+    Lost { position: i64 },
     /// Ours by its looks, but of another epoch.
     OtherEpoch,
     /// Not ours: another database's, or somebody else's.
@@ -74,6 +76,8 @@ pub(crate) enum Why {
     Emptied,
     /// The end of the stream is not ours.
     Foreign,
+    /// The stream ends with an event that the log does not have: it is another log's, or the log was set back.
+    Lost,
     /// The log was restored.
     OtherEpoch,
 }
@@ -96,6 +100,7 @@ pub(crate) fn resume(epoch: i32, known: &Known, seen: &Seen) -> Resume {
         }
         Tail::OtherEpoch => return Resume { from: From::LastCommon, marker: true, why: Why::OtherEpoch },
         Tail::Foreign => (From::LastCommon, Why::Foreign),
+        Tail::Lost { .. } => (From::LastCommon, Why::Lost),
         Tail::Empty if restored => (From::Retention, Why::OtherEpoch),
         Tail::Empty if known.position == 0 => (From::Retention, Why::First),
         Tail::Empty if anew => (From::Retention, Why::MadeAnew),
@@ -178,6 +183,7 @@ mod tests {
         // The stream outlived the table.
         check(new, seen(90, ours(90, 100)), From::After(100), false, Why::InStep);
         check(new, seen(90, Tail::Foreign), From::LastCommon, false, Why::Foreign);
+        check(new, seen(90, Tail::Lost { position: 100 }), From::LastCommon, false, Why::Lost);
         check(Known { epoch: 1, ..new }, seen(0, Tail::Empty), From::Retention, false, Why::First);
     }
 

@@ -140,7 +140,8 @@ async fn tail(message: &StreamMessage, pool: &PgPool, epoch: i32) -> Result<Tail
         Mark::Epoch => true,
         Mark::Event(id) => is_in_log(pool, at.position, id).await?,
     };
-    Ok(if ours { Tail::Ours { sequence: message.sequence, position: at.position } } else { Tail::Foreign })
+    let position = at.position;
+    Ok(if ours { Tail::Ours { sequence: message.sequence, position } } else { Tail::Lost { position } })
 }
 
 /// What a message of ours says that it is.

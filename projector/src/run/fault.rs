@@ -12,6 +12,13 @@ pub(crate) enum Fault {
     /// NATS did not answer, or refused.
     #[error("NATS did not do what it should: {0}")]
     Nats(String),
+    /// NATS holds events of this epoch that the log has not, and others that it has: the log is an older copy of itself. What it
+    /// gives out from here on bears positions that were given out before.
+    #[error(
+        "the log was set back: NATS holds an event at position {lost} that it does not have; stop every service, then \
+         `quipu epoch bump`"
+    )]
+    SetBack { lost: i64 },
     /// Something that is not explained by the data.
     #[error("{0}")]
     Odd(String),
@@ -35,7 +42,7 @@ impl Fault {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Database(_) => format!("{self}: {}", self.causes()),
-            Self::Nats(_) | Self::Odd(_) => self.to_string(),
+            Self::Nats(_) | Self::SetBack { .. } | Self::Odd(_) => self.to_string(),
         }
     }
 
