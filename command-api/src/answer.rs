@@ -6,10 +6,13 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
+use domain::ids::TenantId;
 use event_schemas::envelope::LogPosition;
 use event_store::unit::{NOT_APPLIED, VERSION_MISMATCH};
-use event_store::{Done, SubmitError};
+use event_store::{Done, Executor, Receipt, SubmitError, Unit};
+use sabotage::Guard;
 use serde::Serialize;
+use service_kit::access::still_acting;
 use service_kit::audit::Refusals;
 use service_kit::body::Json;
 use service_kit::problem::{Problem, ProblemBody, code};
@@ -174,8 +177,24 @@ fn mark(response: &mut Response, position: LogPosition, replayed: bool) {
     }
 }
 
+/// Has a unit carried out. What staff ask in somebody's place is judged on whether they still may, too: their gate stands in
+/// the person's organisation, and they in the platform's log.
+///
+/// # Errors
+/// Why there is no outcome.
+pub(crate) async fn carried_out(executor: &Executor, unit: Unit) -> Result<Receipt, Problem> {
+    let acts = unit.cause.on_behalf_of.is_some() && sabotage::stands(Guard::StillStaff);
+    let unit = if acts {
+        let staff = still_acting(unit.cause.actor);
+        unit.provided(TenantId::PLATFORM, staff)
+    } else {
+        unit
+    };
+    executor.submit(unit).await.map_err(problem_of)
+}
+
 /// The one map of submissions without an outcome to problems.
-pub(crate) fn problem_of(error: SubmitError) -> Problem {
+fn problem_of(error: SubmitError) -> Problem {
     match error {
         SubmitError::Overloaded => Problem::new(&code::QUEUE_FULL, ""),
         SubmitError::Unavailable => Problem::new(&code::STORE_UNAVAILABLE, error.to_string()),

@@ -46,7 +46,7 @@ use service_kit::token::Signer;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::answer::problem_of;
+use crate::answer::carried_out;
 use crate::passwords::{HashError, Passwords};
 
 mod bootstrap;
@@ -177,7 +177,7 @@ impl Identity {
 
     /// Has a unit carried out: where the log stands then, or why it was refused.
     async fn submit(&self, unit: Unit) -> Result<Result<LogPosition, Refusal>, Problem> {
-        let receipt = self.0.executor.submit(unit).await.map_err(problem_of)?;
+        let receipt = carried_out(&self.0.executor, unit).await?;
         let refused = receipt.results.into_iter().filter_map(Result::err).find(|it| it.code != NOT_APPLIED);
         Ok(refused.map_or(Ok(receipt.position), Err))
     }

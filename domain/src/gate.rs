@@ -7,6 +7,7 @@
 //! [`Bearer::look`] is the one function that says who stands and holds what. Processes ask it on states that they have
 //! read for themselves, commands on those of their decision.
 
+mod acting;
 mod bearer;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+pub use acting::StillActing;
 pub use bearer::{Admission, Bearer};
 
 use self::bearer::Standee;

@@ -79,6 +79,9 @@ pub struct Unit {
     pub minted: HashSet<StreamId>,
     /// How the commands stand to each other.
     pub linkage: Linkage,
+    /// What is judged before all commands and refuses every one of them, however they stand to each other: what must be so in
+    /// a log that they need not be about. It says nothing, and has no result of its own.
+    pub proviso: Option<Placed>,
     /// The commands, judged in order, each on the state that those before it left.
     pub decisions: Vec<Placed>,
     /// What changes with them in the tables of secrets, if they append anything.
@@ -122,6 +125,7 @@ impl Unit {
             expected: None,
             minted: HashSet::new(),
             linkage: Linkage::AllOrNone,
+            proviso: None,
             decisions: Vec::new(),
             vault: Vec::new(),
         }
@@ -131,6 +135,13 @@ impl Unit {
     #[must_use]
     pub fn and(mut self, tenant: TenantId, decision: impl Decision + 'static) -> Self {
         self.decisions.push(Placed { tenant, decision: Box::new(decision) });
+        self
+    }
+
+    /// Lets nothing of it happen unless `proviso`, about a tenant's streams, is not refused at the commit.
+    #[must_use]
+    pub fn provided(mut self, tenant: TenantId, proviso: impl Decision + 'static) -> Self {
+        self.proviso = Some(Placed { tenant, decision: Box::new(proviso) });
         self
     }
 
@@ -154,9 +165,14 @@ impl Unit {
         elsewhere.map_or(&self.cause, |(_, cause)| cause)
     }
 
+    /// Everything in it that is judged.
+    pub(crate) fn judged(&self) -> impl Iterator<Item = &Placed> {
+        self.proviso.iter().chain(&self.decisions)
+    }
+
     /// The tenants that it touches, in no order and perhaps repeated.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TenantId> {
-        std::iter::once(self.tenant).chain(self.decisions.iter().map(|it| it.tenant))
+        std::iter::once(self.tenant).chain(self.judged().map(|it| it.tenant))
     }
 
     /// The persons whose keys it is written with: who asks, in each tenant's log if it is said from where, and whom the

@@ -80,6 +80,8 @@ guards! {
     InPerson "in-person";
     /// The judgement of who asks, together with the command and at the head.
     Gate "gate";
+    /// That staff who act for somebody still may, at the commit of what they ask.
+    StillStaff "still-staff";
     /// What a process does about streams of access that it sees moving.
     AccessTail "access-tail";
     /// The refusal to answer anybody while the log has not been looked at for too long.

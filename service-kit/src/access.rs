@@ -35,7 +35,7 @@ use crate::token::Verifier;
 pub use address::{ClientAddress, PeerAddress, user_agent};
 pub use own::Own;
 use shown::authenticate;
-pub use standing::{Access, Who, readiness, register};
+pub use standing::{Access, Who, readiness, register, still_acting};
 
 /// For how long a person who showed who they are need not do so again, where that is demanded.
 pub const STEP_UP_WITHIN: TimeDelta = TimeDelta::minutes(10);

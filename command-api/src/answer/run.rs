@@ -20,7 +20,7 @@ use service_kit::problem::Problem;
 use service_kit::telemetry;
 
 use super::{
-    Accepted, BatchAnswer, ItemResult, POSITION, accepted, item_result, mark, outcome_of, problem_of,
+    Accepted, BatchAnswer, ItemResult, POSITION, accepted, carried_out, item_result, mark, outcome_of,
     refusals, refused,
 };
 use crate::app::App;
@@ -272,7 +272,7 @@ impl App {
         let caller = by.caller();
         let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(Box::new(Nothing))]);
         unit.decisions.extend(commands.map(|decision| Placed { tenant: there, decision }));
-        let receipt = self.executor.submit(unit.with_vault(vault)).await.map_err(problem_of)?;
+        let receipt = carried_out(&self.executor, unit.with_vault(vault)).await?;
         let position = receipt.position.to_string();
         let results: Result<Vec<Done>, Refusal> = receipt
             .results
@@ -309,7 +309,7 @@ impl App {
         location: &str,
         shows: Option<T>,
     ) -> Result<Response, Problem> {
-        let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
+        let receipt = carried_out(&self.executor, unit).await?;
         let (position, shows) = (receipt.position, shows.filter(|_| !receipt.replayed));
         let mut response = match outcome_of(receipt.results, last) {
             Some(Ok(done)) => accepted(done, position, location, shows),
@@ -335,7 +335,7 @@ impl App {
         let caller = by.caller();
         let gated = commands.into_iter().map(|(permission, command)| by.gated_by(Some(permission), command));
         let unit = Unit { key, linkage, minted, ..Unit::of(caller.tenant, cause(caller), gated) };
-        let receipt = self.executor.submit(unit).await.map_err(problem_of)?;
+        let receipt = carried_out(&self.executor, unit).await?;
         let results: Vec<ItemResult> = receipt.results.into_iter().map(item_result).collect();
         let refusals = refusals(&results);
         let answer = BatchAnswer { results, position: receipt.position.to_string() };

@@ -35,7 +35,7 @@ use super::limits::{Counted, Policy as Limit};
 use super::second_factor::enrolment::in_person;
 use super::sessions::InSession;
 use super::{Identity, Origin, PLATFORM_SLUG, unavailable};
-use crate::answer::problem_of;
+use crate::answer::carried_out;
 
 /// For how long a code can be shown.
 const CODE: Duration = Duration::from_secs(600);
@@ -229,7 +229,7 @@ impl Identity {
             .with_vault([kept(who, link, asker, other), kept(asker, other, who, link)])
             .with_vault(self.factor_letter(who.tenant, who.user, FactorChange::Linked).await?)
             .with_vault(self.factor_letter(asker.tenant, asker.user, FactorChange::Linked).await?);
-        let receipt = self.parts().executor.submit(unit).await.map_err(problem_of)?;
+        let receipt = carried_out(&self.parts().executor, unit).await?;
         let mut refused =
             receipt.results.iter().enumerate().filter_map(|(n, it)| Some((n, it.as_ref().err()?)));
         match refused.find(|(_, it)| it.code != NOT_APPLIED) {

@@ -1,5 +1,6 @@
 //! The gate opens to those who stand and may, and closes in a fixed order of reasons.
 
+mod acting;
 mod services;
 
 use super::*;

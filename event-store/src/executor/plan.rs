@@ -114,21 +114,57 @@ impl<'a> Plan<'a> {
             });
             return Ok(());
         }
-        let mut at_hand = false;
-        for placed in &unit.decisions {
-            at_hand = self.record_overdue(lookup, unit, placed).await?;
-        }
-        // Between the last look and the judgement of the first command nothing happens, if there is but one.
-        let planned = self.judge(lookup, unit, at_hand && unit.decisions.len() == 1).await?;
+        let planned = match self.look_at_proviso(lookup, unit).await? {
+            Ok(staged) => self.judge_commands(lookup, unit, staged).await?,
+            Err(planned) => planned,
+        };
         self.draft.units.push(planned);
         Ok(())
     }
 
     /// Answers a unit with a refusal that the database gave, as if the rules had.
     pub(crate) fn refuse(&mut self, unit: &Unit, refusal: &Refusal) {
-        let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
-        let planned = self.settle(unit, results);
+        let planned = self.settle_alike(unit, refusal);
         self.draft.units.push(planned);
+    }
+
+    /// Refuses all commands of a unit for one reason.
+    fn settle_alike(&mut self, unit: &Unit, refusal: &Refusal) -> Planned {
+        self.settle(unit, unit.decisions.iter().map(|_| Err(refusal.clone())).collect())
+    }
+
+    /// Whether a unit may be judged at all, and on what its proviso staged; else what becomes of it. Comes before what has
+    /// fallen due: nothing is recorded on the word of somebody who may not ask for it.
+    async fn look_at_proviso(
+        &mut self,
+        lookup: &mut Lookup<'_>,
+        unit: &Unit,
+    ) -> Result<Result<Staged, Planned>, Failure> {
+        let mut staged = Staged::default();
+        let Some(proviso) = &unit.proviso else { return Ok(Ok(staged)) };
+        if !self.ensure(lookup, proviso, &staged.overlay).await? {
+            return Ok(Err(Planned::Failed(SubmitError::Internal)));
+        }
+        Ok(match self.stage(unit, proviso, &mut staged) {
+            Ok(Ok(_)) => Ok(staged),
+            Ok(Err(refusal)) => Err(self.settle_alike(unit, &refusal)),
+            Err(error) => Err(Planned::Failed(error)),
+        })
+    }
+
+    /// Judges a unit's commands after what has fallen due before them.
+    async fn judge_commands(
+        &mut self,
+        lookup: &mut Lookup<'_>,
+        unit: &Unit,
+        staged: Staged,
+    ) -> Result<Planned, Failure> {
+        let mut at_hand = false;
+        for placed in &unit.decisions {
+            at_hand = self.record_overdue(lookup, unit, placed).await?;
+        }
+        // Between the last look and the judgement of the first command nothing happens, if there is but one.
+        self.judge(lookup, unit, staged, at_hand && unit.decisions.len() == 1).await
     }
 
     fn layers<'b>(&'b self, tenant: TenantId, unit: &'b Overlay) -> Layers<'b> {
@@ -137,7 +173,7 @@ impl<'a> Plan<'a> {
 
     fn needs(&self, unit: &Unit, overlay: &Overlay) -> Vec<StreamRef> {
         let expected = unit.expected.map(|(stream, _)| StreamRef { tenant: unit.tenant, stream });
-        unit.decisions.iter().flat_map(|it| self.needs_of(it, overlay)).chain(expected).collect()
+        unit.judged().flat_map(|it| self.needs_of(it, overlay)).chain(expected).collect()
     }
 
     fn needs_of(&self, placed: &Placed, overlay: &Overlay) -> Vec<StreamRef> {
@@ -215,7 +251,7 @@ impl<'a> Plan<'a> {
                 let mut cause = Cause::system(unit.cause.correlation);
                 cause.trace.clone_from(&unit.cause.trace);
                 let unit = Unit::of(tenant, cause, [decision]);
-                self.judge(lookup, &unit, false).await?;
+                self.judge(lookup, &unit, Staged::default(), false).await?;
             }
             if self.draft.append.events() == before {
                 break;
@@ -230,9 +266,9 @@ impl<'a> Plan<'a> {
         &mut self,
         lookup: &mut Lookup<'_>,
         unit: &Unit,
+        mut staged: Staged,
         mut at_hand: bool,
     ) -> Result<Planned, Failure> {
-        let mut staged = Staged::default();
         let mut results: Vec<Result<Done, Refusal>> = Vec::with_capacity(unit.decisions.len());
         for placed in &unit.decisions {
             at_hand = at_hand || self.ensure(lookup, placed, &staged.overlay).await?;
@@ -250,8 +286,7 @@ impl<'a> Plan<'a> {
             }
         }
         if let Some(refusal) = self.draft.append.refusal_of(&staged.claims) {
-            let results = unit.decisions.iter().map(|_| Err(refusal.clone())).collect();
-            return Ok(self.settle(unit, results));
+            return Ok(self.settle_alike(unit, &refusal));
         }
         Ok(match self.write(unit, staged) {
             Some(()) => self.settle(unit, results),

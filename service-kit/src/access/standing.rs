@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::application::KeyOwner;
-use domain::gate::{Admission, Bearer, GateError};
+use domain::gate::{Admission, Bearer, GateError, StillActing};
 use domain::ids::{ActorId, ApiKeyId, SecretId, ServiceId, SessionId, TenantId, TokenId, UserId};
 use domain::organisation::Granted;
 use domain::{Question, StreamId, View};
@@ -16,7 +16,7 @@ use sabotage::Guard;
 
 use crate::bearer;
 use crate::metrics::Metrics;
-use crate::permissions::{ALL, role_table};
+use crate::permissions::{self, ALL, Permission as _, role_table};
 use crate::problem::Problem;
 use crate::token::{Claims, Role};
 
@@ -178,6 +178,13 @@ impl Who {
             Subject::Staff { user } => Bearer::Staff { user },
         }
     }
+}
+
+/// What commands rest on that staff give in somebody's place: that they still may at the commit, by the platform's log.
+#[must_use]
+pub fn still_acting(staff: ActorId) -> StillActing {
+    let table = role_table(TenantId::PLATFORM).clone();
+    StillActing::new(UserId::new(staff.uuid()), permissions::Impersonate::NAME, table)
 }
 
 /// How somebody stands, or why they do not.

@@ -1,10 +1,9 @@
 //! Whoever may not act any more does not, in any process, within a second; and nothing that is recorded was asked for by
 //! somebody who could not ask for it then.
 
+mod race;
 mod tail;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -19,7 +18,7 @@ use reqwest::Method;
 use serde_json::json;
 use service_kit::permissions::role_table;
 use service_kit::token::Role;
-use tests::books::{Books, transfer};
+use tests::books::Books;
 use tests::database::tenant;
 use tests::members::Members;
 use tests::sse::Reader;
@@ -268,69 +267,5 @@ async fn a_session_is_nobodys_but_its_users_and_in_its_own_tenant() -> Test {
     for door in &doors {
         until(AGE_MAX, || async { Ok(door.tells(&stack, &token).await? == door.open()) }).await?;
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_of_an_ended_session_never_commits() -> Test {
-    const WRITERS: usize = 8;
-    let stack = Arc::new(Stack::commands_only().await?);
-    let other = stack.another_command_api().await?;
-    let _books = Books::with_accounts(&stack, tenant(1), 2).await?;
-    let members = Members::of(&stack, tenant(1))?;
-    let path = "/v1/ledger/transfers";
-    let at_the_gate = Arc::new(AtomicUsize::new(0));
-    for round in 0..5 {
-        let member = members.join(&[RoleRef::MANAGER]).await?;
-        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|n| {
-                let (stack, token) = (Arc::clone(&stack), member.token.clone());
-                let (stop, written) = (Arc::clone(&stop), Arc::clone(&written));
-                let at_the_gate = Arc::clone(&at_the_gate);
-                let base = if n % 2 == 0 { stack.command_url.clone() } else { other.clone() };
-                tokio::spawn(async move {
-                    while !stop.load(Ordering::SeqCst) {
-                        let request = stack.request(Method::POST, &token, &format!("{base}{path}"));
-                        let request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
-                        let answer = answer(request.json(&transfer(0, 1, "0.01"))).await?;
-                        match answer.status.as_u16() {
-                            201 => written.fetch_add(1, Ordering::SeqCst),
-                            401 => {
-                                // What the process itself refuses was never judged, so it has no position.
-                                let judged = usize::from(!answer.header("quipu-position").is_empty());
-                                at_the_gate.fetch_add(judged, Ordering::SeqCst);
-                                return anyhow::Ok(());
-                            }
-                            _ => anyhow::bail!("{}", answer.text),
-                        };
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        until(PATIENCE, || async { Ok(written.load(Ordering::SeqCst) > 4 * WRITERS) }).await?;
-        let ended = members.done(end(member.session)).await?.position.position;
-        // Every writer ends by being refused; what each wrote until then is in the log.
-        for writer in writers {
-            tokio::time::timeout(PATIENCE, writer).await.context("a writer goes on")???;
-        }
-        stop.store(true, Ordering::SeqCst);
-        let mut conn = stack.database.superuser().await?;
-        let (before, after): (i64, i64) = sqlx::query_as(
-            "select count(*) filter (where position < $2), count(*) filter (where position > $2) from store.events
-             where type = 'ledger.transfer-posted' and meta ->> 'actor' = $1",
-        )
-        .bind(member.user.to_string())
-        .bind(ended)
-        .fetch_one(&mut conn)
-        .await?;
-        assert_eq!(after, 0, "round {round}: written after the session had ended");
-        assert_eq!(usize::try_from(before)?, written.load(Ordering::SeqCst), "round {round}");
-    }
-    assert!(
-        at_the_gate.load(Ordering::SeqCst) > 0,
-        "no command came to the gate after the session had ended"
-    );
     Ok(())
 }

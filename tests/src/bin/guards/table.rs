@@ -197,7 +197,12 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::Gate,
         "no command of somebody whose session has ended is carried out",
-        &[whole("identity::access::a_command_of_an_ended_session_never_commits")],
+        &[whole("identity::access::race::a_command_of_an_ended_session_never_commits")],
+    ),
+    of(
+        Guard::StillStaff,
+        "no command of staff who act for somebody and were dismissed is carried out",
+        &[whole("identity::access::race::a_command_of_staff_who_were_dismissed_never_commits")],
     ),
     of(
         Guard::AccessTail,
