@@ -190,7 +190,7 @@ impl Product {
             ("NATS_URL", tests::stack::nats_url()?),
             ("QUIPU_LISTEN", address.to_string()),
             ("QUIPU_KEY_DIR", self.folder.path().join("keys").display().to_string()),
-            ("QUIPU_TOKEN_ISSUER", tokens.issuer),
+            ("QUIPU_TOKEN_ISSUER", tokens.issuer().to_owned()),
             ("QUIPU_TOKEN_AUDIENCE", tokens.audience),
             ("QUIPU_LOG", "warn".to_owned()),
             // One principal makes all the load.

@@ -113,8 +113,9 @@ impl CommandApi {
     /// With the variable or setting that is wrong, and how to mend it.
     pub async fn connect(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let master = Arc::new(MasterKey::new(&config.keys.master_key()?).context("master.key")?);
-        let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
-        let signer = Arc::new(Signer::of_service(&config.keys, &config.tokens)?);
+        let tokens = config.tokens.clone().issued_at(config.public_url.as_ref());
+        let verifier = Arc::new(Verifier::load(&config.keys, &tokens)?);
+        let signer = Arc::new(Signer::of_service(&config.keys, &tokens)?);
         let pool = connect_checked(&config, &master).await?;
         let keys = signing::follow(pool.clone(), &master, &verifier, &signer);
         keys.reload().await.map_err(|error| anyhow::anyhow!(error)).context("the signing keys")?;

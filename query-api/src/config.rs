@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use service_kit::config::{
-    self, AuditConfig, DatabaseConfig, ErasureConfig, HttpConfig, KeyConfig, LogConfig, TelemetryConfig,
-    TokenConfig,
+    self, AuditConfig, DatabaseConfig, ErasureConfig, HttpConfig, KeyConfig, LogConfig, PublicUrl,
+    TelemetryConfig, TokenConfig,
 };
 
 /// Reads over HTTP.
@@ -27,6 +27,9 @@ pub struct Config {
     /// Whose tokens are believed.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// The address that people reach the command API under, as that is told: tokens are issued there.
+    #[arg(long, env = "QUIPU_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
     /// What live streams may take.
     #[command(flatten)]
     pub live: LiveConfig,

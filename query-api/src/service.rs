@@ -85,7 +85,8 @@ impl QueryApi {
         let master = MasterKey::new(&config.keys.master_key()?)?;
         let journal = config.erasures.erasure_journal.as_deref();
         standing::check(&mut *pool.acquire().await?, journal, || Ok::<_, StartError>(&master)).await?;
-        let verifier = Arc::new(Verifier::load(&config.keys, &config.tokens)?);
+        let tokens = config.tokens.clone().issued_at(config.public_url.as_ref());
+        let verifier = Arc::new(Verifier::load(&config.keys, &tokens)?);
         let keys = keys::follow(pool.clone(), &verifier);
         keys.reload().await.map_err(StartError::Keys)?;
         tokio::spawn(keys.keep(shutdown.clone()));

@@ -23,7 +23,7 @@ use event_store::vault::{Digest, NewClientSecret, VaultChange};
 use event_store::{Cause, Executor, ExecutorOptions, MasterKey, Unit};
 use serde::Serialize;
 use service_kit::bearer::{Bearer, ClientId, Kind, base32};
-use service_kit::config::{KeyConfig, TokenConfig};
+use service_kit::config::{KeyConfig, PublicUrl, TokenConfig};
 use service_kit::email::EmailAddress;
 use service_kit::token::{Claims, Signer};
 use sqlx::postgres::PgConnectOptions;
@@ -65,6 +65,9 @@ pub struct AdminArgs {
     /// Directory of the keys.
     #[arg(long, env = "QUIPU_KEY_DIR")]
     key_dir: Option<PathBuf>,
+    /// The address that people reach us under: tokens are issued there.
+    #[arg(long, env = "QUIPU_PUBLIC_URL")]
+    public_url: Option<PublicUrl>,
     #[command(flatten)]
     tokens: TokenConfig,
 }
@@ -75,19 +78,21 @@ impl AdminArgs {
     /// # Errors
     /// If something is missing and no stack runs.
     pub fn settings(&self, layout: &Layout) -> anyhow::Result<AdminSettings> {
-        let database_url = match &self.database_url {
-            Some(url) => url.clone(),
+        let (database_url, here) = match &self.database_url {
+            Some(url) => (url.clone(), None),
             None => {
                 let run = RunFile::read(layout)?
                     .context("nothing runs here: start it with `up`, or give --database-url")?;
                 let given = Given { database_url: None, nats_url: None };
-                Connections::of(&run, &given, &Secrets::read(layout)?)?.database_url_of(ADMIN_ROLE)?
+                let connections = Connections::of(&run, &given, &Secrets::read(layout)?)?;
+                (connections.database_url_of(ADMIN_ROLE)?, run.public_url)
             }
         };
+        let here = here.map(|it| it.parse()).transpose()?;
         Ok(AdminSettings {
             database_url,
             key_dir: self.key_dir.clone().unwrap_or_else(|| layout.keys()),
-            tokens: self.tokens.clone(),
+            tokens: self.tokens.clone().issued_at(self.public_url.as_ref().or(here.as_ref())),
         })
     }
 }

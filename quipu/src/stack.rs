@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::postgres::PostgresAge;
 pub use self::processes::{ProcessMark, Stopped};
-pub use self::services::{AUDIENCE, ISSUER};
+pub use self::services::AUDIENCE;
 
 pub(crate) use self::database::prepare_own;
 pub(crate) use self::probe::http_status;

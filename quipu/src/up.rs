@@ -23,7 +23,7 @@ use crate::stack::layout::Layout;
 use crate::stack::run_file::{Phase, RunFile};
 use crate::stack::secrets::Secrets;
 use crate::stack::supervisor::{Parts, Supervisor, is_supervised};
-use crate::stack::{AUDIENCE, ISSUER, PostgresAge, ProcessMark, control, stop_signal};
+use crate::stack::{AUDIENCE, PostgresAge, ProcessMark, control, stop_signal};
 
 /// Long, since the first start may have to fetch the servers.
 const READY_WITHIN: Duration = Duration::from_secs(300);
@@ -241,21 +241,18 @@ async fn present(layout: &Layout, run: &RunFile, args: &UpArgs) -> anyhow::Resul
     if run.services.is_empty() {
         return present_servers(args, &connections);
     }
+    let public_url = run.public_url.clone();
+    let public_url =
+        public_url.context("the supervisor is of an older build: `quipu down`, then `quipu up`")?;
+    let tokens = TokenConfig { audience: AUDIENCE.to_owned(), ..TokenConfig::default() };
     let settings = AdminSettings {
         database_url: connections.database_url_of(ADMIN_ROLE)?,
         key_dir: layout.keys(),
-        tokens: TokenConfig {
-            issuer: ISSUER.to_owned(),
-            audience: AUDIENCE.to_owned(),
-            ..TokenConfig::default()
-        },
+        tokens: tokens.issued_at(Some(&public_url.parse()?)),
     };
     let tokens = ensure_demo(&settings).await.context("the demo tenants cannot be set up")?;
     let description = Description {
-        public_url: run
-            .public_url
-            .clone()
-            .context("the supervisor is of an older build: `quipu down`, then `quipu up`")?,
+        public_url,
         command_url: service_url(run, "command-api")?,
         query_url: service_url(run, "query-api")?,
         database_url: connections.admin_database_url,

@@ -162,7 +162,7 @@ impl Claims {
         exp: i64,
     ) -> Self {
         Self {
-            iss: config.issuer.clone(),
+            iss: config.issuer().to_owned(),
             aud: config.audience.clone(),
             sub,
             tenant_id,

@@ -189,7 +189,8 @@ impl World {
         let now = Utc::now().timestamp();
         let (subject, token) = (ActorId::new(Uuid::from_u128(0x5707_0000)), TokenId::new(Uuid::now_v7()));
         let until = now.saturating_add_unsigned(lasts.as_secs());
-        let claims = Claims::new(&TokenConfig::default(), tenant, subject, token, now, until);
+        let config = TokenConfig::default().issued_at(Some(&PUBLIC_URL.parse()?));
+        let claims = Claims::new(&config, tenant, subject, token, now, until);
         Ok(self.signer.mint(&claims.with_role(Role::Owner))?)
     }
 

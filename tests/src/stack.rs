@@ -144,6 +144,7 @@ impl Stack {
         let keys = tempfile::tempdir()?;
         generate_keys(&KeyConfig::at(keys.path()))?;
         Journal::create(&keys.path().join(JOURNAL))?;
+        let tokens = tokens.issued_at(Some(&PUBLIC_URL.parse()?));
         let signer = Signer::load(&KeyConfig::at(keys.path()), &tokens)?;
         let shutdown = CancellationToken::new();
         let mut stack = Self {
@@ -216,6 +217,7 @@ impl Stack {
             erasures: ErasureConfig { erasure_journal: Some(self.erasure_journal()) },
             keys: KeyConfig::at(self.keys.path()),
             tokens: self.tokens.clone(),
+            public_url: Some(PUBLIC_URL.parse()?),
             live,
             audit: AuditConfig::default(),
             log: LogConfig { filter: "warn".to_owned(), format: LogFormat::Json },

@@ -17,8 +17,6 @@ use super::probe::http_status;
 use super::processes::ProcessMark;
 use super::run_file::ServiceRun;
 
-/// What the private stack's tokens say in `iss`.
-pub const ISSUER: &str = "quipu";
 /// What the private stack's tokens say in `aud`.
 pub const AUDIENCE: &str = "quipu-api";
 
@@ -92,8 +90,9 @@ impl Service {
         let mut command = std::process::Command::new(&program);
         command.envs(self.environment(layout, connections, ports)?);
         command.env("QUIPU_PUBLIC_URL", public_url);
-        // A twin of the caller's would contradict what is set here.
-        for name in ["DATABASE_URL_FILE", "REACTOR_DATABASE_URL_FILE", "NATS_URL_FILE"] {
+        // A twin of the caller's would contradict what is set here; and an issuer what is minted here.
+        for name in ["DATABASE_URL_FILE", "REACTOR_DATABASE_URL_FILE", "NATS_URL_FILE", "QUIPU_TOKEN_ISSUER"]
+        {
             command.env_remove(name);
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -152,7 +151,6 @@ impl Service {
             ("QUIPU_METRICS_LISTEN", format!("127.0.0.1:{}", ports.metrics)),
             ("QUIPU_KEY_DIR", layout.keys().display().to_string()),
             ("QUIPU_ERASURE_JOURNAL", erasure_journal(layout)?),
-            ("QUIPU_TOKEN_ISSUER", ISSUER.to_owned()),
             ("QUIPU_TOKEN_AUDIENCE", AUDIENCE.to_owned()),
         ]);
         for (variable, role) in self.further_roles {

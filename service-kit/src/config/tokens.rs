@@ -6,7 +6,7 @@ use clap::Args;
 use jsonwebtoken::Algorithm;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::{ConfigError, read_secret};
+use super::{ConfigError, PublicUrl, read_secret};
 
 /// Bytes that a shared secret has at least. Source: RFC 7518 section 3.2.
 pub const SHARED_SECRET_BYTES_MIN: usize = 32;
@@ -14,9 +14,9 @@ pub const SHARED_SECRET_BYTES_MIN: usize = 32;
 /// Whose tokens are believed and for whom they are.
 #[derive(Debug, Clone, Args)]
 pub struct TokenConfig {
-    /// `iss` of our tokens.
-    #[arg(long, env = "QUIPU_TOKEN_ISSUER", default_value = "quipu")]
-    pub issuer: String,
+    /// `iss` of access tokens, if it is to be another text than the public address, which is that of ID tokens.
+    #[arg(long, env = "QUIPU_TOKEN_ISSUER")]
+    pub issuer: Option<String>,
     /// `aud` of our tokens.
     #[arg(long, env = "QUIPU_TOKEN_AUDIENCE", default_value = "quipu-api")]
     pub audience: String,
@@ -40,16 +40,25 @@ pub enum TokenMode {
 
 impl Default for TokenConfig {
     fn default() -> Self {
-        Self {
-            issuer: "quipu".into(),
-            audience: "quipu-api".into(),
-            mode: TokenMode::default(),
-            secret_file: None,
-        }
+        Self { issuer: None, audience: "quipu-api".into(), mode: TokenMode::default(), secret_file: None }
     }
 }
 
 impl TokenConfig {
+    /// Lets the public address be the issuer, unless another one was said: whoever finds our keys by that address is told that
+    /// tokens say it (RFC 9068, section 4). Every process must know the same one.
+    #[must_use]
+    pub fn issued_at(mut self, public_url: Option<&PublicUrl>) -> Self {
+        self.issuer = self.issuer.or_else(|| public_url.map(ToString::to_string));
+        self
+    }
+
+    /// `iss` of access tokens. Where there is no address either, it is just a name.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.issuer.as_deref().unwrap_or("quipu")
+    }
+
     /// The one table of audiences and algorithms. Who signs looks the algorithm up here, and so does who verifies; nothing
     /// in a token, its `kid` and `alg` included, has a say. Source: OWASP ASVS 5.0, 9.1.2.
     #[must_use]
@@ -77,5 +86,19 @@ impl TokenConfig {
             return Err(ConfigError::new(VARIABLE, problem, MEND));
         }
         Ok(secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_issued_at_the_public_address_unless_another_issuer_is_said() {
+        let url: PublicUrl = "https://id.example.org/quipu/".parse().unwrap();
+        let said = TokenConfig { issuer: Some("ours".to_owned()), ..TokenConfig::default() };
+        assert_eq!(TokenConfig::default().issued_at(Some(&url)).issuer(), "https://id.example.org/quipu");
+        assert_eq!(said.issued_at(Some(&url)).issuer(), "ours");
+        assert_eq!(TokenConfig::default().issued_at(None).issuer(), "quipu");
     }
 }

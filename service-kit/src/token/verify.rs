@@ -104,7 +104,7 @@ pub struct Verifier {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("issuer", &self.config.issuer).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("issuer", &self.config.issuer()).finish_non_exhaustive()
     }
 }
 
@@ -144,7 +144,7 @@ impl Verifier {
         let mut validation = Validation::new(algorithm);
         // The library demands none of these by itself.
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.set_issuer(&[&config.issuer]);
+        validation.set_issuer(&[config.issuer()]);
         validation.set_audience(&[&config.audience]);
         validation.leeway = LEEWAY_SECONDS.unsigned_abs();
         validation.validate_nbf = true;
@@ -312,7 +312,7 @@ impl Verifier {
             })?
             .claims;
         let for_us = claims.aud == self.config.audience || !sabotage::stands(Guard::Audience);
-        if claims.iss != self.config.issuer || !for_us {
+        if claims.iss != self.config.issuer() || !for_us {
             return Err(INVALID);
         }
         Ok(Verified { claims: Arc::new(claims), kid: Arc::from(head.kid) })

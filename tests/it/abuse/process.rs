@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tempfile::NamedTempFile;
-use tests::stack::{Stack, nats_url};
+use tests::stack::{PUBLIC_URL, Stack, nats_url};
 use tests::{tools, until};
 use tokio::process::{Child, Command};
 
@@ -68,6 +68,7 @@ impl Process {
         command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default()).envs(tools::counts());
         command.env("QUIPU_LISTEN", address.to_string()).env("QUIPU_METRICS_LISTEN", metrics.to_string());
         command.env("DATABASE_URL", stack.database.url(role)?).env("QUIPU_KEY_DIR", stack.keys.path());
+        command.env("QUIPU_PUBLIC_URL", PUBLIC_URL);
         command.env("QUIPU_RATE_PER_ADDRESS", "0").env("QUIPU_RATE_PER_PRINCIPAL", "0");
         command.env("QUIPU_LOG", "info").env("QUIPU_LOG_FORMAT", "json");
         if name == "command-api" {

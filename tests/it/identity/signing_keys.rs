@@ -17,7 +17,7 @@ use projector::{Projector, ProjectorOptions, ReactorOptions};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use service_kit::config::{KeyConfig, TokenConfig};
+use service_kit::config::KeyConfig;
 use service_kit::token::reload::{Load, RELOAD_EVERY};
 use service_kit::token::{KeySet, Keys, PublicKeys, Role, Signer, SigningKey, Verifier};
 use sqlx::PgPool;
@@ -60,7 +60,7 @@ struct Service {
 
 impl Service {
     async fn of(stack: &Stack) -> anyhow::Result<Self> {
-        let (no_files, config) = (tempfile::tempdir()?, TokenConfig::default());
+        let (no_files, config) = (tempfile::tempdir()?, stack.tokens.clone());
         let signer = Arc::new(Signer::of_service(&KeyConfig::at(no_files.path()), &config)?);
         let verifier = Arc::new(Verifier::load(&KeyConfig::at(stack.keys.path()), &config)?);
         let (pool, master) = (stack.database.pool("quipu_command")?, master(stack)?);

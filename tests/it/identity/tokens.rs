@@ -137,7 +137,8 @@ async fn with_a_shared_secret_services_still_learn_who_signed_in_and_can_verify_
     // Whoever knows what is published alone verifies the ID token, and nothing else.
     let url = format!("{}/.well-known/jwks.json", stack.command_url);
     let keys: PublicKeys = serde_json::from_value(answer(stack.request(Method::GET, "", &url)).await?.json)?;
-    let outsider = Verifier::new(&keys, &TokenConfig::default())?;
+    let by_keys = TokenConfig::default().issued_at(Some(&PUBLIC_URL.parse()?));
+    let outsider = Verifier::new(&keys, &by_keys)?;
     for tokens in [&signed_in, &refreshed] {
         assert_eq!(head(&tokens.id)?["alg"], "EdDSA");
         let told = outsider.verify_id_token(&tokens.id, PUBLIC_URL).context("an ID token")?;
@@ -172,6 +173,10 @@ async fn a_library_of_others_believes_our_tokens_and_not_the_forged_ones() -> Te
     let url = format!("{}/.well-known/jwks.json", stack.command_url);
     let jwks = answer(stack.request(Method::GET, "", &url)).await?;
     assert_eq!(jwks.header("cache-control"), "public, max-age=300");
+    // Whoever finds the keys by that document believes the issuer that it names (RFC 8414, section 3.3).
+    let url = format!("{}/.well-known/openid-configuration", stack.command_url);
+    let found = answer(stack.request(Method::GET, "", &url)).await?;
+    let issuer = found.json["issuer"].as_str().context("an issuer")?;
     let claims: Claims = stack.claims(tenant(1), Role::Owner);
     let genuine = stack.signer.mint(&claims)?;
     let (head, signature) = genuine.rsplit_once('.').expect("three parts");
@@ -183,7 +188,7 @@ async fn a_library_of_others_believes_our_tokens_and_not_the_forged_ones() -> Te
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("token-verifier");
     let Some(python) = tools::python(&folder, &tool.join("requirements.txt")).await? else { return Ok(()) };
     let (python, program) = (python.to_str().context("a path")?, tool.join("verify.py"));
-    let arguments = [program.to_str().context("a path")?, &jwks.text, &genuine, &cut, &of_others];
+    let arguments = [program.to_str().context("a path")?, issuer, &jwks.text, &genuine, &cut, &of_others];
     let Some(said) = tools::run(python, &arguments)? else { return Ok(()) };
     let said: Value = serde_json::from_str(&said)?;
     assert_eq!(said[0]["claims"], serde_json::to_value(&claims)?, "{said}");

@@ -1,4 +1,4 @@
-"""Prints what joserfc makes of tokens, for the tests: `verify.py KEYS TOKEN..`, with the published keys as JSON."""
+"""Prints what joserfc makes of tokens, for the tests: `verify.py ISSUER KEYS TOKEN..`, with the published keys as JSON."""
 
 import json
 import sys
@@ -6,13 +6,13 @@ import sys
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-keys = KeySet.import_key_set(json.loads(sys.argv[1]))
+keys = KeySet.import_key_set(json.loads(sys.argv[2]))
 
 
 def judge(token):
     try:
         decoded = jwt.decode(token, keys, algorithms=["EdDSA", "Ed25519"])
-        demanded = jwt.JWTClaimsRegistry(leeway=5, iss={"essential": True, "value": "quipu"},
+        demanded = jwt.JWTClaimsRegistry(leeway=5, iss={"essential": True, "value": sys.argv[1]},
             aud={"essential": True, "value": "quipu-api"}, exp={"essential": True}, sub={"essential": True})
         demanded.validate(decoded.claims)
         return {"header": decoded.header, "claims": decoded.claims}
@@ -20,4 +20,4 @@ def judge(token):
         return {"refused": type(error).__name__}
 
 
-print(json.dumps([judge(token) for token in sys.argv[2:]]))
+print(json.dumps([judge(token) for token in sys.argv[3:]]))

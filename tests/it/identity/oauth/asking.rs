@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use domain::ids::SessionId;
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
-use service_kit::config::{KeyConfig, TokenConfig};
+use service_kit::config::KeyConfig;
 use service_kit::token::{PublicKeys, Verifier};
 use tests::oidc::browser;
 use tests::relying::{BACK, Relying, Tokens, parameter, shop};
@@ -78,7 +78,7 @@ async fn the_documents_say_where_and_how_and_id_tokens_are_signed_with_the_publi
     assert_eq!((&head["alg"], &head["typ"]), (&json!("EdDSA"), &json!("JWT")));
     assert!(key_set.json["keys"].as_array().context("keys")?.iter().any(|it| it["kid"] == head["kid"]));
     let keys = PublicKeys::load(&KeyConfig::at(stack.keys.path()))?;
-    let verifier = Verifier::new(&keys, &TokenConfig::default())?;
+    let verifier = Verifier::new(&keys, &stack.tokens)?;
     let hint = verifier.verify_id_token(&tokens.id, PUBLIC_URL).context("a hint")?;
     assert_eq!((hint.aud, hint.sub), (shop.client_id.clone(), ann.user.uuid()));
     assert!(verifier.verify_id_token(&tokens.access, PUBLIC_URL).is_none());
