@@ -76,7 +76,7 @@ edge_codes! {
     LOCKED 429 "identity.locked" "too many wrong guesses: for a while nothing more is looked at" "wait as long as `Retry-After` says, or ask an administrator";
     CODE_INVALID 401 "identity.code-invalid" "the ticket or the code is not good, or not any more" "type the code that the authenticator shows now, or sign in again for another ticket";
     PASSKEY_INVALID 401 "identity.passkey-invalid" "the passkey, or what it signed, is not good here" "begin again; each answer is good once, for five minutes and on our pages alone";
-    PASSKEYS_OFF 503 "identity.passkeys-off" "nobody has said under which address people reach us, which passkeys are bound to" "tell the operator to set QUIPU_PUBLIC_URL";
+    PASSKEYS_OFF 503 "identity.passkeys-off" "nobody has said under which name people reach us, which passkeys are bound to" "tell the operator to set QUIPU_PUBLIC_URL, with a name such as localhost and not an address such as 127.0.0.1";
     REFRESH_INVALID 401 "identity.refresh-invalid" "the refresh token is not good, or not any more" "sign in again";
     REFRESH_REUSED 401 "identity.refresh-reused" "the refresh token was used before, so somebody has a copy: its session was ended" "sign in again; change the password if it was not you";
     PASSWORD_WEAK 422 "identity.password-weak" "the password is too weak" "see `errors` for each reason: their codes begin with `password.`";

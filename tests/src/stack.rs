@@ -290,8 +290,16 @@ impl Stack {
     /// # Errors
     /// If it cannot start.
     pub async fn command_api_under(&self, path: &str) -> anyhow::Result<String> {
+        self.command_api_at(&format!("{PUBLIC_URL}{path}")).await
+    }
+
+    /// Starts one more command API that people reach under another address, as it is told.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn command_api_at(&self, public_url: &str) -> anyhow::Result<String> {
         let (listener, address) = listener().await?;
-        let public_url = Some(format!("{PUBLIC_URL}{path}").parse()?);
+        let public_url = Some(public_url.parse()?);
         let config = command_api::Config { public_url, ..self.command_config()? };
         tokio::spawn(CommandApi::connect(config, self.shutdown.clone()).await?.serve(listener));
         Ok(format!("http://{address}"))

@@ -92,10 +92,12 @@ pub struct Signed {
 /// We, as browsers know us.
 ///
 /// # Errors
-/// `identity.passkeys-off`, if that is not set.
+/// `identity.passkeys-off`, if that is not set, or names no name.
 pub fn party(with: &Providers) -> Result<Party<'_>, Problem> {
-    let url: &PublicUrl = with.public_url().ok_or_else(|| Problem::new(&code::PASSKEYS_OFF, ""))?;
-    Ok(Party { origin: url.origin(), id: url.host() })
+    let off = |detail: &str| Problem::new(&code::PASSKEYS_OFF, detail);
+    let url: &PublicUrl = with.public_url().ok_or_else(|| off("QUIPU_PUBLIC_URL is not set"))?;
+    let id = url.name().ok_or_else(|| off("QUIPU_PUBLIC_URL has an address in place of a name"))?;
+    Ok(Party { origin: url.origin(), id })
 }
 
 fn invalid() -> Problem {

@@ -3,8 +3,6 @@
 //!
 //! After a password it is the same: a passkey shows two factors by itself. But then it must be of whoever has the password.
 
-use std::net::IpAddr;
-
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -81,10 +79,9 @@ pub(super) fn options(asked: &impl Serialize) -> Result<String, Problem> {
     serde_json::to_string(asked).map_err(|error| Problem::fault(&error))
 }
 
-/// Whether there can be passkeys where the reader is: they are bound to a name, and an address is none (Web Authentication
-/// Level 2, section 4, "RP ID").
-pub(super) fn are_possible(frame: &Frame<'_>) -> bool {
-    frame.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+/// Whether there can be passkeys where we are.
+pub(super) fn are_possible(app: &App) -> bool {
+    party(&app.providers).is_ok()
 }
 
 fn nowhere() -> Problem {
@@ -170,23 +167,5 @@ async fn again(
     match ticket {
         Some(ticket) => second(app, visitor, onward, ticket, Some(&told)).await,
         None => form(app, visitor, onward, place, None, Some(&told)).await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use event_store::vault::Language;
-
-    use super::super::words::Words;
-    use super::*;
-
-    #[test]
-    fn passkeys_are_bound_to_names() {
-        let at = |host| {
-            let (words, language) = (Words::of(Language::En), "en");
-            are_possible(&Frame { words, language, base: "", host, form: "", scripted: false })
-        };
-        assert!(at("id.example.org") && at("localhost"));
-        assert!(!at("127.0.0.1") && !at("[::1]") && !at("::1"));
     }
 }

@@ -216,7 +216,7 @@ async fn choice_page(
 ) -> Result<Response, Problem> {
     let Known { email, organisation, .. } = known(app, who).await?;
     let frame = visitor.frame();
-    let offers_passkey = passkey::are_possible(&frame);
+    let offers_passkey = passkey::are_possible(app);
     let template = ChoicePage {
         frame,
         told,

@@ -319,7 +319,7 @@ pub(super) async fn form(
 ) -> Result<Response, Problem> {
     let hint = place.asked.as_ref().and_then(|it| it.login_hint.as_deref());
     let frame = visitor.frame();
-    let offers_passkey = passkey::are_possible(&frame);
+    let offers_passkey = passkey::are_possible(app);
     let template = SignInPage {
         frame,
         told,
@@ -344,7 +344,7 @@ pub(super) async fn second(
 ) -> Result<Response, Problem> {
     let frame = visitor.frame();
     let offers_passkey =
-        passkey::are_possible(&frame) && app.identity.goes_on_with_passkey(&ticket.to_owned().into()).await?;
+        passkey::are_possible(app) && app.identity.goes_on_with_passkey(&ticket.to_owned().into()).await?;
     let template = SecondPage { frame, told, ticket, onward: onward.fields(), offers_passkey };
     refused_page(visitor, told, offers_passkey, &template)
 }
@@ -430,7 +430,7 @@ async fn here(app: &App, visitor: &Visitor, signed_in: &InBrowser) -> Result<Res
     let Known { email, organisation, .. } = known(app, signed_in.who).await?;
     let (frame, who) = (visitor.frame(), signed_in.who);
     let may_enrol = app.identity.may_enrol(who.tenant).await?;
-    let offers_passkey = may_enrol && passkey::are_possible(&frame);
+    let offers_passkey = may_enrol && passkey::are_possible(app);
     let offers_totp = may_enrol && app.identity.factors(who.tenant, who.user).await?.totp.is_none();
     let template = Here { frame, email: &email, organisation: &organisation, offers_passkey, offers_totp };
     page(visitor, StatusCode::OK, offers_passkey, &template)

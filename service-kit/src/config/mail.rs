@@ -178,6 +178,13 @@ impl PublicUrl {
         &self.host
     }
 
+    /// The host, if it is a name and no address: passkeys are bound to one (Web Authentication Level 2, section 4, "RP ID").
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let is_address = self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        (!is_address).then_some(&self.host)
+    }
+
     /// What browsers name as the origin of our own pages: scheme, host and port (RFC 6454 section 6.2).
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -294,6 +301,15 @@ mod tests {
         assert!(url.is_https() && !here.is_https());
         assert!("http://127.0.0.1:8080".parse::<PublicUrl>().is_ok());
         assert!("http://localhost:8080".parse::<PublicUrl>().is_ok());
+        for (url, name) in [
+            ("https://ID.example.org/quipu", Some("id.example.org")),
+            ("http://localhost:8080", Some("localhost")),
+            ("http://127.0.0.1:8080", None),
+            ("http://[::1]:8080", None),
+            ("https://192.0.2.7", None),
+        ] {
+            assert_eq!(url.parse::<PublicUrl>().unwrap().name(), name, "{url}");
+        }
         for bad in [
             "http://id.example.org",
             "http://localhost.example.org",

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::members::Members;
+use tests::oidc::browser;
 use tests::passkey::Passkey;
 use tests::person::{Organisation, PASSWORD, Person, SignedIn};
 use tests::stack::{Answer, PUBLIC_URL, Stack, answer};
@@ -298,5 +299,28 @@ async fn a_passkey_is_good_while_its_owner_has_it() -> Test {
     let removed = answer(stack.request(Method::DELETE, &admin.token, &url)).await?;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text);
     assert_eq!(told(&it.sign_in().await?), INVALID);
+    Ok(())
+}
+
+/// Browsers would refuse to make one, and say nothing that helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_we_have_an_address_and_no_name_there_are_no_passkeys() -> Test {
+    let stack = Stack::commands_only().await?;
+    let acme = Organisation::found(&stack, "acme").await?;
+    let ann = acme.join("ann").await?;
+    let session = acme.sign_in(&ann).await?;
+    let unnamed = stack.command_api_at("http://127.0.0.1:8080").await?;
+    let begin = json!({ "tenant_slug": "acme" });
+    for (token, path, body) in [
+        (session.access.as_str(), "/v1/auth/passkeys/options", &Value::Null),
+        ("", "/v1/auth/passkey-sign-in/options", &begin),
+    ] {
+        let asked =
+            |base: &str| answer(stack.request(Method::POST, token, &format!("{base}{path}")).json(body));
+        assert_eq!(told(&asked(&unnamed).await?), (503, "identity.passkeys-off"), "{path}");
+        assert_eq!(asked(&stack.command_url).await?.status, StatusCode::OK, "{path}");
+    }
+    let page = browser()?.get(format!("{unnamed}/sign-in?organization=acme")).send().await?.text().await?;
+    assert!(page.contains("Password") && !page.contains("Sign in with a passkey"), "{page}");
     Ok(())
 }
