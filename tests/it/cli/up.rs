@@ -12,6 +12,7 @@ use service_kit::bearer::ClientId;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tests::cli::program;
+use tests::relying::Tokens;
 use tests::stack::{Answer, answer};
 use tests::{tools, until};
 use uuid::Uuid;
@@ -212,6 +213,26 @@ impl Left<'_> {
         up.read(self.account, &operator).await?;
         Ok(())
     }
+}
+
+/// Browsers take passkeys for names alone; and whoever finds us by that name is told whose tokens to believe.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_served_under_a_name_which_tokens_say_as_well() -> Test {
+    let folder = Folder::new().await?;
+    let up = folder.up().await?;
+    let public = up.text("public_url")?;
+    assert_eq!(up.text("command_url")?.replace("127.0.0.1", "localhost"), public);
+    let found = up.http.get(format!("{public}/.well-known/openid-configuration"));
+    assert_eq!(answer(found).await?.json["issuer"], *public);
+    let signed_in = up.owner(up.text("password")?).await?.token;
+    for token in [signed_in, up.text("owner_token")?.to_owned()] {
+        assert_eq!(Tokens::said(&token)?["iss"], *public);
+        let read = up.http.get(format!("{}/v1/users", up.text("query_url")?)).bearer_auth(&token);
+        assert_eq!(answer(read).await?.status, StatusCode::OK);
+    }
+    let (minted, _) = folder.run(&["token", "mint", "--tenant", up.text("tenant_id")?]).await?;
+    assert_eq!(Tokens::said(minted.trim())?["iss"], *public);
+    Ok(())
 }
 
 /// When the services refuse what they find, the commands that mend it need the servers.

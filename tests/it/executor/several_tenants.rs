@@ -1,8 +1,12 @@
 //! Units that touch several tenants, and secrets that land with the events that tell of them.
 
+use domain::ids::AccountId;
+use domain::ledger::account::stream as account_stream;
+use domain::ledger::{Account, CloseAccount, LedgerError};
 use domain::money::Limit;
+use domain::{Decision, Refusal, StreamId, Verdict, View};
 use event_store::vault::{SecretText, VaultChange};
-use event_store::{Executor, Unit};
+use event_store::{Executor, Linkage, Unit};
 use futures_util::future::join_all;
 use tests::database::{Database, cause, tenant};
 use tests::ledger::{accepted, account, code, key, open, set_up, submit, transfer};
@@ -68,6 +72,46 @@ async fn each_tenant_sees_its_own_half() -> Test {
         tx.rollback().await?;
     }
     Ok(())
+}
+
+/// That an account is in use. It says nothing.
+struct InUse(AccountId);
+
+impl Decision for InUse {
+    fn needs(&self, _view: &View<'_>) -> Vec<StreamId> {
+        vec![account_stream(self.0)]
+    }
+
+    fn decide(&self, view: &View<'_>) -> Result<Verdict, Refusal> {
+        match view.find::<Account>(self.0.uuid()).map(|it| it.state) {
+            Some(Account::Open(_)) => Ok(Verdict::already(account_stream(self.0))),
+            _ => Err(LedgerError::AccountNotFound { account_id: self.0 }.into()),
+        }
+    }
+}
+
+/// The process that judges it has the account in memory as it was, and another one closes it.
+#[tokio::test]
+async fn a_proviso_in_another_log_holds_for_all_commands_however_they_stand_to_each_other() -> Test {
+    let database = Database::fresh().await?;
+    let (executor, other) = (database.executor()?, database.executor()?);
+    accepted(&submit(&executor, tenant(2), open(account(9), Limit::zero())?).await?)?;
+    let both = |n: u128, linkage: Linkage| {
+        let unit = Unit::new(tenant(1), cause(), open(account(n), Limit::zero())?);
+        let unit = unit.and(tenant(1), open(account(n + 1), Limit::zero())?);
+        anyhow::Ok(Unit { linkage, ..unit.provided(tenant(2), InUse(account(9))) })
+    };
+    let receipt = executor.submit(both(1, Linkage::AllOrNone)?).await?;
+    assert_eq!(receipt.results.len(), 2, "it has no result of its own");
+    accepted(&receipt)?;
+    accepted(&submit(&other, tenant(2), CloseAccount { account_id: account(9) }).await?)?;
+    for linkage in [Linkage::Each, Linkage::AllOrNone] {
+        let refused = executor.submit(both(3, linkage)?).await?.results;
+        let codes: Vec<_> = refused.iter().map(|it| it.as_ref().err().map(|it| it.code.as_ref())).collect();
+        assert_eq!(codes, [Some("ledger.account-not-found"); 2], "{linkage:?}");
+    }
+    assert_eq!(count(&database, "ledger.account-opened").await?, 3);
+    check_log(&database).await
 }
 
 /// Two processes; each unit reads an account in either tenant, so a judgement on an old state in the second tenant must
