@@ -136,6 +136,20 @@ impl Up {
         Ok(Owner { token: token.to_owned(), position: signed_in.header("quipu-position").to_owned() })
     }
 
+    /// Browsers take passkeys for names alone; and whoever finds us by that name is told whose tokens to believe.
+    async fn is_served_under_a_name(&self, owner: &Owner) -> Test {
+        let public = self.text("public_url")?;
+        assert_eq!(self.text("command_url")?.replace("127.0.0.1", "localhost"), public);
+        let found = self.http.get(format!("{public}/.well-known/openid-configuration"));
+        assert_eq!(answer(found).await?.json["issuer"], *public);
+        for token in [&*owner.token, self.text("owner_token")?] {
+            assert_eq!(Tokens::said(token)?["iss"], *public);
+            let read = self.http.get(format!("{}/v1/users", self.text("query_url")?)).bearer_auth(token);
+            assert_eq!(answer(read).await?.status, StatusCode::OK);
+        }
+        Ok(())
+    }
+
     /// The service asks for a token of its own.
     async fn service_signs_in(&self) -> anyhow::Result<StatusCode> {
         let of = |name: &str| self.said["service"][name].as_str().unwrap_or_default().to_owned();
@@ -157,6 +171,10 @@ async fn a_stack_comes_up_again_as_it_was_left() -> Test {
     assert_eq!(people, Some(4), "those of the shop");
     let cash = json!({ "name": "Cash", "currency": "EUR" });
     let opened = first.does(Method::POST, "/v1/ledger/accounts", &owner, &cash).await?;
+
+    first.is_served_under_a_name(&owner).await?;
+    let (minted, _) = folder.run(&["token", "mint", "--tenant", first.text("tenant_id")?]).await?;
+    assert_eq!(Tokens::said(minted.trim())?["iss"], *first.text("public_url")?);
 
     // Once more while it runs: nothing is other than before.
     let second = folder.up().await?;
@@ -213,26 +231,6 @@ impl Left<'_> {
         up.read(self.account, &operator).await?;
         Ok(())
     }
-}
-
-/// Browsers take passkeys for names alone; and whoever finds us by that name is told whose tokens to believe.
-#[tokio::test(flavor = "multi_thread")]
-async fn people_are_served_under_a_name_which_tokens_say_as_well() -> Test {
-    let folder = Folder::new().await?;
-    let up = folder.up().await?;
-    let public = up.text("public_url")?;
-    assert_eq!(up.text("command_url")?.replace("127.0.0.1", "localhost"), public);
-    let found = up.http.get(format!("{public}/.well-known/openid-configuration"));
-    assert_eq!(answer(found).await?.json["issuer"], *public);
-    let signed_in = up.owner(up.text("password")?).await?.token;
-    for token in [signed_in, up.text("owner_token")?.to_owned()] {
-        assert_eq!(Tokens::said(&token)?["iss"], *public);
-        let read = up.http.get(format!("{}/v1/users", up.text("query_url")?)).bearer_auth(&token);
-        assert_eq!(answer(read).await?.status, StatusCode::OK);
-    }
-    let (minted, _) = folder.run(&["token", "mint", "--tenant", up.text("tenant_id")?]).await?;
-    assert_eq!(Tokens::said(minted.trim())?["iss"], *public);
-    Ok(())
 }
 
 /// When the services refuse what they find, the commands that mend it need the servers.
