@@ -77,6 +77,7 @@ pub(crate) async fn run(
             };
             let ended = publisher.lead().await;
             shared.metrics.publisher_gap.set(0);
+            shared.metrics.set_back.set(0);
             lease::release(&shared.pool, lease).await?;
             ended?;
         } else {
@@ -122,7 +123,12 @@ impl Publisher {
                 }
                 // The database is the supervisor's concern.
                 Some(Err(fault @ (Fault::Database(_) | Fault::Odd(_)))) => return Err(fault),
-                Some(Err(fault @ Fault::SetBack { .. })) => return self.refuse(&fault).await,
+                Some(Err(fault @ Fault::SetBack { .. })) => {
+                    if !self.refuse(&fault).await? {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Some(Err(Fault::Nats(fault))) => fault,
             };
             failures = if began.elapsed() > INSPECT_EVERY { 1 } else { failures + 1 };
@@ -148,15 +154,19 @@ impl Publisher {
         }
     }
 
-    /// Publishes nothing, and looks again after a while: whether somebody has settled what positions mean.
-    async fn refuse(&self, fault: &Fault) -> Result<(), Fault> {
+    /// Publishes nothing for a while. True if the lease is kept, and nobody has settled meanwhile what positions mean.
+    async fn refuse(&self, fault: &Fault) -> Result<bool, Fault> {
         self.shared.metrics.set_back.set(1);
         if self.shared.board.set(NAME, status::State::Stopped, Some(fault.text())) {
             tracing::error!(error = fault.text(), "nothing is published");
         }
-        let wait = tokio::time::sleep(self.shared.timing.recheck);
-        _ = self.shared.shutdown.run_until_cancelled(wait).await;
-        Ok(())
+        let wait = tokio::time::sleep(self.shared.timing.lease / 3);
+        if self.shared.shutdown.run_until_cancelled(wait).await.is_none() {
+            return Ok(false);
+        }
+        let head = epoch::head(&mut *self.shared.pool.acquire().await?).await?;
+        let kept = lease::renew(&self.shared.pool, self.lease, self.shared.timing.lease).await?;
+        Ok(kept && head.epoch == self.epoch)
     }
 
     /// Finds where to go on, and goes on until something calls for another look.
