@@ -246,7 +246,17 @@ async fn a_provider_s_word_with_a_factor_enrolled_on_it_opens_no_other_organisat
     };
     let opens_nothing = async |token: &str| {
         assert_eq!(both.list(token).await?.len(), 1, "nor is it told of another one");
-        assert_eq!(told(&both.go(token, "globex").await?), (403, "identity.own-proof-required"));
+        // Nor does anything say where else she is, and nobody tries codes there.
+        for slug in ["globex", "platform", "nowhere"] {
+            let body = json!({ "tenant_slug": slug, "code": "000000" });
+            for refused in [both.go(token, slug).await?, stack.post(token, "/v1/auth/switch", &body).await?] {
+                assert_eq!(told(&refused), (403, "identity.own-proof-required"), "{slug}");
+            }
+        }
+        let mut conn = stack.database.superuser().await?;
+        let guesses: i64 =
+            sqlx::query_scalar("select count(*) from vault.attempts").fetch_one(&mut conn).await?;
+        assert_eq!(guesses, 0);
         let asked = both.ask(token, "globex", &both.anna.email).await?;
         assert_eq!(told(&asked), (403, "identity.own-proof-required"));
         anyhow::Ok(())

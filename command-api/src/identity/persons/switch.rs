@@ -161,10 +161,15 @@ impl Identity {
     /// `identity.code-invalid`; and what refuses a session.
     pub async fn switch(&self, who: InSession, asked: Switch, origin: &Origin) -> Result<Switched, Problem> {
         let not_linked = || Problem::from(Refusal::from(IdentityError::NotLinked));
+        // Before anything that tells where else they are, or tries a code there: whoever comes on the word of a provider may be
+        // the owner of the organisation that set it up.
+        let proof = self.stands(who).await?.ok_or_else(ended)?;
+        if !assurance::is_own_proof(&proof.amr) {
+            return Err(Refusal::from(IdentityError::OwnProofRequired).into());
+        }
         let tenant = self.tenant(&asked.slug).await?.ok_or_else(not_linked)?;
         let links = self.links_elsewhere(who.tenant, who.user).await?;
         let link = links.into_iter().find(|it| it.other_tenant == tenant).ok_or_else(not_linked)?;
-        let proof = self.stands(who).await?.ok_or_else(ended)?;
         let (user, there) = (link.other_user, origin.elsewhere());
         let policy = self.policy(tenant).await?;
         let (mut amr, mut guess) = (proof.amr, None);
