@@ -7,7 +7,7 @@ use domain::organisation::TenantStatus;
 use event_store::access::look;
 use event_store::vault::{Digest, ServiceFamily, ShownToken};
 use serde::Serialize;
-use service_kit::access::Who;
+use service_kit::access::{Permission as _, Who, permissions};
 use service_kit::bearer::{Bearer, ClientId, Kind};
 use service_kit::oauth_error::OauthError;
 use service_kit::problem::{Problem, code};
@@ -60,6 +60,16 @@ pub struct TokenFacts {
     /// Names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
+    /// Which staff of the platform act in the place of `sub`, if any do (RFC 8693 section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<ActingStaff>,
+}
+
+/// Who acts in the place of another.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ActingStaff {
+    /// The one who acts.
+    sub: Uuid,
 }
 
 /// What a service may know of the person who signed in to it.
@@ -143,10 +153,17 @@ impl Oauth {
         Ok(if claims.tenant_id == tenant { Own::Access(Box::new((*claims).clone())) } else { Own::Nothing })
     }
 
-    /// How whoever shows an access token stands now, if they do.
+    /// How whoever shows an access token stands now, if they do; and if staff act in their place, still may.
     async fn admission(&self, claims: &Claims) -> Result<Option<Admission>, Problem> {
         let mut conn =
             self.parts().pool.acquire().await.map_err(|error| Problem::store_unavailable(&error))?;
+        if let Some(act) = claims.act {
+            let staff = look(&mut conn, &Who::staff(act.sub)).await;
+            let staff = staff.map_err(|error| Problem::store_unavailable(&error))?;
+            if !staff.as_ref().as_ref().is_ok_and(|it| it.granted.allows(permissions::Impersonate::NAME)) {
+                return Ok(None);
+            }
+        }
         let answer = look(&mut conn, &Who::of(claims)).await;
         let answer = answer.map_err(|error| Problem::store_unavailable(&error))?;
         let stands = |it: &Admission| it.status == TenantStatus::Active && !it.lacks_factor;
@@ -197,6 +214,7 @@ impl Oauth {
                 aud: Some(claims.aud),
                 iss: Some(claims.iss),
                 jti: Some(claims.jti.uuid()),
+                act: claims.act.map(|it| ActingStaff { sub: it.sub.uuid() }),
             }),
             Own::Refresh(..) | Own::Access(_) | Own::Nothing => Ok(TokenFacts::default()),
         }

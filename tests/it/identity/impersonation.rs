@@ -14,6 +14,7 @@ use service_kit::permissions::role_table;
 use tests::books::{Books, transfer};
 use tests::members::{Member, Members};
 use tests::person::{Organisation, SignedIn};
+use tests::relying::{Relying, shop};
 use tests::stack::{Answer, Stack, answer};
 use uuid::Uuid;
 
@@ -277,6 +278,28 @@ async fn staff_who_may_not_any_more_act_for_nobody() -> Test {
         (scene.staff.user, vec![RoleRef::USER], role_table(TenantId::PLATFORM).clone());
     platform.done(AssignRoles { user_id, roles, by: Granter::Platform, table }).await?;
     all_tell(&stack, &doors, &acting.token, ENDED).await?;
+    Ok(())
+}
+
+/// RFC 7662, section 2.2: what is told of a token is what holds now; RFC 8693, section 4.1: and who acts.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_about_a_token_learns_who_acts_and_whether_they_still_may() -> Test {
+    let stack = Stack::whole().await?;
+    let scene = Scene::set(&stack).await?;
+    let shop = Relying::register(&scene.acme, &shop()).await?;
+    let platform = Members::of(&stack, TenantId::PLATFORM)?;
+    platform.join(&[RoleRef::OWNER]).await?;
+    let acting = scene.act().await?;
+    let facts =
+        async || Ok::<_, anyhow::Error>(shop.ask("introspect", &[("token", &acting.token)]).await?.json);
+    let told = facts().await?;
+    assert_eq!((&told["active"], &told["sub"]), (&json!(true), &json!(scene.user.user)));
+    assert_eq!(told["act"], json!({ "sub": scene.staff.user }));
+    let own = shop.ask("introspect", &[("token", &scene.user.token)]).await?.json;
+    assert_eq!((&own["active"], own.get("act")), (&json!(true), None));
+    let (user_id, because) = (scene.staff.user, Word::of("dismissed"));
+    platform.done(DeactivateUser { user_id, because }).await?;
+    assert_eq!(facts().await?, json!({ "active": false }));
     Ok(())
 }
 
