@@ -103,6 +103,14 @@ impl Caller {
         Ok(())
     }
 
+    /// A command of this caller that makes a way in which lasts when their session is over: for sessions that may change how
+    /// their own person signs in.
+    #[must_use]
+    pub fn making_a_way_in(&self, command: Box<dyn Decision>) -> Gated {
+        let gate = Gate::new(self.who.bearer(), role_table(self.tenant).clone());
+        Gated::new(gate.while_pending().over_ways_in(), command)
+    }
+
     /// The gate of a command of this caller.
     fn gate(&self, permission: Option<&'static PermissionDoc>, in_person: bool) -> Gate {
         let gate = Gate::new(self.who.bearer(), role_table(self.tenant).clone());

@@ -156,7 +156,7 @@ pub async fn issue(
             let (gated, letter) = app.identity.own_key(who, command).await?;
             (Box::new(gated) as Box<dyn Decision>, letter)
         }
-        _ => (command, None),
+        _ => (Box::new(caller.making_a_way_in(command)) as Box<dyn Decision>, None),
     };
     let vault = [VaultChange::PutApiKey(kept)].into_iter().chain(letter).collect();
     let together = Together { commands: [command], vault };

@@ -7,12 +7,12 @@ use domain::federation::provider::{self, GITHUB, GOOGLE};
 use domain::federation::{
     ConfigureProvider, FederationError, Issuer, ProviderSettings, RemoveProvider, ReturnUri, SecretChange,
 };
-use domain::ids::{ProviderId, SecretId, TenantId};
+use domain::ids::{ProviderId, SecretId};
 use domain::metadata::Label;
 use domain::words::{DomainName, Scope, Word};
 use event_store::vault::{NewProviderSecret, VaultChange};
 use serde::{Deserialize, Serialize};
-use service_kit::access::{Allowed, permissions};
+use service_kit::access::{Allowed, Caller, permissions};
 use service_kit::body::{Json, Path};
 use service_kit::problem::{FieldProblem, Problem, ProblemBody, code};
 use utoipa::ToSchema;
@@ -259,7 +259,7 @@ pub async fn configure(
     Json(body): Json<ProviderBody>,
 ) -> Result<Response, Problem> {
     let id = ProviderId::new(Uuid::now_v7());
-    let together = set_up(&app, allowed.caller().tenant, id, body, SecretChange::Set)?;
+    let together = set_up(&app, allowed.caller(), id, body, SecretChange::Set)?;
     let shown = Shown { callback_uri: app.providers.callback(id).ok() };
     app.run_showing(&allowed, None, provider::stream(id), PROVIDERS, together, shown).await
 }
@@ -292,14 +292,14 @@ pub async fn reconfigure(
         return Err(Refusal::from(FederationError::ProviderNotFound { provider_id: provider }).into());
     }
     let secret = if body.client_secret.is_some() { SecretChange::Set } else { SecretChange::Keep };
-    let together = set_up(&app, allowed.caller().tenant, provider, body, secret)?;
+    let together = set_up(&app, allowed.caller(), provider, body, secret)?;
     app.run_together(&allowed, None, PROVIDERS, together).await
 }
 
 /// What sets a provider up.
 fn set_up(
     app: &App,
-    tenant: TenantId,
+    caller: &Caller,
     provider_id: ProviderId,
     body: ProviderBody,
     secret: SecretChange,
@@ -307,12 +307,13 @@ fn set_up(
     let (settings, text) = body.settings()?;
     let kept = match (settings.secret_id, text) {
         (Some(secret), Some(text)) => {
-            let sealed = NewProviderSecret::seal(tenant, provider_id, secret, &text, &app.master);
+            let sealed = NewProviderSecret::seal(caller.tenant, provider_id, secret, &text, &app.master);
             Some(VaultChange::PutProviderSecret(sealed.map_err(|error| Problem::fault(&error))?))
         }
         _ => None,
     };
-    let command = ConfigureProvider { provider_id, settings, secret };
+    // Whoever sets it up can be anybody whom it is trusted to vouch for.
+    let command = caller.making_a_way_in(Box::new(ConfigureProvider { provider_id, settings, secret }));
     Ok(Together { commands: [Box::new(command)], vault: kept.into_iter().collect() })
 }
 

@@ -424,8 +424,9 @@ pub async fn add_secret(
         expires_at: body.expires_at,
     };
     let command = Box::new(AddSecret { service_id, secret_id, expires_at: body.expires_at });
-    let command = being(allowed.caller(), service_id, command);
-    let together = Together { commands: [command], vault: vec![VaultChange::PutClientSecret(kept)] };
+    let command = allowed.caller().making_a_way_in(being(allowed.caller(), service_id, command));
+    let vault = vec![VaultChange::PutClientSecret(kept)];
+    let together = Together { commands: [Box::new(command) as Box<dyn Decision>], vault };
     let shown = Shown { secret_id: secret_id.uuid(), secret: bearer.text().expose_secret().to_owned() };
     // No stream has the name of the secret; the service's is looked for as ever.
     let minted = service::stream(ServiceId::new(secret_id.uuid()));

@@ -1,5 +1,6 @@
 //! What somebody has shown who links two users or takes the link away.
 
+use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::identity::EndSessions;
 use domain::ids::SessionId;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tests::members::Members;
 use tests::passkey::Passkey;
 use tests::person::{Organisation, PASSWORD, Person};
+use tests::relying::shop;
 use tests::stack::{PUBLIC_URL, Stack};
 use uuid::Uuid;
 
@@ -67,7 +69,15 @@ async fn whoever_came_by_a_link_sets_no_way_in_up_there() -> Test {
     let key = json!({ "name": "Nightly", "permissions": ["ledger.read-accounts"] });
     let password = json!({ "current": PASSWORD, "new": "violet-anchor-marble-tundra" });
     let address = json!({ "new_email": "mallory@example.com", "password": PASSWORD });
+    // What a service gets in with outlasts the link as well.
+    let made = both.globex.post(&both.there.access, "/v1/services", &shop()).await?;
+    let service = made.json["id"].as_str().with_context(|| made.text.clone())?;
+    let of_service =
+        json!({ "name": "Nightly", "service_id": service, "permissions": ["ledger.read-accounts"] });
+    let (secrets, none) = (format!("/v1/services/{service}/secrets"), json!({}));
     let ways = [
+        (secrets.as_str(), &none),
+        ("/v1/api-keys", &of_service),
         ("/v1/auth/totp", &Value::Null),
         ("/v1/auth/passkeys/options", &Value::Null),
         ("/v1/api-keys", &key),
