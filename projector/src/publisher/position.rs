@@ -31,9 +31,9 @@ pub(crate) enum Tail {
     Empty,
     /// An event of this log, checked by its id, or an epoch marker.
     Ours { sequence: u64, position: i64 },
-    /// An event of this epoch that this log does not have.
+    /// An event of this epoch that this log does not have, or anything of a later one.
     Lost { position: i64 },
-    /// Ours by its looks, but of another epoch.
+    /// Ours by its looks, but of an earlier epoch.
     OtherEpoch,
     /// Not ours: another database's, or somebody else's.
     Foreign,

@@ -1,5 +1,6 @@
 //! The stream `quipu` on JetStream: how it is set up, and what it holds.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -133,8 +134,11 @@ pub(super) async fn inspect(
 
 async fn tail(message: &StreamMessage, pool: &PgPool, epoch: i32) -> Result<Tail, Fault> {
     let Some((at, id)) = mark(&message.headers) else { return Ok(Tail::Foreign) };
-    if at.epoch != epoch {
-        return Ok(Tail::OtherEpoch);
+    match at.epoch.cmp(&epoch) {
+        Ordering::Less => return Ok(Tail::OtherEpoch),
+        // The log was of that epoch once, and does not know it any more.
+        Ordering::Greater => return Ok(Tail::Lost { position: at.position }),
+        Ordering::Equal => {}
     }
     let ours = match id {
         Mark::Epoch => true,

@@ -12,7 +12,7 @@ pub(crate) enum Fault {
     /// NATS did not answer, or refused.
     #[error("NATS did not do what it should: {0}")]
     Nats(String),
-    /// NATS holds events of this epoch that the log has not, and others that it has: the log is an older copy of itself. What it
+    /// NATS holds events of this epoch or of a later one that the log has not, and others that it has: the log is an older copy of itself. What it
     /// gives out from here on bears positions that were given out before.
     #[error(
         "the log was set back: NATS holds an event at position {lost} that it does not have; stop every service, then \
