@@ -54,7 +54,10 @@ impl Writers {
     async fn under_way(stack: &Arc<Stack>, other: &str, token: &str) -> anyhow::Result<Self> {
         let written = Arc::new(AtomicUsize::new(0));
         let writer = |n: usize| {
-            let url = format!("{}/v1/ledger/transfers", if n % 2 == 0 { &stack.command_url } else { other });
+            let url = format!(
+                "{}/v1/ledger/transfers",
+                if n.is_multiple_of(2) { &stack.command_url } else { other }
+            );
             tokio::spawn(write(Arc::clone(stack), url, token.to_owned(), Arc::clone(&written)))
         };
         let running = (0..WRITERS).map(writer).collect();
