@@ -18,6 +18,8 @@ use super::{PATIENCE, Test, note, quantile};
 
 /// What a process may take above what it needs when nobody is there.
 const MEMORY_MAX: u64 = 256 << 20;
+/// What nearly every answer to a normal client takes less than, beside a crowd.
+const TYPICAL_MAX: Duration = Duration::from_millis(250);
 /// Connections to the database and to NATS that a server may have opened meanwhile.
 const FILES_BESIDE: usize = 12;
 /// Whoever has a token may hold up the work of a server by bodies that do not come: fewer than it works on at once.
@@ -48,6 +50,15 @@ impl Polite {
         self.waited.push(begun.elapsed());
         Ok(())
     }
+}
+
+/// Fails if a normal client was held up by others, who say nothing for the time given. A single answer may have waited
+/// for the disk, but not as long as for one of them.
+fn not_held_up(waited: &mut [Duration], silent_for: Duration) -> Test {
+    let (typical, slowest) = (quantile(waited, 0.99), quantile(waited, 1.0));
+    ensure!(typical < TYPICAL_MAX, "of a hundred answers to a normal client one took {typical:?}");
+    ensure!(slowest < silent_for, "a normal client waited {slowest:?}");
+    Ok(())
 }
 
 fn post(token: &str, body: &str) -> Vec<u8> {
@@ -144,13 +155,13 @@ async fn crowd(count: usize, limit: Duration) -> Test {
         quantile(&mut polite.waited, 0.99),
     ))?;
     ensure!(most.saturating_sub(idle) < MEMORY_MAX);
-    ensure!(slowest < Duration::from_secs(1), "a normal client waited {slowest:?}");
+    not_held_up(&mut polite.waited, limit)?;
     server.is_sound()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_idle_clients_is_borne_and_shown_the_door() -> Test {
-    crowd(1_200, Duration::from_secs(4)).await
+    crowd(1_200, Duration::from_secs(6)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +212,7 @@ async fn slow_readers(count: usize, limit: Duration) -> Test {
     ))?;
     ensure!(gone >= limit, "they were dropped before their time");
     ensure!(most.saturating_sub(idle) < MEMORY_MAX);
-    ensure!(slowest < Duration::from_secs(1), "a normal client waited {slowest:?}");
+    not_held_up(&mut polite.waited, limit)?;
     server.is_sound()
 }
 

@@ -162,10 +162,7 @@ async fn positions_that_cannot_be_served_are_refused_and_nothing_older_is_answer
         assert_eq!(refused.header("retry-after"), "1", "{path}");
         let reached = number(refused.header("quipu-position"));
         assert!((number(&books.position())..number(&beyond)).contains(&reached), "{path}: how far it is");
-        assert!(
-            took > Duration::from_millis(1_900) && took < Duration::from_millis(2_600),
-            "{path}: {took:?}"
-        );
+        assert!(took > Duration::from_millis(1_900) && took < Duration::from_secs(5), "{path}: {took:?}");
     }
     // A position in the question is a demand like one in the head, but nobody promised that it is there.
     let at = |position: &str| format!("{}/balance?at_position={position}", account(1));
