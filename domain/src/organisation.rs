@@ -6,6 +6,7 @@ pub mod grants;
 pub mod invitation;
 pub mod membership;
 pub mod policy;
+pub mod profile;
 pub mod role;
 pub mod roster;
 pub mod standing;
@@ -27,6 +28,7 @@ pub use membership::{
     MemberRemoved, Membership, OwnershipTransferred, RemoveMember, RolesAssigned, TransferOwnership,
 };
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
+pub use profile::{OrganisationRenamed, Profile, RenameOrganisation};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};
 pub use roster::{RoleUse, Roster};
 pub use standing::{
@@ -73,6 +75,9 @@ pub enum OrganisationEvent {
     /// An organisation may work, or may not, or has another number of seats, or may have something else.
     #[serde(rename = "organisation.standing-changed")]
     StandingChanged(StandingChanged),
+    /// An organisation has another name for people, as its own log tells it.
+    #[serde(rename = "organisation.renamed")]
+    OrganisationRenamed(OrganisationRenamed),
     /// An organisation asks for something else.
     #[serde(rename = "organisation.policy-changed")]
     PolicyChanged(PolicyChanged),
@@ -132,6 +137,7 @@ impl OrganisationEvent {
             Self::TenantRenamed(_) => "organisation.tenant-renamed",
             Self::TenantTierChanged(_) => "organisation.tenant-tier-changed",
             Self::StandingChanged(_) => "organisation.standing-changed",
+            Self::OrganisationRenamed(_) => "organisation.renamed",
             Self::PolicyChanged(_) => "organisation.policy-changed",
             Self::MemberAdded(_) => "organisation.member-added",
             Self::RolesAssigned(_) => "organisation.roles-assigned",
@@ -168,6 +174,7 @@ impl OrganisationEvent {
             | Self::InvitationRevoked(_)
             | Self::InvitationExpired(_)
             | Self::StandingChanged(_)
+            | Self::OrganisationRenamed(_)
             | Self::PolicyChanged(_)
             | Self::MemberAdded(_)
             | Self::RolesAssigned(_)
@@ -195,6 +202,7 @@ impl OrganisationEvent {
             Self::TenantRenamed(it) => vec![tenant::stream(it.tenant_id)],
             Self::TenantTierChanged(it) => vec![tenant::stream(it.tenant_id)],
             Self::StandingChanged(it) => vec![standing::stream(it.tenant_id)],
+            Self::OrganisationRenamed(it) => vec![profile::stream(it.tenant_id)],
             Self::PolicyChanged(it) => vec![policy::stream(it.tenant_id)],
             Self::MemberAdded(it) => vec![membership::stream(it.user_id), roster::stream(it.tenant_id)],
             Self::RolesAssigned(it) => vec![membership::stream(it.user_id), roster::stream(it.tenant_id)],

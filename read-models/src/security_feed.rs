@@ -55,7 +55,7 @@ pub struct SecurityRow {
 }
 
 /// The categories whose events matter.
-const WATCHED: [Category; 17] = [
+const WATCHED: [Category; 18] = [
     domain::identity::User::CATEGORY,
     domain::identity::Session::CATEGORY,
     domain::identity::SignInDay::CATEGORY,
@@ -64,6 +64,7 @@ const WATCHED: [Category; 17] = [
     domain::federation::Provider::CATEGORY,
     domain::federation::Link::CATEGORY,
     domain::organisation::Standing::CATEGORY,
+    domain::organisation::Profile::CATEGORY,
     domain::organisation::Policy::CATEGORY,
     domain::organisation::Membership::CATEGORY,
     domain::organisation::Role::CATEGORY,

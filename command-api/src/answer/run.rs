@@ -216,8 +216,8 @@ impl App {
     }
 
     /// Runs a command about the caller's own organisation in the platform's log, which keeps the dossiers; and what follows
-    /// from it in the organisation's own. The gate is asked in the latter, where the caller stands; the answer is about the
-    /// dossier.
+    /// from it in the organisation's own, which the answer is about: its event comes last, so the caller can read what stands
+    /// at the position of the answer. The gate is asked in their log, before both.
     ///
     /// # Errors
     /// The refusal, or why there is no outcome.
@@ -225,15 +225,17 @@ impl App {
         &self,
         by: &impl Admitted,
         key: Option<IdempotencyKey>,
+        expected: Option<(StreamId, i64)>,
         location: &str,
         command: impl Decision + 'static,
-        follows: Option<(Box<dyn Decision>, Vec<VaultChange>)>,
+        follows: Together<1>,
     ) -> Result<Response, Problem> {
         let caller = by.caller();
-        let (own, vault) = follows.unzip();
-        let own = by.gated(own.unwrap_or_else(|| Box::new(Nothing)));
-        let unit = Unit::of(caller.tenant, cause(caller), [own]).and(TenantId::PLATFORM, command);
-        let unit = Unit { key, ..unit.with_vault(vault.unwrap_or_default()) };
+        let Together { commands: [own], vault } = follows;
+        let mut unit = Unit::of(caller.tenant, cause(caller), [by.gated(Box::new(Nothing))])
+            .and(TenantId::PLATFORM, command);
+        unit.decisions.push(Placed { tenant: caller.tenant, decision: own });
+        let unit = Unit { key, ..unit.with_vault(vault).expecting(expected) };
         self.answer_about(unit, 1, location, None::<()>).await
     }
 

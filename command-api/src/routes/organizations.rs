@@ -4,9 +4,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use domain::Refusal;
 use domain::metadata::Label;
 use domain::organisation::tenant::{CloseTenant, RenameTenant};
-use domain::organisation::{ChangeStanding, Policy, SetPolicy, Slug, TenantStatus, policy};
+use domain::organisation::{
+    ChangeStanding, OrganisationError, Policy, RenameOrganisation, SetPolicy, Slug, TenantStatus, policy,
+    profile,
+};
 use domain::words::{Language, Word};
 use event_store::vault::{Ruling, VaultChange};
 use serde::{Deserialize, Serialize};
@@ -20,7 +24,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{Asked, refused_field};
-use crate::answer::{Accepted, at};
+use crate::answer::{Accepted, Together, at};
 use crate::app::App;
 use crate::identity::Origin;
 use crate::identity::founding::Found;
@@ -179,25 +183,37 @@ pub struct RenameBody {
 
 /// Renames the organisation
 ///
+/// Its own log tells who did it, from which name to which. `version` counts the changes of the name: the first one makes it 1.
 /// Permission: `organisation.update-organisation`.
 #[utoipa::path(
     patch, path = "/v1/organization", tag = "organizations", operation_id = "renameOrganization",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the command safe to repeat"),
+           ("If-Match" = Option<String>, Header, description = "The version that its name must have; 0 while it was never renamed")),
     request_body(content = RenameBody, example = json!({ "name": "Acme & Sons" })),
     responses(
         (status = 200, description = "It is called so.", body = Accepted),
         (status = 404, description = "The platform itself has no name.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It may not work.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "Its name has another version.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn rename(
     State(app): State<App>,
     allowed: Allowed<permissions::UpdateOrganisation>,
     key: OptionalKey,
+    if_match: IfMatch,
     Json(body): Json<RenameBody>,
 ) -> Result<Response, Problem> {
-    let key = app.key(&allowed, &key, &Request::new("PATCH /v1/organization", &body))?;
-    let command = RenameTenant { tenant_id: allowed.caller().tenant, name: body.name };
-    app.run_on_platform(&allowed, key, LOCATION, command, None).await
+    let request = Request::new("PATCH /v1/organization", &body).if_match(if_match);
+    let key = app.key(&allowed, &key, &request)?;
+    let tenant = allowed.caller().tenant;
+    let called = app.identity.organisation_called(tenant).await?;
+    let called = called.ok_or_else(|| Refusal::from(OrganisationError::TenantNotFound))?;
+    let before = Label::parse(&called.name).map_err(|error| Problem::fault(&error))?;
+    let own = RenameOrganisation { before, name: body.name.clone() };
+    let command = RenameTenant { tenant_id: tenant, name: body.name };
+    let expected = if_match.of(profile::stream(tenant));
+    app.run_on_platform(&allowed, key, expected, LOCATION, command, Together::one(own, [])).await
 }
 
 /// What is to be closed.
@@ -244,7 +260,7 @@ pub async fn close(
     let own = ChangeStanding { to: TenantStatus::Closed, because };
     let mut vault = vec![VaultChange::CloseTenant { tenant: caller.tenant }];
     vault.extend(app.identity.tells_ruling(caller.tenant, Ruling::Closed, None).await?);
-    app.run_on_platform(&allowed, key, LOCATION, command, Some((Box::new(own), vault))).await
+    app.run_on_platform(&allowed, key, None, LOCATION, command, Together::one(own, vault)).await
 }
 
 /// Changes the settings and policies of the organisation

@@ -18,7 +18,7 @@ use crate::federation::{Link, Provider};
 use crate::identity::{AccessToken, Factors, Session, SignInDay, User};
 use crate::ids::TenantId;
 use crate::ledger::{Account, Book, Transfer};
-use crate::organisation::{Invitation, Membership, Policy, Role, Roster, Standing, Tenant};
+use crate::organisation::{Invitation, Membership, Policy, Profile, Role, Roster, Standing, Tenant};
 use crate::platform::{Impersonation, Permissions, SigningKey};
 use crate::stream::StreamId;
 
@@ -51,6 +51,7 @@ fn kinds() -> HashMap<i16, Kind> {
         entry::<AccessToken>(),
         entry::<Standing>(),
         entry::<Policy>(),
+        entry::<Profile>(),
         entry::<User>(),
         entry::<Session>(),
         entry::<SignInDay>(),

@@ -2,10 +2,10 @@
 
 use domain::organisation::{
     Invitation, InvitationAccepted, InvitationClosed, InvitationResent, InvitationSent, MemberAdded,
-    MemberRemoved, Membership, OrganisationEvent, OwnershipTransferred, Policy, PolicyChanged, Role,
-    RoleDefined, RoleDeleted, RoleRedefined, RolesAssigned, Roster, Standing, StandingChanged, Tenant,
-    TenantApproved, TenantClosed, TenantCreated, TenantReactivated, TenantRejected, TenantRenamed,
-    TenantRequested, TenantSuspended, TenantTierChanged,
+    MemberRemoved, Membership, OrganisationEvent, OrganisationRenamed, OwnershipTransferred, Policy,
+    PolicyChanged, Profile, Role, RoleDefined, RoleDeleted, RoleRedefined, RolesAssigned, Roster, Standing,
+    StandingChanged, Tenant, TenantApproved, TenantClosed, TenantCreated, TenantReactivated, TenantRejected,
+    TenantRenamed, TenantRequested, TenantSuspended, TenantTierChanged,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -50,6 +50,10 @@ pub(super) const EVENTS: &[EventType] = &[
     event::<Standing, OrganisationEvent, StandingChanged>(
         "organisation.standing-changed",
         "An organisation may work, or may not, or has another number of seats.",
+    ),
+    event::<Profile, OrganisationEvent, OrganisationRenamed>(
+        "organisation.renamed",
+        "An organisation has another name for people, as its own log tells it.",
     ),
     event::<Policy, OrganisationEvent, PolicyChanged>(
         "organisation.policy-changed",
@@ -112,6 +116,7 @@ pub(super) const EVENTS: &[EventType] = &[
 pub(super) const AGGREGATES: &[AggregateType] = &[
     aggregate::<Tenant>(),
     aggregate::<Standing>(),
+    aggregate::<Profile>(),
     aggregate::<Policy>(),
     aggregate::<Membership>(),
     aggregate::<Role>(),

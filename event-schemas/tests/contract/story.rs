@@ -99,6 +99,7 @@ pub(crate) fn told() -> Told<Vec<Event>> {
     platform::tell(&mut shop)?;
     federation::tell(&mut shop)?;
     application::tell_of_another(&mut shop)?;
+    organisation::tell_of_a_name(&mut shop)?;
     Ok(shop.told.into_iter().map(sealed).collect())
 }
 

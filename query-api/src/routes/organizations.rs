@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::Aggregate as _;
 use domain::ids::TenantId;
-use domain::organisation::{self, Policy, Slug, TenantStatus};
+use domain::organisation::{self, Policy, Profile, Slug, TenantStatus};
 use event_store::log::{self, Direction};
 use read_models::organizations::{OrganizationFilter, OrganizationRow};
 use read_models::progress::Touch;
@@ -29,6 +29,9 @@ pub(crate) struct OwnOrganization {
     /// `pending`, `active`, `suspended`, `rejected` or `closed`.
     #[schema(example = "active")]
     status: String,
+    /// How often it was renamed; `If-Match` of the next change of its name takes it. 0 while it is called as it was founded.
+    #[schema(example = 0)]
+    version: i64,
     #[serde(flatten)]
     row: TenantRow,
 }
@@ -48,8 +51,22 @@ pub(crate) async fn own(
     let touches = [Touch::one::<Tenants>(caller.tenant.uuid())];
     let mut reading = app.read(caller.tenant, &conditions, &touches).await?;
     let row = Tenants::own(&mut reading.tx).await?.ok_or_else(|| reading.not_found())?;
+    let (version, row) = as_renamed(&mut reading.tx, row).await?;
     let status = caller.standing.status.word().to_string();
-    answer::json(reading, &conditions, &OwnOrganization { status, row }).await
+    answer::json(reading, &conditions, &OwnOrganization { status, version, row }).await
+}
+
+/// An organisation under the newest name of its own log, and the version of that: the read model may not have come as far, and
+/// whoever changes a name on a condition must have seen the name that the version stands for.
+async fn as_renamed(tx: &mut TenantTx, row: TenantRow) -> Result<(i64, TenantRow), Problem> {
+    let tenant = tx.tenant();
+    let stream = organisation::profile::stream(tenant);
+    let newest = log::stream(tx.conn(), tenant, stream, i64::MAX, Direction::Backwards, 1).await?;
+    let Some((version, event)) = newest.first() else { return Ok((0, row)) };
+    let told = event.decode().map_err(|error| Problem::fault(&error))?;
+    let name = Profile::restore(stream.id, &told).and_then(|it| it.name);
+    let name = name.filter(|_| event.position > row.position).map(|it| it.to_string());
+    Ok((*version, TenantRow { name: name.unwrap_or(row.name), ..row }))
 }
 
 /// What the organisation asks of its people.

@@ -109,7 +109,8 @@ fn of_person(event: &IdentityEvent) -> Option<Told> {
 fn of_organisation(event: &OrganisationEvent) -> Option<Told> {
     Some(match event {
         OrganisationEvent::StandingChanged(it) => Told::organisation().because(&it.because),
-        OrganisationEvent::PolicyChanged(_)
+        OrganisationEvent::OrganisationRenamed(_)
+        | OrganisationEvent::PolicyChanged(_)
         | OrganisationEvent::RoleDefined(_)
         | OrganisationEvent::RoleRedefined(_)
         | OrganisationEvent::RoleDeleted(_)

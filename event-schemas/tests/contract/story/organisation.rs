@@ -8,9 +8,9 @@ use domain::joining::AcceptInvitation;
 use domain::organisation::{
     AddMember, ApproveTenant, AssignRoles, ChangeStanding, ChangeTier, CloseTenant, DeclineInvitation,
     DefineRole, DeleteRole, ExpireInvitation, Granter, Invite, Policy, ReactivateTenant, RedefineRole,
-    Registration, RejectTenant, RemoveMember, RenameTenant, RequestTenant, ResendInvitation,
-    RevokeInvitation, RoleRef, RoleTable, SetPolicy, SetSeats, Slug, SuspendTenant, TenantStatus,
-    TransferOwnership,
+    Registration, RejectTenant, RemoveMember, RenameOrganisation, RenameTenant, RequestTenant,
+    ResendInvitation, RevokeInvitation, RoleRef, RoleTable, SetPolicy, SetSeats, Slug, SuspendTenant,
+    TenantStatus, TransferOwnership,
 };
 use domain::private::Private;
 use domain::words::{DomainName, Language, Permission, Word};
@@ -134,4 +134,9 @@ fn dossier(shop: &mut Teller) -> Told<()> {
     shop.tells(CloseTenant { tenant_id, by, because: Word::of("asked") })?;
     shop.runs(ask(butcher, "butcher")?)?;
     shop.tells(RejectTenant { tenant_id: butcher, by, reason: reason("The address does not exist.") })
+}
+
+/// The shop gets another name, which stands in its own log too.
+pub(super) fn tell_of_a_name(shop: &mut Teller) -> Told<()> {
+    shop.tells(RenameOrganisation { before: label("Corner shop")?, name: label("Olga's corner shop")? })
 }
