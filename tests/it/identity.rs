@@ -28,6 +28,7 @@ mod profile;
 mod provider_tokens;
 mod reads;
 mod recovery;
+mod renaming;
 mod requests;
 mod services;
 mod sign_in;

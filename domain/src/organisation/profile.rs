@@ -35,6 +35,8 @@ pub struct OrganisationRenamed {
 pub struct Profile {
     /// Its name, once it was renamed.
     pub name: Option<Label>,
+    /// What it was called until then: the trail, which compares states, tells the name of the foundation by it.
+    pub before: Option<Label>,
 }
 
 /// The stream of what an organisation is called, in its own log.
@@ -89,7 +91,8 @@ impl Aggregate for Profile {
 
     fn restore(id: Uuid, newest: &Event) -> Option<Self> {
         let Event::Organisation(OrganisationEvent::OrganisationRenamed(it)) = newest else { return None };
-        (it.tenant_id.uuid() == id).then(|| Self { name: Some(it.name.clone()) })
+        (it.tenant_id.uuid() == id)
+            .then(|| Self { name: Some(it.name.clone()), before: Some(it.before.clone()) })
     }
 }
 

@@ -18,15 +18,16 @@ fn renamed(verdict: &Verdict) -> (&str, &str) {
     (it.before.as_str(), it.name.as_str())
 }
 
-fn called(world: &World) -> Option<Label> {
-    world.state::<Profile>(TENANT.uuid()).name
+fn called(world: &World) -> (Option<Label>, Option<Label>) {
+    let Profile { name, before } = world.state(TENANT.uuid());
+    (name, before)
 }
 
 #[test]
 fn the_first_change_tells_what_it_was_founded_as() {
     let (verdict, world) = given_nothing().when(rename("Acme", "Acme & Sons")).then_accepted();
     assert_eq!(renamed(&verdict), ("Acme", "Acme & Sons"));
-    assert_eq!(called(&world), Some(label("Acme & Sons")));
+    assert_eq!(called(&world), (Some(label("Acme & Sons")), Some(label("Acme"))));
     let event = verdict.events[0].clone();
     assert_eq!(event.streams(), [stream(TENANT)]);
     assert_eq!(Profile::restore(TENANT.uuid(), &event), Some(world.state::<Profile>(TENANT.uuid())));
