@@ -38,8 +38,8 @@ pub use user::{
     ExpireEmailChange, Half, IdentitiesLinked, IdentitiesUnlinked, LinkIdentities, LinkedUser,
     PasswordChanged, Patch, PersonErased, PersonNames, ReactivateUser, RegisterUser, Registered,
     RequestEmailChange, SessionsEnded, SetPassword, UnlinkIdentities, UpdateProfile, User,
-    UserAddressChanged, UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated,
-    UserRegistered, UserRenamed, VerifyEmail, Withdraw,
+    UserAddressChanged, UserDeactivated, UserFamilyNameChanged, UserGivenNameChanged, UserLanguageChanged,
+    UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed, VerifyEmail, Withdraw,
 };
 
 /// The names are the contract: a rename breaks stored history.
@@ -58,6 +58,12 @@ pub enum IdentityEvent {
     /// They are called something else now.
     #[serde(rename = "identity.user-renamed")]
     UserRenamed(UserRenamed),
+    /// Friends call them something else now.
+    #[serde(rename = "identity.user-given-name-changed")]
+    UserGivenNameChanged(UserGivenNameChanged),
+    /// Their family is called something else now.
+    #[serde(rename = "identity.user-family-name-changed")]
+    UserFamilyNameChanged(UserFamilyNameChanged),
     /// Their telephone number is another one, or none.
     #[serde(rename = "identity.user-phone-changed")]
     UserPhoneChanged(UserPhoneChanged),
@@ -153,6 +159,8 @@ impl IdentityEvent {
             Self::AccessTokenRevoked(_) => "identity.access-token-revoked",
             Self::UserRegistered(_) => "identity.user-registered",
             Self::UserRenamed(_) => "identity.user-renamed",
+            Self::UserGivenNameChanged(_) => "identity.user-given-name-changed",
+            Self::UserFamilyNameChanged(_) => "identity.user-family-name-changed",
             Self::UserPhoneChanged(_) => "identity.user-phone-changed",
             Self::UserAddressChanged(_) => "identity.user-address-changed",
             Self::UserLanguageChanged(_) => "identity.user-language-changed",
@@ -197,6 +205,12 @@ impl IdentityEvent {
                 it.family_name.as_mut().map(|name| ("payload.family_name", name)),
                 None,
             ],
+            Self::UserGivenNameChanged(it) => {
+                [it.given_name.as_mut().map(|name| ("payload.given_name", name)), None, None]
+            }
+            Self::UserFamilyNameChanged(it) => {
+                [it.family_name.as_mut().map(|name| ("payload.family_name", name)), None, None]
+            }
             Self::UserPhoneChanged(it) => {
                 [it.phone.as_mut().map(|phone| ("payload.phone", phone)), None, None]
             }
@@ -249,6 +263,8 @@ impl IdentityEvent {
             Self::AccessTokenRevoked(it) => access_token::stream(it.token_id),
             Self::UserRegistered(it) => user::stream(it.user_id),
             Self::UserRenamed(it) => user::stream(it.user_id),
+            Self::UserGivenNameChanged(it) => user::stream(it.user_id),
+            Self::UserFamilyNameChanged(it) => user::stream(it.user_id),
             Self::UserPhoneChanged(it) => user::stream(it.user_id),
             Self::UserAddressChanged(it) => user::stream(it.user_id),
             Self::UserLanguageChanged(it) => user::stream(it.user_id),

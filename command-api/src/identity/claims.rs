@@ -50,8 +50,9 @@ type Sealed = (Recorded, &'static str, Private);
 /// What the newest events say, sealed as they say it. What is told first is what holds.
 #[derive(Default)]
 struct Found {
-    names: Option<Vec<Sealed>>,
-    phone: Option<Vec<Sealed>>,
+    given_name: Option<Option<Sealed>>,
+    family_name: Option<Option<Sealed>>,
+    phone: Option<Option<Sealed>>,
     updated_at: Option<DateTime<Utc>>,
 }
 
@@ -60,25 +61,27 @@ impl Found {
     fn take(&mut self, recorded: &Recorded) -> bool {
         // An event of a newer build says nothing that is looked for here.
         let Ok(Event::Identity(event)) = recorded.decode() else { return true };
-        let sealed = |values: Vec<(&'static str, Option<Private>)>| -> Vec<Sealed> {
-            let told = values.into_iter().filter_map(|(place, it)| Some((place, it?)));
-            told.map(|(place, it)| (recorded.clone(), place, it)).collect()
+        let tell = |told: &mut Option<Option<Sealed>>, place, value: Option<Private>| {
+            told.get_or_insert_with(|| value.map(|it| (recorded.clone(), place, it)));
         };
-        let names = |given, family| sealed(vec![(GIVEN_NAME, given), (FAMILY_NAME, family)]);
         match event {
             IdentityEvent::PersonErased(_) => {
                 *self = Self::default();
                 return false;
             }
             IdentityEvent::UserRegistered(it) => {
-                self.names.get_or_insert_with(|| names(it.given_name, it.family_name));
+                tell(&mut self.given_name, GIVEN_NAME, it.given_name);
+                tell(&mut self.family_name, FAMILY_NAME, it.family_name);
             }
             IdentityEvent::UserRenamed(it) => {
-                self.names.get_or_insert_with(|| names(it.given_name, it.family_name));
+                tell(&mut self.given_name, GIVEN_NAME, it.given_name);
+                tell(&mut self.family_name, FAMILY_NAME, it.family_name);
             }
-            IdentityEvent::UserPhoneChanged(it) => {
-                self.phone.get_or_insert_with(|| sealed(vec![(PHONE, it.phone)]));
+            IdentityEvent::UserGivenNameChanged(it) => tell(&mut self.given_name, GIVEN_NAME, it.given_name),
+            IdentityEvent::UserFamilyNameChanged(it) => {
+                tell(&mut self.family_name, FAMILY_NAME, it.family_name);
             }
+            IdentityEvent::UserPhoneChanged(it) => tell(&mut self.phone, PHONE, it.phone),
             IdentityEvent::UserLanguageChanged(_) | IdentityEvent::EmailChanged(_) => {}
             _ => return true,
         }
@@ -104,15 +107,14 @@ async fn read(pool: &PgPool, master: &MasterKey, tenant: TenantId, user: UserId)
     }
     let wrapped = key_of(&mut tx, tenant, user.uuid()).await?;
     tx.rollback().await?;
-    let values: Vec<Sealed> = [found.names, found.phone].into_iter().flatten().flatten().collect();
-    let opened = |place: &str| {
-        let (event, path, private) = values.iter().find(|(_, it, _)| *it == place)?;
-        open(master, wrapped.as_deref()?, event, path, private)
+    let opened = |told: Option<Option<Sealed>>| {
+        let (event, path, private) = told??;
+        open(master, wrapped.as_deref()?, &event, path, &private)
     };
     Ok(Profile {
-        given_name: opened(GIVEN_NAME),
-        family_name: opened(FAMILY_NAME),
-        phone: opened(PHONE),
+        given_name: opened(found.given_name),
+        family_name: opened(found.family_name),
+        phone: opened(found.phone),
         updated_at: found.updated_at,
     })
 }

@@ -70,7 +70,7 @@ impl Identity {
             return Err(gone());
         }
         match pending.inviter {
-            Some(user) => self.name_of(link.tenant, user).await,
+            Some(user) => Ok(self.profile_of(link.tenant, user).await?.name()),
             None => Ok(None),
         }
     }

@@ -1,5 +1,4 @@
-//! What only the key of its subject opens: the address and the name of a person, and the address that was invited. It is read
-//! from their own stream, so it is right at this moment and gone when they are erased.
+//! What only the key of its subject opens: the address of a person, and the one that was invited. It is read from their own stream, so it is right at this moment and gone when they are erased.
 
 use domain::identity::{IdentityEvent, user};
 use domain::ids::{InvitationId, TenantId, UserId};
@@ -71,22 +70,6 @@ impl Identity {
             _ => Told::Else,
         };
         Ok(address(self.opened(tenant, user::stream(user), told).await?))
-    }
-
-    /// What a person is called, as far as it is known.
-    pub(super) async fn name_of(&self, tenant: TenantId, user: UserId) -> Result<Option<String>, Problem> {
-        let names = |given: Option<Private>, family: Option<Private>| {
-            let named = [("payload.given_name", given), ("payload.family_name", family)];
-            Told::This(named.into_iter().filter_map(|(place, name)| name.map(|it| (place, it))).collect())
-        };
-        let told = |event| match event {
-            Event::Identity(IdentityEvent::PersonErased(_)) => Told::Gone,
-            Event::Identity(IdentityEvent::UserRenamed(it)) => names(it.given_name, it.family_name),
-            Event::Identity(IdentityEvent::UserRegistered(it)) => names(it.given_name, it.family_name),
-            _ => Told::Else,
-        };
-        let names = self.opened(tenant, user::stream(user), told).await?.unwrap_or_default();
-        Ok((!names.is_empty()).then(|| names.join(" ")))
     }
 
     /// The address that was invited, while it is known.

@@ -32,27 +32,28 @@ use crate::standing::granter;
 /// forgotten it.
 pub const FIRST_PASSWORD_WITHIN: TimeDelta = TimeDelta::days(3);
 
-/// What a person is called, all of it.
-#[derive(Debug, Clone)]
+/// What a person is called; a half that is not named stays.
+#[derive(Debug, Clone, Default)]
 pub struct Name {
-    /// By friends.
-    pub given: Option<Label>,
-    /// By the family.
-    pub family: Option<Label>,
+    /// By friends, or that it is not known.
+    pub given: Option<Option<Label>>,
+    /// By the family, or that it is not known.
+    pub family: Option<Option<Label>>,
 }
 
 impl Name {
+    /// That of somebody of whom none is known yet.
     fn of(self, user: UserId) -> PersonNames {
         let private = |name: Label| Private::new(user.uuid(), name.as_str());
-        PersonNames { given: self.given.map(private), family: self.family.map(private) }
+        PersonNames { given: self.given.flatten().map(private), family: self.family.flatten().map(private) }
     }
 }
 
 /// What changes of a person; what is not named stays.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
-    /// What they are called, all of it.
-    pub name: Option<Name>,
+    /// What they are called.
+    pub name: Name,
     /// Their telephone number, or that there is none.
     pub phone: Option<Option<Phone>>,
     /// Where they live, or that it is not known.
@@ -65,14 +66,15 @@ impl Profile {
     /// The command that changes it.
     #[must_use]
     pub fn of(self, user: UserId) -> UpdateProfile {
-        let patch = |text: Option<String>| {
+        let patch = |text: Option<&str>| {
             text.map_or(Patch::Clear, |text| Patch::Set(Private::new(user.uuid(), text)))
         };
         UpdateProfile {
             user_id: user,
-            names: self.name.map(|it| it.of(user)),
-            phone: self.phone.map(|it| patch(it.map(|it| it.as_str().to_owned()))),
-            address: self.address.map(|it| patch(it.map(|it| it.as_str().to_owned()))),
+            given_name: self.name.given.map(|it| patch(it.as_ref().map(Label::as_str))),
+            family_name: self.name.family.map(|it| patch(it.as_ref().map(Label::as_str))),
+            phone: self.phone.map(|it| patch(it.as_ref().map(Phone::as_str))),
+            address: self.address.map(|it| patch(it.as_ref().map(PostalAddress::as_str))),
             language: self.language,
         }
     }
@@ -84,7 +86,7 @@ pub struct NewPerson {
     /// Where its owner is written to.
     pub email: EmailAddress,
     /// What they are called.
-    pub name: Option<Name>,
+    pub name: Name,
     /// What they will be.
     pub roles: Vec<RoleRef>,
     /// The language in which they are written to; the organisation's if none is said.
@@ -152,7 +154,7 @@ impl Identity {
             user_id: user,
             email: Private::new(user.uuid(), asked.email.mailbox()),
             email_hash: EmailHash::new(index.0),
-            names: asked.name.map(|it| it.of(user)).unwrap_or_default(),
+            names: asked.name.of(user),
             language,
             via: Word::of("administrator"),
             verified: false,

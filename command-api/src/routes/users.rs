@@ -47,18 +47,18 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(end_sessions))
 }
 
-/// What a person is called. It is all of it: what is left out is not known any more.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// What a person is called. What is left out stays; what is `null` is not known any more.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NameBody {
     /// By friends.
-    #[serde(default)]
-    #[schema(value_type = Option<LabelText>)]
-    given_name: Option<Label>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LabelText>, required = false)]
+    given_name: Option<Option<Label>>,
     /// By the family.
-    #[serde(default)]
-    #[schema(value_type = Option<LabelText>)]
-    family_name: Option<Label>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LabelText>, required = false)]
+    family_name: Option<Option<Label>>,
 }
 
 impl From<NameBody> for Name {
@@ -98,7 +98,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 impl From<ProfileBody> for Profile {
     fn from(body: ProfileBody) -> Self {
         Self {
-            name: body.name.map(Name::from),
+            name: body.name.unwrap_or_default().into(),
             phone: body.phone,
             address: body.address,
             language: body.language,
@@ -161,7 +161,7 @@ pub async fn create(
         &key,
         &Request::new("POST /v1/users", &(email.mailbox(), &name, &roles, &language)),
     )?;
-    let asked = NewPerson { email, name: name.map(Name::from), roles, language };
+    let asked = NewPerson { email, name: name.unwrap_or_default().into(), roles, language };
     let Making { room, register, join, vault } =
         app.identity.making(allowed.caller(), asked, key.as_ref()).await?;
     let commands: [Box<dyn Decision>; 2] = [Box::new(register), Box::new(join)];

@@ -299,7 +299,8 @@ fn it_asks_for_the_roles_that_it_finds() {
 fn the_command_keeps_its_name_and_its_subjects() {
     let update = crate::identity::UpdateProfile {
         user_id: ADA,
-        names: None,
+        given_name: None,
+        family_name: None,
         phone: None,
         address: None,
         language: None,

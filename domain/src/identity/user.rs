@@ -21,7 +21,8 @@ pub use email::{ConfirmEmailChange, ExpireEmailChange, RequestEmailChange, Verif
 pub use event::{
     EmailChangeExpired, EmailChangeRequested, EmailChanged, EmailVerified, IdentitiesLinked,
     IdentitiesUnlinked, LinkedUser, PasswordChanged, PersonErased, SessionsEnded, UserAddressChanged,
-    UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed,
+    UserDeactivated, UserFamilyNameChanged, UserGivenNameChanged, UserLanguageChanged, UserPhoneChanged,
+    UserReactivated, UserRegistered, UserRenamed,
 };
 pub(crate) use link::linked;
 pub use link::{ElsewhereHash, Half, LINKED_SCOPE, LinkIdentities, USERS_MAX, UnlinkIdentities};

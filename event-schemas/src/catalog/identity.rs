@@ -6,7 +6,8 @@ use domain::identity::{
     OrganizationSwitched, PasskeyAdded, PasskeyRegressed, PasswordChanged, PersonErased, RecoveryCodeUsed,
     RecoveryCodesIssued, Session, SessionEnded, SessionStarted, SessionStrengthened, SessionsEnded,
     SignInDay, SignInFailed, SignInLocked, SignInUnlocked, TotpEnrolled, User, UserAddressChanged,
-    UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRegistered, UserRenamed,
+    UserDeactivated, UserFamilyNameChanged, UserGivenNameChanged, UserLanguageChanged, UserPhoneChanged,
+    UserReactivated, UserRegistered, UserRenamed,
 };
 
 use super::{AggregateType, EventType, aggregate, event};
@@ -24,6 +25,14 @@ pub(super) const EVENTS: &[EventType] = &[
     event::<User, IdentityEvent, UserRenamed>(
         "identity.user-renamed",
         "A person is called something else now.",
+    ),
+    event::<User, IdentityEvent, UserGivenNameChanged>(
+        "identity.user-given-name-changed",
+        "Friends call a person something else now, or it is not known any more; their family's name stays.",
+    ),
+    event::<User, IdentityEvent, UserFamilyNameChanged>(
+        "identity.user-family-name-changed",
+        "A person's family is called something else now, or it is not known any more; their given name stays.",
     ),
     event::<User, IdentityEvent, UserPhoneChanged>(
         "identity.user-phone-changed",

@@ -100,6 +100,7 @@ pub(crate) fn told() -> Told<Vec<Event>> {
     federation::tell(&mut shop)?;
     application::tell_of_another(&mut shop)?;
     organisation::tell_of_a_name(&mut shop)?;
+    identity::tell_of_halves_of_a_name(&mut shop)?;
     Ok(shop.told.into_iter().map(sealed).collect())
 }
 

@@ -100,6 +100,8 @@ fn of_person(event: &IdentityEvent) -> Option<Told> {
         IdentityEvent::IdentitiesLinked(it) => Told::user(it.user_id),
         IdentityEvent::IdentitiesUnlinked(it) => Told::user(it.user_id),
         IdentityEvent::UserRenamed(_)
+        | IdentityEvent::UserGivenNameChanged(_)
+        | IdentityEvent::UserFamilyNameChanged(_)
         | IdentityEvent::UserPhoneChanged(_)
         | IdentityEvent::UserAddressChanged(_)
         | IdentityEvent::UserLanguageChanged(_) => return None,

@@ -51,6 +51,12 @@ pub(super) fn change(row: &mut UserRow, event: &Event, item: &Item<'_>) {
             row.given_name = field(item, "payload.given_name", event.given_name.as_ref());
             row.family_name = field(item, "payload.family_name", event.family_name.as_ref());
         }
+        IdentityEvent::UserGivenNameChanged(event) => {
+            row.given_name = field(item, "payload.given_name", event.given_name.as_ref());
+        }
+        IdentityEvent::UserFamilyNameChanged(event) => {
+            row.family_name = field(item, "payload.family_name", event.family_name.as_ref());
+        }
         IdentityEvent::UserPhoneChanged(event) => {
             row.phone = field(item, "payload.phone", event.phone.as_ref());
         }

@@ -136,7 +136,15 @@ async fn known(org: &Organisation<'_>, given: &str, family: &str) -> anyhow::Res
     org.done(VerifyEmail { user_id: user, email_version: 1, via: Word::of("link") }).await?;
     let private = |text: &str| Some(Patch::Set(Private::new(user.uuid(), text)));
     let (phone, address) = (private("+43 660 7811 7811"), private("7811 Quillfeather Lane"));
-    org.done(UpdateProfile { user_id: user, names: None, phone, address, language: None }).await?;
+    org.done(UpdateProfile {
+        user_id: user,
+        given_name: None,
+        family_name: None,
+        phone,
+        address,
+        language: None,
+    })
+    .await?;
     let issue = IssueApiKey {
         key_id: ApiKeyId::new(Uuid::now_v7()),
         owner: KeyOwner::User(user),

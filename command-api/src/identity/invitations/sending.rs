@@ -220,7 +220,7 @@ impl Identity {
             expires_at: it.until,
         });
         let inviter = match it.inviter {
-            Some(user) => self.name_of(it.tenant, user).await?,
+            Some(user) => self.profile_of(it.tenant, user).await?.name(),
             None => None,
         };
         let mail = Mail::Invitation {

@@ -1,13 +1,14 @@
 //! What a user's account can be made to do: another profile, another password, no sessions, inactive, erased.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::super::IdentityEvent;
 use super::super::error::IdentityError;
 use super::{
     EMAIL_WANTED_SCOPE, EmailHash, PasswordChanged, PersonErased, SessionsEnded, User, UserAddressChanged,
-    UserDeactivated, UserLanguageChanged, UserPhoneChanged, UserReactivated, UserRenamed, active, find,
-    registered, release, stream,
+    UserDeactivated, UserFamilyNameChanged, UserGivenNameChanged, UserLanguageChanged, UserPhoneChanged,
+    UserReactivated, UserRenamed, active, find, registered, release, stream,
 };
 use crate::decision::{Decision, Outcome, Verdict, View};
 use crate::error::Refusal;
@@ -42,8 +43,10 @@ pub enum Patch {
 pub struct UpdateProfile {
     /// Who.
     pub user_id: UserId,
-    /// What they are called, both names.
-    pub names: Option<PersonNames>,
+    /// What they are called by friends.
+    pub given_name: Option<Patch>,
+    /// What their family is called.
+    pub family_name: Option<Patch>,
     /// Their telephone number.
     pub phone: Option<Patch>,
     /// Where they live.
@@ -65,10 +68,9 @@ impl Decision for UpdateProfile {
         let user = active(view, self.user_id)?;
         let (user_id, at) = (self.user_id, view.now);
         let mut events: Vec<Event> = Vec::new();
-        if let Some(PersonNames { given, family }) = self.names.clone() {
-            let event = UserRenamed { user_id, given_name: given, family_name: family, at };
-            events.push(IdentityEvent::UserRenamed(event).into());
-        }
+        let given = changed(self.given_name.as_ref(), user.has_given_name);
+        let family = changed(self.family_name.as_ref(), user.has_family_name);
+        events.extend(renamed(user_id, given, family, at).map(Event::from));
         if let Some(phone) = changed(self.phone.as_ref(), user.has_phone) {
             events.push(IdentityEvent::UserPhoneChanged(UserPhoneChanged { user_id, phone, at }).into());
         }
@@ -82,6 +84,27 @@ impl Decision for UpdateProfile {
         }
         Ok(Verdict { events, ..Verdict::already(stream(user_id)) })
     }
+}
+
+/// The event of names that change. A state knows no name, only whether there is one: so a half that stays is not told again.
+fn renamed(
+    user_id: UserId,
+    given: Option<Option<Private>>,
+    family: Option<Option<Private>>,
+    at: DateTime<Utc>,
+) -> Option<IdentityEvent> {
+    Some(match (given, family) {
+        (None, None) => return None,
+        (Some(given_name), None) => {
+            IdentityEvent::UserGivenNameChanged(UserGivenNameChanged { user_id, given_name, at })
+        }
+        (None, Some(family_name)) => {
+            IdentityEvent::UserFamilyNameChanged(UserFamilyNameChanged { user_id, family_name, at })
+        }
+        (Some(given_name), Some(family_name)) => {
+            IdentityEvent::UserRenamed(UserRenamed { user_id, given_name, family_name, at })
+        }
+    })
 }
 
 /// What is there afterwards, if anything changes.

@@ -47,6 +47,30 @@ pub struct UserRenamed {
     pub at: DateTime<Utc>,
 }
 
+/// Friends call them something else now; what their family is called stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UserGivenNameChanged {
+    /// Who.
+    pub user_id: UserId,
+    /// What they are called by friends; nothing if it is not known any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<Private>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Their family is called something else now; what friends call them stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UserFamilyNameChanged {
+    /// Who.
+    pub user_id: UserId,
+    /// What their family is called; nothing if it is not known any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family_name: Option<Private>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// Their telephone number is another one, or none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserPhoneChanged {

@@ -45,6 +45,10 @@ pub struct Registered {
     pub kept: Option<SessionId>,
     /// The language in which they are written to.
     pub language: Language,
+    /// Whether it is known what they are called by friends.
+    pub has_given_name: bool,
+    /// Whether it is known what their family is called.
+    pub has_family_name: bool,
     /// Whether a telephone number is known.
     pub has_phone: bool,
     /// Whether it is known where they live.
@@ -112,11 +116,23 @@ impl Aggregate for User {
                     generation: 0,
                     kept: None,
                     language: event.language.clone(),
+                    has_given_name: event.given_name.is_some(),
+                    has_family_name: event.family_name.is_some(),
                     has_phone: false,
                     has_address: false,
                     is_displaced: false,
                     links: vec![],
                 });
+            }
+            IdentityEvent::UserRenamed(event) => self.change(|it| {
+                it.has_given_name = event.given_name.is_some();
+                it.has_family_name = event.family_name.is_some();
+            }),
+            IdentityEvent::UserGivenNameChanged(event) => {
+                self.change(|it| it.has_given_name = event.given_name.is_some());
+            }
+            IdentityEvent::UserFamilyNameChanged(event) => {
+                self.change(|it| it.has_family_name = event.family_name.is_some());
             }
             IdentityEvent::UserPhoneChanged(event) => self.change(|it| it.has_phone = event.phone.is_some()),
             IdentityEvent::UserAddressChanged(event) => {

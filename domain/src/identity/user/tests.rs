@@ -80,7 +80,14 @@ fn commands() -> Vec<Box<dyn Decision>> {
         Box::new(ask(2, None)),
         Box::new(confirm(1)),
         Box::new(password(0, Withdraw::Nothing)),
-        Box::new(UpdateProfile { user_id: ADA, names: None, phone: None, address: None, language: None }),
+        Box::new(UpdateProfile {
+            user_id: ADA,
+            given_name: None,
+            family_name: None,
+            phone: None,
+            address: None,
+            language: None,
+        }),
         Box::new(end(None)),
         Box::new(deactivate()),
         Box::new(ReactivateUser { user_id: ADA }),
@@ -260,19 +267,25 @@ fn deactivating_and_reactivating_are_each_done_once() {
 fn a_profile_tells_each_change_by_its_name() {
     let whole = || UpdateProfile {
         user_id: ADA,
-        names: Some(PersonNames { given: None, family: Some(of(ADA, "Lovelace")) }),
+        given_name: None,
+        family_name: Some(Patch::Set(of(ADA, "Lovelace"))),
         phone: Some(Patch::Set(of(ADA, "+44 20"))),
         address: Some(Patch::Set(of(ADA, "London"))),
         language: Some(Language::of("de")),
     };
     let (mut verdict, world) = ada().when(whole()).then_accepted();
-    let expected = ["user-renamed", "user-phone-changed", "user-address-changed", "user-language-changed"];
+    let expected =
+        ["user-family-name-changed", "user-phone-changed", "user-address-changed", "user-language-changed"];
     assert_eq!(names(&verdict.events), expected.map(|it| format!("identity.{it}")));
     assert_eq!(verdict.events.iter_mut().map(|it| it.privates().len()).collect::<Vec<_>>(), [1, 1, 1, 0]);
     let facts = facts(&world);
     assert!(facts.has_phone && facts.has_address && facts.language == Language::of("de"));
-    let clear =
-        || UpdateProfile { names: None, phone: Some(Patch::Clear), address: Some(Patch::Clear), ..whole() };
+    let clear = || UpdateProfile {
+        family_name: None,
+        phone: Some(Patch::Clear),
+        address: Some(Patch::Clear),
+        ..whole()
+    };
     let (verdict, _) = ada().having(whole()).when(clear()).then_accepted();
     assert_eq!(names(&verdict.events), ["identity.user-phone-changed", "identity.user-address-changed"]);
     let nothing = UpdateProfile { language: Some(Language::of("en")), ..clear() };
@@ -280,10 +293,41 @@ fn a_profile_tells_each_change_by_its_name() {
 }
 
 #[test]
+fn of_a_name_only_what_changes_is_told_and_the_other_half_stays() {
+    let rename = |given_name, family_name| UpdateProfile {
+        user_id: ADA,
+        given_name,
+        family_name,
+        phone: None,
+        address: None,
+        language: None,
+    };
+    let set = |text| Some(Patch::Set(of(ADA, text)));
+    let both = || ada().having(rename(set("Ada"), set("Lovelace")));
+    let known = |world: &World| (facts(world).has_given_name, facts(world).has_family_name);
+    for (given, family, told, after) in [
+        (set("Augusta"), None, "user-given-name-changed", (true, true)),
+        (None, set("Byron"), "user-family-name-changed", (true, true)),
+        (Some(Patch::Clear), None, "user-given-name-changed", (false, true)),
+        (None, Some(Patch::Clear), "user-family-name-changed", (true, false)),
+        (set("Augusta"), Some(Patch::Clear), "user-renamed", (true, false)),
+        (Some(Patch::Clear), Some(Patch::Clear), "user-renamed", (false, false)),
+    ] {
+        let (verdict, world) = both().when(rename(given, family)).then_accepted();
+        assert_eq!(names(&verdict.events), [format!("identity.{told}")]);
+        assert_eq!(known(&world), after, "{told}");
+    }
+    both().when(rename(None, None)).then_already();
+    let bare = both().having(rename(Some(Patch::Clear), Some(Patch::Clear)));
+    bare.when(rename(Some(Patch::Clear), Some(Patch::Clear))).then_already();
+}
+
+#[test]
 fn cve_2026_27946_nobody_sets_verified_through_an_update() {
     let update = UpdateProfile {
         user_id: ADA,
-        names: None,
+        given_name: None,
+        family_name: None,
         phone: None,
         address: None,
         language: Some(Language::of("de")),

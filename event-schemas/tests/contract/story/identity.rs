@@ -127,7 +127,8 @@ fn account(shop: &mut Teller) -> Told<()> {
     })?;
     shop.tells(UpdateProfile {
         user_id: ROSA,
-        names: Some(PersonNames { given: Some(of(ROSA, "Rosa")), family: Some(of(ROSA, "Peralta")) }),
+        given_name: Some(Patch::Set(of(ROSA, "Rosa"))),
+        family_name: Some(Patch::Set(of(ROSA, "Peralta"))),
         phone: Some(Patch::Set(of(ROSA, "+1 718 555 0199"))),
         address: Some(Patch::Set(of(ROSA, "99 Precinct Street"))),
         language: Some(Language::of("es-419")),
@@ -171,4 +172,22 @@ fn account(shop: &mut Teller) -> Told<()> {
     shop.tells(ReactivateUser { user_id: ROSA })?;
     let email = (2, EmailHash::new([2; 32]));
     shop.tells(ErasePerson { user_id: ROSA, receipt: id(0x51), email, email_pending: None })
+}
+
+/// Olga's names change one by one.
+pub(super) fn tell_of_halves_of_a_name(shop: &mut Teller) -> Told<()> {
+    let change = UpdateProfile {
+        user_id: OLGA,
+        given_name: Some(Patch::Set(of(OLGA, "Olga"))),
+        family_name: None,
+        phone: None,
+        address: None,
+        language: None,
+    };
+    shop.tells(change.clone())?;
+    shop.tells(UpdateProfile {
+        given_name: None,
+        family_name: Some(Patch::Set(of(OLGA, "Diaz-Peralta"))),
+        ..change
+    })
 }
