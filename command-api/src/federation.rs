@@ -28,11 +28,13 @@ mod keys;
 mod known;
 mod userinfo;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::federation::ProviderSettings;
 use domain::federation::provider::{GITHUB, GOOGLE, MICROSOFT, OIDC};
+use domain::ids::TenantId;
 use domain::metadata::Label;
 use secrecy::SecretString;
 use service_kit::email::EmailAddress;
@@ -89,12 +91,12 @@ pub struct Arrived {
     pub tokens: Tokens,
 }
 
-/// The client side of sign-in. One for a process: it remembers what providers publish of themselves.
-#[derive(Debug)]
+/// The client side of sign-in. One for a process: it remembers what providers publish of themselves. Clones remember the same.
+#[derive(Debug, Clone)]
 pub struct Federation {
     outgoing: Outgoing,
-    metadata: Known<Metadata>,
-    keys: Known<Keys>,
+    metadata: Arc<Known<Metadata>>,
+    keys: Arc<Known<Keys>>,
 }
 
 /// How a provider is talked to.
@@ -120,7 +122,14 @@ impl Federation {
     /// Talks to providers through `outgoing`.
     #[must_use]
     pub fn new(outgoing: Outgoing) -> Self {
-        Self { outgoing, metadata: Known::new(discovery::AGE_MAX), keys: Known::new(keys::AGE_MAX) }
+        let (metadata, keys) = (Known::new(discovery::AGE_MAX), Known::new(keys::AGE_MAX));
+        Self { outgoing, metadata: Arc::new(metadata), keys: Arc::new(keys) }
+    }
+
+    /// The same for one tenant, who has a share of the requests that may be under way at once.
+    #[must_use]
+    pub fn of(&self, tenant: TenantId) -> Self {
+        Self { outgoing: self.outgoing.of(tenant), ..self.clone() }
     }
 
     /// Where to send a person who wants to sign in, and what must be kept until they come back. `state` is what they bring
@@ -231,7 +240,7 @@ impl Federation {
         self.keys.get_newer(metadata.jwks_uri.as_str(), Duration::ZERO, fetch).await.map(|_| ())
     }
 
-    async fn metadata(&self, settings: &ProviderSettings) -> Result<std::sync::Arc<Metadata>, ProviderError> {
+    async fn metadata(&self, settings: &ProviderSettings) -> Result<Arc<Metadata>, ProviderError> {
         let key = format!("{} {}", settings.kind, settings.issuer);
         self.metadata.get(&key, || discovery::fetch(&self.outgoing, settings)).await
     }

@@ -10,6 +10,7 @@
 //! | a request, from the name to the last byte | 5 s |
 //! | an answer | 256 KiB |
 //! | at once, of a process | 64 |
+//! | at once, of a process and for one tenant | 16 |
 
 use std::error::Error;
 use std::io;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use clap::Args;
+use domain::ids::TenantId;
 use ipnet::IpNet;
 pub use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -27,11 +29,12 @@ use reqwest::{Client, RequestBuilder, Response};
 use sabotage::Guard;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
 use crate::body::{self, ParseCodes};
+use places::Places;
 
 mod networks;
+mod places;
 
 /// From the look-up of the name to the last byte of the answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Requests of one process at once; one more is refused.
 const AT_ONCE_MAX: usize = 64;
+/// The same for one tenant, so that a provider of theirs that answers slowly leaves places to everybody else's.
+const AT_ONCE_OF_ONE_MAX: usize = 16;
 /// GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("quipu/", env!("CARGO_PKG_VERSION"));
 
@@ -60,7 +65,7 @@ pub enum OutgoingError {
     /// The name leads nowhere but into a network that is not allowed.
     #[error("the address is in a network that may not be asked")]
     Network,
-    /// As many requests are under way as may be.
+    /// As many requests are under way as may be, of the process or for the tenant.
     #[error("too many requests are under way")]
     Busy,
     /// No connection, or it broke.
@@ -127,7 +132,8 @@ pub struct Outgoing {
     /// Over plain HTTP, to allowed networks alone.
     plain: Client,
     allowed: Arc<[IpNet]>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    whose: Option<TenantId>,
 }
 
 impl Outgoing {
@@ -156,8 +162,15 @@ impl Outgoing {
             over_tls: client(true)?,
             plain: client(false)?,
             allowed,
-            places: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            places: Arc::new(Places::new(AT_ONCE_MAX, AT_ONCE_OF_ONE_MAX)),
+            whose: None,
         })
+    }
+
+    /// The same client, whose requests are that tenant's and take from their share alone.
+    #[must_use]
+    pub fn of(&self, tenant: TenantId) -> Self {
+        Self { whose: Some(tenant), ..self.clone() }
     }
 
     /// Asks for a document.
@@ -211,7 +224,7 @@ impl Outgoing {
         request: RequestBuilder,
         credential: Credential<'_>,
     ) -> Result<Answer, OutgoingError> {
-        let _place = self.places.try_acquire().map_err(|_| OutgoingError::Busy)?;
+        let _place = self.places.take(self.whose).ok_or(OutgoingError::Busy)?;
         let request = request.header(header::ACCEPT, HeaderValue::from_static("application/json"));
         let request = match credential {
             Credential::None => request,

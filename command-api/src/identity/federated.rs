@@ -80,9 +80,9 @@ impl Providers {
         self.0.public_url.as_ref()
     }
 
-    /// What talks to them.
-    pub(super) fn federation(&self) -> &Federation {
-        &self.0.federation
+    /// What talks to those of a tenant.
+    pub(super) fn federation(&self, tenant: TenantId) -> Federation {
+        self.0.federation.of(tenant)
     }
 
     /// Where a provider sends people back to. Each has an address of its own, so what one says cannot be taken for what
@@ -100,10 +100,11 @@ impl Providers {
     /// Looks whether a provider can be asked; if not, why: a word for it, and the same in a sentence.
     pub async fn check(
         &self,
+        tenant: TenantId,
         provider: ProviderId,
         settings: &ProviderSettings,
     ) -> Result<(), (&'static str, String)> {
-        let checked = self.0.federation.check(settings).await;
+        let checked = self.federation(tenant).check(settings).await;
         checked.map_err(|error| {
             tell(provider, &error);
             let detail = match &error {
@@ -211,7 +212,8 @@ impl Identity {
         let browser = Browser::of(asked.browser.as_deref())?;
         let callback = with.callback(provider)?;
         let since = (asked.freshness != Freshness::Any).then(Utc::now);
-        let begun = with.0.federation.begin(&settings, state.text().expose_secret(), &callback, since).await;
+        let federation = with.federation(tenant);
+        let begun = federation.begin(&settings, state.text().expose_secret(), &callback, since).await;
         let (url, pending) = begun.inspect_err(|error| tell(provider, error))?;
         let session = asked.signed_in.map(|it| it.session.uuid());
         let user = asked.signed_in.map(|it| it.user);

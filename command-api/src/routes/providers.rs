@@ -355,9 +355,10 @@ pub async fn check(
     allowed: Allowed<permissions::ManageProviders>,
     Path(provider): Path<ProviderId>,
 ) -> Result<Json<Checked>, Problem> {
-    let settings = app.identity.provider(allowed.caller().tenant, provider).await?;
+    let tenant = allowed.caller().tenant;
+    let settings = app.identity.provider(tenant, provider).await?;
     let unknown = || Refusal::from(FederationError::ProviderNotFound { provider_id: provider });
-    let checked = app.providers.check(provider, &settings.ok_or_else(unknown)?).await;
+    let checked = app.providers.check(tenant, provider, &settings.ok_or_else(unknown)?).await;
     let (reason, detail) = checked.err().unzip();
     Ok(Json(Checked { reachable: reason.is_none(), reason, detail }))
 }

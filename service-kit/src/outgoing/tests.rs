@@ -173,7 +173,8 @@ async fn an_answer_that_does_not_come_is_waited_for_five_seconds() {
 async fn only_so_many_requests_are_under_way() {
     let address = server(Vec::new(), true).await;
     let outgoing = outgoing(&["127.0.0.0/8"]);
-    let _all = outgoing.places.clone().acquire_many_owned(u32::try_from(AT_ONCE_MAX).unwrap()).await.unwrap();
+    let all: Vec<_> = (0..AT_ONCE_MAX).map(|_| outgoing.places.take(None)).collect();
+    assert!(all.iter().all(Option::is_some));
     let told = get(&outgoing, &format!("http://{address}/")).await.unwrap_err();
     assert!(matches!(told, OutgoingError::Busy), "{told:?}");
 }
@@ -195,4 +196,30 @@ fn names_and_secrets_of_clients_are_encoded_before_they_are_joined() {
     assert_eq!(form_encoded("a:b c%"), "a%3Ab+c%25");
     assert_eq!(form_encoded("=a="), "%3Da%3D");
     assert_eq!(form_encoded(""), "");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_provider_is_slow_keeps_nobody_else_from_theirs() {
+    let [slow, theirs] = [1, 2].map(|n| TenantId::new(uuid::Uuid::from_u128(n)));
+    let outgoing = outgoing(&["127.0.0.0/8"]);
+    let hanging = server(Vec::new(), true).await;
+    let url = format!("http://{hanging}/");
+    let mut waiting = Vec::new();
+    for _ in 0..AT_ONCE_OF_ONE_MAX {
+        let (outgoing, url) = (outgoing.of(slow), url.clone());
+        let mut asked = tokio::spawn(async move { get(&outgoing, &url).await });
+        // Spawned tasks begin when this one waits.
+        let early = tokio::time::timeout(Duration::from_millis(5), &mut asked).await;
+        assert!(early.is_err(), "{early:?}");
+        waiting.push(asked);
+    }
+    let told = get(&outgoing.of(slow), &url).await.unwrap_err();
+    assert!(matches!(told, OutgoingError::Busy), "{told:?}");
+    let quick = format!("http://{}/", server(ok("{}"), false).await);
+    assert!(get(&outgoing.of(theirs), &quick).await.is_ok());
+    for asked in waiting {
+        asked.abort();
+        let _ = asked.await;
+    }
+    assert!(get(&outgoing.of(slow), &quick).await.is_ok(), "whoever gives up gives their place back");
 }

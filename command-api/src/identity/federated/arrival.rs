@@ -134,7 +134,8 @@ impl Identity {
         let settings = self.offered_provider(tenant, taken.provider).await?.ok_or_else(no_provider)?;
         let secret = self.secret_at(tenant, &settings).await?;
         let now = Utc::now();
-        let came = with.0.federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
+        let federation = with.federation(tenant);
+        let came = federation.finish(&settings, secret.as_ref(), &kept.pending, callback, now).await;
         let Arrived { person, shown, tokens } = came.inspect_err(|error| tell(taken.provider, error))?;
         let name = format!("{}/{}", taken.provider, person.subject);
         let newcomer = Newcomer {
