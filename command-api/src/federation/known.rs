@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ProviderError;
 
-/// Addresses remembered at once; the one that was read longest ago goes.
+/// Addresses remembered at once; the one that was wanted longest ago goes.
 const ENTRIES_MAX: usize = 256;
 /// After a failure nobody asks again for so long.
 const REST: Duration = Duration::from_secs(5);
@@ -16,19 +16,19 @@ const REST: Duration = Duration::from_secs(5);
 /// Documents by their address.
 pub(super) struct Known<T> {
     age_max: Duration,
-    slots: Mutex<HashMap<String, Arc<Slot<T>>>>,
+    slots: Mutex<HashMap<String, Slot<T>>>,
 }
 
-/// One document. Whoever wants it while it is read waits for that one reading.
+/// One document, and when it was last wanted. Whoever wants it while it is read waits for that one reading.
 struct Slot<T> {
-    made: Instant,
-    state: tokio::sync::Mutex<State<T>>,
+    wanted: Instant,
+    state: Arc<tokio::sync::Mutex<State<T>>>,
 }
 
-enum State<T> {
-    Unread,
-    Read(Arc<T>, Instant),
-    Failed(Instant),
+/// What came of the last readings. One that failed takes nothing away from what was read before.
+struct State<T> {
+    read: Option<(Arc<T>, Instant)>,
+    failed: Option<Instant>,
 }
 
 impl<T> fmt::Debug for Known<T> {
@@ -60,38 +60,34 @@ impl<T> Known<T> {
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
-        let slot = self.slot(key);
-        let mut state = slot.state.lock().await;
-        match &*state {
-            State::Read(known, at) if at.elapsed() < age => return Ok(Arc::clone(known)),
-            State::Failed(at) if at.elapsed() < REST => return Err(ProviderError::Resting),
-            State::Unread | State::Read(..) | State::Failed(_) => {}
+        let state = self.state(key);
+        let mut state = state.lock().await;
+        match &state.read {
+            Some((known, at)) if at.elapsed() < age => return Ok(Arc::clone(known)),
+            _ if state.failed.is_some_and(|at| at.elapsed() < REST) => return Err(ProviderError::Resting),
+            _ => {}
         }
-        match read().await {
-            Ok(read) => {
-                let read = Arc::new(read);
-                *state = State::Read(Arc::clone(&read), Instant::now());
-                Ok(read)
-            }
-            Err(error) => {
-                *state = State::Failed(Instant::now());
-                Err(error)
-            }
+        let outcome = read().await.map(Arc::new);
+        match &outcome {
+            Ok(read) => *state = State { read: Some((Arc::clone(read), Instant::now())), failed: None },
+            Err(_) => state.failed = Some(Instant::now()),
         }
+        outcome
     }
 
-    fn slot(&self, key: &str) -> Arc<Slot<T>> {
+    fn state(&self, key: &str) -> Arc<tokio::sync::Mutex<State<T>>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(key) {
-            return Arc::clone(slot);
+        if let Some(slot) = slots.get_mut(key) {
+            slot.wanted = Instant::now();
+            return Arc::clone(&slot.state);
         }
         if slots.len() >= ENTRIES_MAX {
-            let oldest = slots.iter().min_by_key(|(_, slot)| slot.made).map(|(key, _)| key.clone());
+            let oldest = slots.iter().min_by_key(|(_, slot)| slot.wanted).map(|(key, _)| key.clone());
             oldest.map(|key| slots.remove(&key));
         }
-        let slot = Arc::new(Slot { made: Instant::now(), state: tokio::sync::Mutex::new(State::Unread) });
-        slots.insert(key.to_owned(), Arc::clone(&slot));
-        slot
+        let state = Arc::new(tokio::sync::Mutex::new(State { read: None, failed: None }));
+        slots.insert(key.to_owned(), Slot { wanted: Instant::now(), state: Arc::clone(&state) });
+        state
     }
 }
 
@@ -126,13 +122,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_many_are_remembered() {
+    async fn a_reading_that_fails_takes_nothing_away() {
+        let known = Known::new(Duration::from_secs(60));
+        known.get("a", || async { Ok(1) }).await.unwrap();
+        let fail = || async { Err(ProviderError::Status(500)) };
+        let newer = known.get_newer("a", Duration::ZERO, fail).await;
+        assert!(matches!(newer, Err(ProviderError::Status(500))));
+        assert_eq!(*known.get("a", fail).await.unwrap(), 1, "it is not too old yet");
+        let newer = known.get_newer("a", Duration::ZERO, || async { Ok(2) }).await;
+        assert!(matches!(newer, Err(ProviderError::Resting)), "nor is it asked for again at once");
+    }
+
+    #[tokio::test]
+    async fn only_so_many_are_remembered_and_what_is_wanted_stays() {
         let known = Known::new(Duration::from_secs(60));
         for n in 0..=ENTRIES_MAX {
             known.get(&n.to_string(), || async move { Ok(n) }).await.unwrap();
+            known.get("0", || async { Err(ProviderError::Status(500)) }).await.unwrap();
         }
         let slots = known.slots.lock().unwrap();
         assert_eq!(slots.len(), ENTRIES_MAX);
-        assert!(!slots.contains_key("0") && slots.contains_key(&ENTRIES_MAX.to_string()));
+        assert!(slots.contains_key("0") && !slots.contains_key("1"));
+        assert!(slots.contains_key(&ENTRIES_MAX.to_string()));
     }
 }

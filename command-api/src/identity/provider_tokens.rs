@@ -33,6 +33,8 @@ const EXCHANGES_MAX: usize = 8;
 const LEASE: Duration = Duration::from_secs(60);
 /// Tokens are exchanged so long before they end, or at half of their time if that is later.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);
+/// Between two exchanges of one token, however soon its provider says that it ends.
+const EXCHANGE_EVERY: TimeDelta = TimeDelta::seconds(30);
 /// After so many tries that failed, tokens are forgotten.
 const TRIES_MAX: i32 = 10;
 /// A token that ends so soon is not shown any more.
@@ -78,7 +80,7 @@ impl Kept {
     fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.refresh_token.as_ref()?;
         let end = self.expires_at?;
-        Some(end - AHEAD.min((end - now) / 2))
+        Some((end - AHEAD.min((end - now) / 2)).max(now + EXCHANGE_EVERY))
     }
 
     fn bytes(&self) -> Result<Vec<u8>, Problem> {
@@ -195,7 +197,7 @@ impl Identity {
         let Ok(secret) = self.secret_at(tenant, &settings).await else { return Outcome::Again };
         let now = Utc::now();
         let shown = SecretString::from(token.clone());
-        match with.federation().refresh(&settings, secret.as_ref(), &shown).await {
+        match with.federation(tenant).refresh(&settings, secret.as_ref(), &shown).await {
             Ok(tokens) => Outcome::Renewed(Kept::of(&tokens, Some(token), now)),
             Err(error) => {
                 tracing::info!(%provider, %error, "a provider exchanged no token");
@@ -223,7 +225,8 @@ mod tests {
             kept.due(now).map(|it| (it - now).num_seconds())
         };
         assert_eq!(due(Some("r"), Some(3_600)), Some(3_300));
-        assert_eq!(due(Some("r"), Some(60)), Some(30), "at half of a short time");
+        assert_eq!(due(Some("r"), Some(80)), Some(40), "at half of a short time");
+        assert_eq!(due(Some("r"), Some(1)), Some(30), "and not again and again");
         assert_eq!((due(None, Some(3_600)), due(Some("r"), None)), (None, None));
     }
 }
