@@ -72,6 +72,8 @@ guards! {
     AckBeforeNote "ack-before-note";
     /// The check of what NATS still holds before the publisher goes on.
     Refill "refill";
+    /// The refusal to publish from a log that was set back.
+    LogSetBack "log-set-back";
     /// The rollback of whatever is open when a connection goes back to its pool.
     CleanRelease "clean-release";
     /// The permission that the routes of one operation ask for.
@@ -116,6 +118,8 @@ guards! {
     ProviderOffered "provider-offered";
     /// That a seed of an authenticator is shown again in the session for which it was made.
     OfferedSeed "offered-seed";
+    /// The second look at an invitation's link, before the password of whoever has the account is compared.
+    AnsweredLink "answered-link";
     /// The limit of a body.
     BodyLimit "body-limit";
     /// The time that a head may take.

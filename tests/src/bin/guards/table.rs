@@ -177,6 +177,18 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     ),
     of(Guard::Refill, "what NATS lost is sent again", &[whole("fan_out::a_wiped_nats_is_filled_again")]),
     of(
+        Guard::LogSetBack,
+        "no position is published twice after the log was set back",
+        &[whole(
+            "fan_out::a_log_that_was_set_back_is_found_and_nothing_is_published_until_the_epoch_is_another",
+        )],
+    ),
+    of(
+        Guard::AnsweredLink,
+        "whoever comes second with an invitation locks nobody out",
+        &[whole("identity::invitations::races::whoever_comes_second_with_a_link_has_no_password_compared")],
+    ),
+    of(
         Guard::CleanRelease,
         "nobody works inside a transaction that somebody else left",
         &[whole("guards::a_begin_that_was_given_up_leaves_nothing_to_the_next_borrower")],
