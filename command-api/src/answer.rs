@@ -39,6 +39,15 @@ pub struct Accepted {
     pub position: String,
 }
 
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let (version, position) = (self.version, self.position.clone());
+        let mut response = Json(self).into_response();
+        tag(&mut response, version);
+        at(response, &position)
+    }
+}
+
 /// What became of one item of a batch: the fields of an accepted command, or a problem.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ItemResult {
@@ -80,16 +89,20 @@ fn accepted<T: Serialize>(done: Done, position: LogPosition, location: &str, sho
     let id = done.stream.id;
     let accepted = Accepted { id, version: done.version, position: position.to_string() };
     let mut response = (status, Json(Showing { accepted, shows })).into_response();
-    let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", done.version)) {
-        headers.insert(ETAG, etag);
-    }
+    tag(&mut response, done.version);
     if status == StatusCode::CREATED
         && let Ok(location) = HeaderValue::try_from(format!("{location}/{id}"))
     {
-        headers.insert(LOCATION, location);
+        response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// Says the version of what an answer is about, as `If-Match` takes it.
+fn tag(response: &mut Response, version: i64) {
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{version}\"")) {
+        response.headers_mut().insert(ETAG, etag);
+    }
 }
 
 /// What became of commands of which all happen or none does: the outcome of the first of the last `last`, or the refusal of

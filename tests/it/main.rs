@@ -28,4 +28,5 @@ mod restore;
 mod supply;
 mod tidy;
 mod upgrade;
+mod versions;
 mod walls;
