@@ -4,15 +4,16 @@
 //! The session has the identifier of the impersonation, so whoever knows the one can end the other.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::Decision;
 use domain::identity::EndSession;
 use domain::ids::{ActorId, ImpersonationId, SessionId, TenantId, UserId};
 use domain::metadata::Label;
-use domain::platform::{EndImpersonation, StartImpersonation};
+use domain::platform::{EndImpersonation, ImpersonationError, StartImpersonation};
 use domain::private::Private;
 use domain::sign_in::StartSession;
 use domain::words::Word;
+use domain::{Decision, Refusal};
 use event_store::vault::{Mail, VaultChange};
+use service_kit::access::Caller;
 use service_kit::problem::{Problem, code};
 use service_kit::token::{Grant, Issued, SignError};
 use uuid::Uuid;
@@ -50,6 +51,15 @@ pub struct Beginning {
     pub commands: [Box<dyn Decision>; 2],
     /// The letter to the user.
     pub vault: Vec<VaultChange>,
+}
+
+/// The member of the platform who asks. An operator's token is refused: who has it is not known, so nobody could be told who
+/// acted, and an hour in somebody's place would outlast the token's revocation.
+///
+/// # Errors
+/// [`ImpersonationError::ByOperator`].
+pub fn staff(caller: &Caller) -> Result<ActorId, Refusal> {
+    if caller.who.is_operator() { Err(ImpersonationError::ByOperator.into()) } else { Ok(caller.actor) }
 }
 
 /// What ends one, in the organisation's log.

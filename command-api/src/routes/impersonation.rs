@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::auth::BODY_BYTES_MAX;
 use crate::answer::{Accepted, at};
 use crate::app::App;
-use crate::identity::impersonation::{Impersonate, ending};
+use crate::identity::impersonation::{Impersonate, ending, staff};
 use crate::schema::LabelText;
 
 /// Everything about it, with its description.
@@ -76,8 +76,8 @@ fn span_of(minutes: u16) -> Result<TimeDelta, Problem> {
 /// Acts for a user
 ///
 /// In a session that ends by itself, is recorded as the caller's doing in the organisation's log, and does not reach
-/// credentials. The user is told by mail. Nobody acts for staff of the platform. Permission: `platform.impersonate-user`, shortly
-/// after the session was proven anew.
+/// credentials. The user is told by mail. Nobody acts for staff of the platform, and an operator's token acts for nobody.
+/// Permission: `platform.impersonate-user`, shortly after the session was proven anew.
 #[utoipa::path(
     post, path = "/v1/platform/users/{tenant_id}/{id}/impersonate", tag = "platform", operation_id = "impersonateUser",
     params(("tenant_id" = Uuid, Path, description = "The organisation"), ("id" = Uuid, Path, description = "The user")),
@@ -89,6 +89,7 @@ fn span_of(minutes: u16) -> Result<TimeDelta, Problem> {
             "id": "0198c5a2-7a4e-7d6e-9d52-1f1c2b3a4d5e", "access_token": "eyJ...", "token_type": "Bearer",
             "expires_at": "2026-01-02T03:04:05Z", "position": "1-4711"
         })),
+        (status = 403, description = "The caller may not, is no person but an operator's token, or the user is staff.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such user.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The user cannot act either.", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -99,7 +100,7 @@ pub async fn impersonate(
     Path((tenant, user)): Path<(TenantId, UserId)>,
     Json(body): Json<ImpersonateBody>,
 ) -> Result<Response, Problem> {
-    let staff = allowed.caller().actor;
+    let staff = staff(allowed.caller())?;
     let (reason, ticket, span) = (body.reason, body.ticket, span_of(body.minutes)?);
     let asked = Impersonate { staff, tenant, user, reason, ticket, span };
     let begins = app.identity.impersonating(&asked).await?;

@@ -270,7 +270,8 @@ fn signing_key_errors() -> Vec<SigningKeyError> {
 fn impersonation_errors() -> Vec<ImpersonationError> {
     use ImpersonationError as E;
     walk(|it| match it {
-        None => Some(E::Span),
+        None => Some(E::ByOperator),
+        Some(E::ByOperator) => Some(E::Span),
         Some(E::Span) => Some(E::OfStaff),
         Some(E::OfStaff) => Some(E::Exists),
         Some(E::Exists) => Some(E::NotFound),

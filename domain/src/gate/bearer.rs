@@ -7,7 +7,7 @@ use crate::allowance::{Allowance, Pace};
 use crate::application::service::CLIENT_CREDENTIALS;
 use crate::application::{KeyOwner, LiveApiKey, LiveService, Secret, api_key, consent, service};
 use crate::decision::View;
-use crate::identity::{AccessToken, LiveSession, Session, User, access_token, session, user};
+use crate::identity::{AccessToken, LiveSession, Session, access_token, session, user};
 use crate::ids::{ApiKeyId, SecretId, ServiceId, SessionId, TokenId, UserId};
 use crate::organisation::{Granted, Membership, RoleTable, Standing, TenantStatus, grants, policy, standing};
 use crate::stream::StreamId;
@@ -56,8 +56,8 @@ pub enum Bearer {
         /// What its token allows at most.
         granted: Granted,
     },
-    /// As staff who act in somebody's place elsewhere: judged in the platform's log, by who they are there. An operator, of
-    /// whom it knows nothing, stands.
+    /// As staff who act in somebody's place elsewhere: judged in the platform's log, by who they are there. Whoever is no
+    /// member there does not stand.
     Staff {
         /// Who.
         user: UserId,
@@ -96,8 +96,8 @@ pub(super) enum Standee<'a> {
     KeyOfService(&'a LiveApiKey, &'a LiveService),
     /// A service, by one of its secrets.
     Service(&'a LiveService, &'a Secret, &'a Granted),
-    /// Somebody who acts elsewhere; an operator is no member.
-    Staff(Option<&'a Membership>),
+    /// Somebody who acts elsewhere, as a member here.
+    Staff(&'a Membership),
 }
 
 impl Bearer {
@@ -153,7 +153,7 @@ impl Bearer {
         let names = |key: &LiveApiKey| Granted::only(key.permissions.iter().map(ToString::to_string));
         let scopes = |service: &LiveService| Granted::only(service.scopes.iter().map(ToString::to_string));
         let granted = match &standee {
-            Standee::Person(_, member) => roles(member),
+            Standee::Person(_, member) | Standee::Staff(member) => roles(member),
             Standee::Delegate(_, member, service, granted) => {
                 roles(member).within(granted).within(&scopes(service))
             }
@@ -161,7 +161,6 @@ impl Bearer {
             Standee::KeyOfPerson(key, member) => names(key).within(&roles(member)),
             Standee::KeyOfService(key, service) => names(key).within(&scopes(service)),
             Standee::Service(service, _, granted) => scopes(service).within(granted),
-            Standee::Staff(member) => member.map_or(Granted::All, roles),
         };
         let session = standee.session().cloned();
         let lacks_factor = session.as_ref().is_some_and(|it| super::lacks_factor(view, it));
@@ -238,11 +237,9 @@ impl Bearer {
                 .filter(|it| it.is_granted(CLIENT_CREDENTIALS) && !is_revoked(view, *token))
                 .and_then(|it| Some((it, it.secret(*secret).filter(|it| !it.is_over(view.now))?)))
                 .map(|(it, secret)| Standee::Service(it, secret, granted)),
-            Self::Staff { user } => match view.find::<User>(user.uuid()).map(|seen| seen.state) {
-                None | Some(User::Absent) => Some(Standee::Staff(None)),
-                Some(User::Active(_)) => member(view, *user).map(|it| Standee::Staff(Some(it))),
-                Some(User::Inactive(_) | User::Erased) => None,
-            },
+            Self::Staff { user } => {
+                user::active(view, *user).ok().and_then(|_| member(view, *user)).map(Standee::Staff)
+            }
         };
         found.ok_or(GateError::SessionEnded)
     }
@@ -298,12 +295,11 @@ impl<'a> Standee<'a> {
         let by_key = |key: &LiveApiKey| key.permissions.iter().any(|it| it.as_str() == permission);
         let by_scope = |service: &LiveService| service.scopes.iter().any(|it| it.as_str() == permission);
         match self {
-            Self::Person(_, member) => by_roles(member),
+            Self::Person(_, member) | Self::Staff(member) => by_roles(member),
             Self::Delegate(_, member, service, granted) => {
                 granted.allows(permission) && by_scope(service) && by_roles(member)
             }
             Self::Operator(granted) => granted.allows(permission),
-            Self::Staff(member) => member.is_none_or(by_roles),
             Self::KeyOfPerson(key, member) => by_key(key) && by_roles(member),
             Self::KeyOfService(key, service) => by_key(key) && by_scope(service),
             Self::Service(service, _, granted) => by_scope(service) && granted.allows(permission),

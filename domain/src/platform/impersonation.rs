@@ -77,6 +77,9 @@ pub enum Impersonation {
 /// Checked in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImpersonationError {
+    /// An operator's token is nobody whom the user could be told of, and whoever has it is not known to be staff.
+    #[error("an operator's token acts for nobody")]
+    ByOperator,
     /// It would be over at once, or last too long.
     #[error("an impersonation lasts {MINUTES_MAX} minutes at most")]
     Span,
@@ -93,6 +96,12 @@ pub enum ImpersonationError {
 
 /// The reference of this aggregate's refusals.
 pub const CODES: &[CodeDoc] = &[
+    CodeDoc::new(
+        ErrorKind::Forbidden,
+        "platform.impersonation-by-operator",
+        "an operator's token acts for nobody",
+        "sign in as a member of the platform who may",
+    ),
     CodeDoc::new(
         ErrorKind::Rejected,
         "platform.impersonation-span",
@@ -122,6 +131,7 @@ pub const CODES: &[CodeDoc] = &[
 impl DomainError for ImpersonationError {
     fn code(&self) -> &'static str {
         match self {
+            Self::ByOperator => "platform.impersonation-by-operator",
             Self::Span => "platform.impersonation-span",
             Self::OfStaff => "platform.impersonation-of-staff",
             Self::Exists => "platform.impersonation-exists",
@@ -131,8 +141,8 @@ impl DomainError for ImpersonationError {
 
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::ByOperator | Self::OfStaff => ErrorKind::Forbidden,
             Self::Span => ErrorKind::Rejected,
-            Self::OfStaff => ErrorKind::Forbidden,
             Self::Exists => ErrorKind::Conflict,
             Self::NotFound => ErrorKind::NotFound,
         }

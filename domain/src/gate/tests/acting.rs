@@ -20,9 +20,10 @@ fn staff_who_hold_the_permission_may_go_on_and_it_writes_nothing() {
     assert_eq!((verdict.events.len(), verdict.valid_until), (0, None));
 }
 
+/// Such as an operator: whoever has a token of theirs is nobody whom the platform could dismiss.
 #[test]
-fn an_operator_of_whom_the_log_knows_nothing_may_go_on() {
-    staff().when(acting(UserId::new(Uuid::from_u128(0x0b)))).then_succeeds();
+fn nobody_acts_of_whom_the_platform_knows_nothing() {
+    staff().when(acting(UserId::new(Uuid::from_u128(0x0b)))).then_refused_for(GateError::SessionEnded);
 }
 
 #[test]
