@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
+pub mod access_tokens;
 pub mod account;
 pub mod accounts;
 pub mod api_keys;
@@ -57,6 +58,7 @@ pub mod users;
         (name = "providers", description = "Signing in with others, and whom an organisation trusts for it"),
         (name = "organizations", description = "Organisations: asked for, named, closed, with their policies"),
         (name = "api-keys", description = "Keys with which programs act"),
+        (name = "access-tokens", description = "Tokens that operators issue by hand"),
         (name = "services", description = "Programs that let people of the organisation sign in, or sign in themselves"),
         (name = "oauth", description = "OAuth 2.0 and OpenID Connect, as services speak it"),
         (name = "platform", description = "What the platform decides about organisations"),
@@ -114,6 +116,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(providers::routes())
         .routes(routes!(provider_tokens::read))
         .merge(api_keys::routes())
+        .merge(access_tokens::routes())
         .merge(impersonation::routes())
         .merge(organizations::routes())
         .merge(platform::routes())

@@ -170,7 +170,7 @@ permissions! {
     RemoveFactors "identity.remove-factors" "remove the second factors of a person who has lost them" [Admin] after_step_up;
     ResetPassword "identity.reset-password" "have a person asked by mail for a new password" [Admin] in_person;
     ReadSignIns "identity.read-sign-ins" "read who signed in, who failed to, and from where" [Admin Manager] audited;
-    RevokeAccessToken "identity.revoke-access-token" "revoke an access token of an operator" [Admin];
+    RevokeAccessToken "identity.revoke-access-token" "revoke an access token with which an operator acts in the organisation" [Admin];
 
     // The organisation, its members, roles and invitations.
     ReadOrganisation "organisation.read-organisation" "read the organisation" [Admin Manager User] while_pending;
@@ -206,6 +206,7 @@ permissions! {
     SetTier "platform.set-tier" "change what an organisation pays for" [Admin] of_platform;
     ManageOwners "platform.manage-owners" "make and unmake owners of the platform" [] of_platform after_step_up;
     Impersonate "platform.impersonate-user" "act for a user of an organisation for a while, who is told of it" [] of_platform after_step_up;
+    RevokeAnyAccessToken "platform.revoke-access-token" "revoke an access token of an operator, in whichever organisation it acts" [Admin] of_platform;
     RotateKeys "platform.rotate-keys" "rotate and remove the keys that tokens are signed with" [] of_platform after_step_up;
 }
 

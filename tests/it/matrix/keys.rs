@@ -1,4 +1,4 @@
-//! Keys with which programs act, and staff of the platform who act for somebody.
+//! Keys with which programs act, tokens of operators, and staff of the platform who act for somebody.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Api, Needs, Row};
 
-/// A key, a user and an impersonation that are not there.
+/// A key, a token, a user and an impersonation that are not there.
 const THING: u128 = 0x7e;
 /// An organisation that is not there.
 const ORGANISATION: u128 = 0x70;
@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
             path,
             body: (!body.is_null()).then_some(body),
             needs: Needs::Permission(name),
-            names_a_thing: template.starts_with("/v1/api-keys/"),
+            names_a_thing: ["/v1/api-keys/", "/v1/access-tokens/"].iter().any(|it| template.starts_with(it)),
         }
     };
     let (manages, impersonates) = ("application.manage-api-keys", "platform.impersonate-user");
@@ -32,6 +32,12 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         row("/v1/api-keys", key, manages),
         row("/v1/api-keys/{id}/revoke", Value::Null, manages),
+        row("/v1/access-tokens/{id}/revoke", Value::Null, "identity.revoke-access-token"),
+        row(
+            "/v1/platform/access-tokens/{tenant_id}/{id}/revoke",
+            Value::Null,
+            "platform.revoke-access-token",
+        ),
         row("/v1/platform/users/{tenant_id}/{id}/impersonate", reason, impersonates),
         row("/v1/platform/impersonations/{tenant_id}/{id}/end", Value::Null, impersonates),
     ]
