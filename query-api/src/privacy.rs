@@ -68,7 +68,8 @@ async fn locks(master: &MasterKey, tx: &mut TenantTx, rows: &mut [UserRow]) -> s
     let asked: Vec<Vec<u8>> = subjects.iter().flatten().cloned().collect();
     let locked = Users::locked(tx, &asked).await?;
     for (row, subject) in rows.iter_mut().zip(subjects) {
-        row.locked_until = subject.and_then(|it| locked.get(&it).copied());
+        let lock = subject.and_then(|it| locked.get(&it).copied()).unwrap_or_default();
+        (row.locked_until, row.device_locked_until) = (lock.elsewhere, lock.on_device);
     }
     Ok(())
 }

@@ -81,6 +81,10 @@ pub struct UserRow {
     /// Until when no sign-in with their address is looked at, from devices that are not known; `null` if it is not locked.
     #[sqlx(default)]
     pub locked_until: Option<DateTime<Utc>>,
+    /// Until when none is looked at from a device on which they signed in before, if one is locked: each counts its own guesses.
+    /// The last one to be opened, if several are.
+    #[sqlx(default)]
+    pub device_locked_until: Option<DateTime<Utc>>,
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) generation: i32,
@@ -150,7 +154,7 @@ impl RowPerStream for Users {
                       family_name as "family_name: Json<PrivateField>", phone as "phone: Json<PrivateField>",
                       address as "address: Json<PrivateField>", language, via, has_password, false as "second_factor!",
                       '[]'::jsonb as "factors!: Json<Vec<FactorRow>>", 0 as "recovery_codes_left!",
-                      null::timestamptz as locked_until, generation, kept_session, registered_at,
+                      null::timestamptz as locked_until, null::timestamptz as device_locked_until, generation, kept_session, registered_at,
                       null::timestamptz as last_sign_in_at, version, first_position, position
                from users where (tenant_id, user_id) in (select * from unnest($1::uuid[], $2::uuid[]))"#,
             tenants,
@@ -211,6 +215,15 @@ impl RowPerStream for Users {
     }
 }
 
+/// Until when no guess at an address is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// From devices that nobody knows.
+    pub elsewhere: Option<DateTime<Utc>>,
+    /// From one of the devices on which somebody signed in with it.
+    pub on_device: Option<DateTime<Utc>>,
+}
+
 /// Which persons are listed.
 #[derive(Debug, Clone, Default, Hash)]
 pub struct UserFilter {
@@ -242,26 +255,31 @@ impl Users {
         query.build_query_as().fetch_optional(tx.conn()).await
     }
 
-    /// Which of these names are locked, and until when: keyed hashes of what guesses are counted under.
+    /// Which of these names are locked: keyed hashes of what guesses from unknown devices are counted under.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn locked(
-        tx: &mut TenantTx,
-        subjects: &[Vec<u8>],
-    ) -> sqlx::Result<HashMap<Vec<u8>, DateTime<Utc>>> {
+    pub async fn locked(tx: &mut TenantTx, subjects: &[Vec<u8>]) -> sqlx::Result<HashMap<Vec<u8>, Locks>> {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
         let tenant = tx.tenant().uuid();
         let rows = sqlx::query!(
-            r#"select subject as "subject!", locked_until as "locked_until!" from store.sign_in_locks($1, $2)"#,
+            r#"select subject as "subject!", locked_until as "locked_until!", false as "on_device!"
+               from store.sign_in_locks($1, $2)
+               union all select subject, locked_until, true from store.device_locks($1, $2)"#,
             tenant,
             subjects
         )
         .fetch_all(tx.conn())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.subject, row.locked_until)).collect())
+        let mut locks = HashMap::<Vec<u8>, Locks>::new();
+        for row in rows {
+            let lock = locks.entry(row.subject).or_default();
+            let until = if row.on_device { &mut lock.on_device } else { &mut lock.elsewhere };
+            *until = Some(row.locked_until);
+        }
+        Ok(locks)
     }
 
     /// A page of persons, who registered last first.

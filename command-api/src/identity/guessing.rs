@@ -105,10 +105,10 @@ impl Identity {
         known: Option<Digest>,
         policy: &Policy,
     ) -> Result<Guess, Problem> {
-        let counter = known.map_or_else(
-            || (AttemptKind::SignIn, self.attempts_index(door.tenant, door.email)),
-            |device| (AttemptKind::KnownDevice, device),
-        );
+        let address = self.attempts_index(door.tenant, door.email);
+        let counter = known.map_or((AttemptKind::SignIn, address), |device| {
+            (AttemptKind::KnownDevice, on_device(address, device))
+        });
         self.guess_as(door, counter, policy).await
     }
 
@@ -230,8 +230,7 @@ impl Identity {
         let email = email.ok_or_else(|| Refusal::from(IdentityError::UserNotFound { user_id: user }))?;
         let subject = self.attempts_index(tenant, &email);
         let unlocked = SignInUnlocked { user_id: user, by, at: Utc::now() };
-        let clear = VaultChange::ClearAttempts { tenant, kind: AttemptKind::SignIn, subject };
-        Ok((RecordSignIn(SignInFact::Unlocked(unlocked)), clear))
+        Ok((RecordSignIn(SignInFact::Unlocked(unlocked)), VaultChange::OpenLocks { tenant, subject }))
     }
 
     /// Records what was counted, as windows end, until told to stop; then all of it.
@@ -273,6 +272,16 @@ impl Identity {
         }
         false
     }
+}
+
+/// Under what the guesses on a known device are counted: it begins as that of its address does, so that all devices of an
+/// address are found by it (migration 0064).
+fn on_device(Digest(mut address): Digest, Digest(device): Digest) -> Digest {
+    let half = address.len() / 2;
+    for (to, from) in address.iter_mut().skip(half).zip(device) {
+        *to = from;
+    }
+    Digest(address)
 }
 
 /// What is recorded of failures of a kind.

@@ -20,8 +20,8 @@ use event_schemas::envelope::LogPosition;
 use event_store::Unit;
 use event_store::access::{Question, look};
 use event_store::vault::{
-    Asker, AttemptKind, Digest, Language as MailLanguage, Mail, MailToken, MailTokenKind, Registration,
-    Request, StoredPassword, VaultChange,
+    Asker, Digest, Language as MailLanguage, Mail, MailToken, MailTokenKind, Registration, Request,
+    StoredPassword, VaultChange,
 };
 use service_kit::bearer::{Bearer, Kind};
 use service_kit::email::EmailAddress;
@@ -174,16 +174,15 @@ impl Identity {
         let verify =
             VerifyEmail { user_id: user, email_version: registered.email_version, via: Word::of("reset") };
         let change = Change { tenant: link.tenant, user, seen, because: "reset", withdraw: Withdraw::All };
-        let (tenant, kind) = (link.tenant, AttemptKind::SignIn);
         // Whoever has the mailbox is no stranger who guesses.
-        let cleared =
-            VaultChange::ClearAttempts { tenant, kind, subject: self.attempts_index(tenant, &email) };
+        let subject = self.attempts_index(link.tenant, &email);
+        let opened = VaultChange::OpenLocks { tenant: link.tenant, subject };
         let changes = self.changes(&change, hashed, &email, &registered.language)?;
         let unit = Unit::new(link.tenant, origin.cause(user.actor()), change.command())
             .and(link.tenant, verify)
             // Whoever waits for the approval of their own organisation may have forgotten it.
             .and(link.tenant, WhileActive { or_pending: true })
-            .with_vault(changes.into_iter().chain([link.used(), cleared]));
+            .with_vault(changes.into_iter().chain([link.used(), opened]));
         self.submit(unit).await?.map_err(not_any_more)?;
         Ok(())
     }

@@ -99,6 +99,13 @@ pub enum VaultChange {
         /// At whom.
         subject: Digest,
     },
+    /// Sets the counter of guesses at an address back, and those of all devices on which somebody signed in with it.
+    OpenLocks {
+        /// In which tenant.
+        tenant: TenantId,
+        /// What guesses at the address are counted under, on devices that nobody knows.
+        subject: Digest,
+    },
     /// Takes one guess back that was right and is no complete sign-in; those that were wrong stay counted.
     ReturnAttempt {
         /// In which tenant.
@@ -317,6 +324,7 @@ impl VaultChange {
             Self::CloseTenant { .. } => "CloseTenant",
             Self::ReopenTenant { .. } => "ReopenTenant",
             Self::ClearAttempts { .. } => "ClearAttempts",
+            Self::OpenLocks { .. } => "OpenLocks",
             Self::ReturnAttempt { .. } => "ReturnAttempt",
             Self::PutTotp(_) => "PutTotp",
             Self::DropTotp { .. } => "DropTotp",

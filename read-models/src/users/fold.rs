@@ -34,6 +34,7 @@ pub(super) fn begin(event: &Event, item: &Item<'_>) -> Result<Option<UserRow>, P
         factors: Json(Vec::new()),
         recovery_codes_left: 0,
         locked_until: None,
+        device_locked_until: None,
         generation: 0,
         kept_session: None,
         registered_at: event.at,

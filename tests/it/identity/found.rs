@@ -154,6 +154,12 @@ async fn an_administrator_sees_factors_with_their_labels_and_a_lock_until_it_is_
     assert_eq!(own["user"]["factors"], after["factors"], "and so do they themselves");
 
     for _ in 0..6 {
+        acme.log_in_at(&stack.command_url, &ann.email, WRONG, &session.device).await?;
+    }
+    let on_device = read(&acme, &admin, &path).await?.json;
+    let until: DateTime<Utc> = serde_json::from_value(on_device["device_locked_until"].clone())?;
+    assert!(until > Utc::now() && on_device["locked_until"].is_null(), "{on_device}");
+    for _ in 0..6 {
         acme.log_in(&ann.email, WRONG).await?;
     }
     let listed = read(&acme, &admin, "/v1/users?email=ann@example.com").await?.json;
@@ -165,7 +171,8 @@ async fn an_administrator_sees_factors_with_their_labels_and_a_lock_until_it_is_
     let owner = stack.owner(acme.tenant)?;
     let lifted = acme.post(&owner, &format!("{path}/unlock"), &json!({})).await?;
     assert_eq!(lifted.status, StatusCode::NO_CONTENT, "{}", lifted.text);
-    assert_eq!(read(&acme, &admin, &path).await?.json["locked_until"], Value::Null);
+    let open = read(&acme, &admin, &path).await?.json;
+    assert_eq!((&open["locked_until"], &open["device_locked_until"]), (&Value::Null, &Value::Null));
     Ok(())
 }
 

@@ -128,6 +128,18 @@ async fn a_known_device_is_not_locked_out_by_strangers() -> Test {
         assert_eq!(from(&cookie, WRONG).await?.status, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(from(&cookie, PASSWORD).await?.code(), "identity.locked");
+    // Whoever opens the lock of a person opens those of their devices, and of nobody else's.
+    for _ in 0..5 {
+        let wrong = acme.log_in_at(&stack.command_url, &bob.email, WRONG, &others).await?;
+        assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    }
+    let owner = stack.owner(acme.tenant)?;
+    let opened = acme.post(&owner, &format!("/v1/users/{}/unlock", ann.user), &json!({})).await?;
+    assert_eq!(opened.status, StatusCode::NO_CONTENT, "{}", opened.text);
+    assert_eq!(from(&cookie, PASSWORD).await?.status, StatusCode::OK);
+    assert_eq!(from("", PASSWORD).await?.status, StatusCode::OK);
+    let other = acme.log_in_at(&stack.command_url, &bob.email, PASSWORD, &others).await?;
+    assert_eq!(other.code(), "identity.locked");
     Ok(())
 }
 
