@@ -85,10 +85,11 @@ async fn its_owners_see_who_renamed_an_organisation_from_which_name_to_which() -
     assert_eq!((&row["position"], &row["actor"]), (&json!(position), &json!(owner.user)));
     assert_eq!((&row["subject"], &row["user_id"]), (&json!(subject), &Value::Null));
 
-    let entry = read(&format!("/v1/audit/{position}")).await?;
+    let detail = read(&format!("/v1/audit/{position}")).await?;
+    let entry = &detail["entry"];
     assert_eq!((&entry["action"], &entry["actor"]), (&json!("organisation.renamed"), &json!(owner.user)));
-    let text = entry["changes"].to_string();
-    assert!(text.contains("\"acme\"") && text.contains("\"Acme & Sons\""), "old and new: {entry}");
+    let changes = detail["changes"].to_string();
+    assert!(changes.contains("\"acme\"") && changes.contains("\"Acme & Sons\""), "old and new: {detail}");
 
     // A stream of its own: what the organisation may do is still restored from its newest event.
     let state = read(&format!("/v1/streams/{subject}/state?version=1")).await?;
