@@ -12,7 +12,7 @@ use command_api::identity::PLATFORM_SLUG;
 use command_api::oauth::grant;
 use command_api::passwords::Password;
 use domain::application::{AddSecret, RedirectUri, RegisterService};
-use domain::identity::{MintAccessToken, Role};
+use domain::identity::{MintAccessToken, RevokeAccessToken, Role};
 use domain::ids::{ActorId, SecretId, ServiceId, TenantId, TokenId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{CreateTenant, RoleRef, Slug};
@@ -95,6 +95,14 @@ impl AdminArgs {
             tokens: self.tokens.clone().issued_at(self.public_url.as_ref().or(here.as_ref())),
         })
     }
+}
+
+/// An access token that was issued just now.
+pub struct Minted {
+    /// Names it: whoever knows this can revoke it.
+    pub token_id: TokenId,
+    /// The token itself, which is kept nowhere.
+    pub text: String,
 }
 
 /// The tenants and tokens of a demo set-up.
@@ -235,13 +243,22 @@ impl Admin {
         subject: ActorId,
         role: Role,
         expires_at: DateTime<Utc>,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<Minted> {
         let token_id = TokenId::new(Uuid::now_v7());
         let decision = MintAccessToken { token_id, subject, roles: vec![role], expires_at };
         self.submit(Unit::new(tenant, Cause::system(Uuid::now_v7()), decision)).await?;
         let (now, until) = (Utc::now().timestamp(), expires_at.timestamp());
         let claims = Claims::new(&self.settings.tokens, tenant, subject, token_id, now, until);
-        Ok(self.signer.mint(&claims.with_role(role.into()))?)
+        Ok(Minted { token_id, text: self.signer.mint(&claims.with_role(role.into()))? })
+    }
+
+    /// Makes an access token good no more, in every process within a second. Already so, if it is.
+    ///
+    /// # Errors
+    /// If no such token was issued in that tenant, or the log cannot be reached.
+    pub async fn revoke_token(&self, tenant: TenantId, token_id: TokenId) -> anyhow::Result<()> {
+        let decision = RevokeAccessToken { token_id, by: ActorId::SYSTEM };
+        self.submit(Unit::new(tenant, Cause::system(Uuid::now_v7()), decision)).await
     }
 }
 
@@ -256,7 +273,7 @@ pub async fn ensure_demo(settings: &AdminSettings) -> anyhow::Result<DemoTokens>
     let expires_at = Utc::now() + TimeDelta::days(DEMO_TOKEN_DAYS);
     let mint = async |tenant, person: &str, role| {
         let subject = ActorId::new(demo_id(person));
-        admin.mint_token(tenant, subject, role, expires_at).await
+        anyhow::Ok(admin.mint_token(tenant, subject, role, expires_at).await?.text)
     };
     let password = demo_password(admin.master());
     let mut people = Vec::with_capacity(DEMO_PEOPLE.len());
