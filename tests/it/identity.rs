@@ -20,6 +20,7 @@ mod mail;
 mod master_key;
 mod members;
 mod oauth;
+mod operators;
 mod organizations;
 mod pages;
 mod persons;

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use domain::identity::DeactivateUser;
-use domain::ids::{SessionId, TenantId, UserId};
+use domain::ids::{ActorId, ImpersonationId, SessionId, TenantId, UserId};
 use domain::organisation::{AssignRoles, Granter, RoleRef};
 use domain::sign_in::StartSession;
 use domain::words::Word;
@@ -11,6 +11,7 @@ use event_store::vault::Mail;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::permissions::role_table;
+use service_kit::token::{Act, Claims, Role};
 use tests::books::{Books, transfer};
 use tests::members::{Member, Members};
 use tests::person::{Organisation, SignedIn};
@@ -279,6 +280,38 @@ async fn staff_who_may_not_any_more_act_for_nobody() -> Test {
     platform.done(AssignRoles { user_id, roles, by: Granter::Platform, table }).await?;
     all_tell(&stack, &doors, &acting.token, ENDED).await?;
     Ok(())
+}
+
+/// Nobody knows who has an operator's token, and what was begun with one would outlast it: neither does it act for anybody, nor
+/// does what such a token began before it could not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_token_acts_for_nobody() -> Test {
+    let stack = Stack::whole().await?;
+    let doors = doors(&stack).await?;
+    let scene = Scene::set(&stack).await?;
+    let operator = stack.claims(TenantId::PLATFORM, Role::Owner);
+    let in_name_of_staff = Claims { sub: scene.staff.user.actor(), ..operator.clone() };
+    for claims in [&operator, &in_name_of_staff] {
+        let refused = scene.ask(&stack.signer.mint(claims)?, scene.user.user, 15).await?;
+        assert_eq!(told(&refused), (403, "platform.impersonation-by-operator"));
+    }
+    assert!(scene.acme.letters("impersonated").await?.is_empty(), "what did not happen is told to nobody");
+
+    let (members, session_id) = (Members::of(&stack, scene.acme.tenant)?, SessionId::new(Uuid::now_v7()));
+    let impersonation_id = Some(ImpersonationId::new(session_id.uuid()));
+    members.done(StartSession { impersonation_id, ..members.start(scene.user.user, session_id) }).await?;
+    let begun_by = |staff: ActorId| {
+        let of_user = stack.claims(scene.acme.tenant, Role::Owner);
+        let (sub, sid) = (scene.user.user.actor(), Some(session_id.uuid()));
+        stack.signer.mint(&Claims { sub, sid, act: Some(Act { sub: staff }), ..of_user })
+    };
+    all_tell(&stack, &doors, &begun_by(operator.sub)?, ENDED).await?;
+    all_open(&stack, &doors, &begun_by(scene.staff.user.actor())?).await?;
+
+    // What somebody began an operator can end.
+    let acting = scene.act().await?;
+    assert_eq!(told(&scene.end(&stack.signer.mint(&operator)?, acting.id).await?), (200, ""));
+    all_tell(&stack, &doors, &acting.token, ENDED).await
 }
 
 /// RFC 7662, section 2.2: what is told of a token is what holds now; RFC 8693, section 4.1: and who acts.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
-use domain::identity::DeactivateUser;
+use chrono::{TimeDelta, Utc};
+use domain::identity::{DeactivateUser, MintAccessToken, RevokeAccessToken, Role};
 use domain::ids::{ActorId, TenantId, UserId};
 use domain::organisation::RoleRef;
 use domain::words::Word;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use service_kit::token::{Claims, Role as TokenRole};
 use tests::books::{Books, transfer};
 use tests::database::tenant;
 use tests::members::Members;
@@ -103,6 +105,29 @@ async fn a_command_of_an_ended_session_never_commits() -> Test {
         at_the_gate += late.with_context(|| format!("round {round}"))?;
     }
     assert!(at_the_gate > 0, "no command came to the gate after the session had ended");
+    Ok(())
+}
+
+/// What the token allows stands in it, so nothing but its revocation ends it before its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_a_revoked_token_never_commits() -> Test {
+    let stack = Arc::new(Stack::commands_only().await?);
+    let other = stack.another_command_api().await?;
+    let _books = Books::with_accounts(&stack, tenant(1), 2).await?;
+    let members = Members::of(&stack, tenant(1))?;
+    let mut at_the_gate = 0;
+    for round in 0..ROUNDS {
+        let subject = ActorId::new(Uuid::now_v7());
+        let claims = Claims { sub: subject, ..stack.claims(tenant(1), TokenRole::Owner) };
+        let (token_id, expires_at) = (claims.jti, Utc::now() + TimeDelta::hours(1));
+        members.done(MintAccessToken { token_id, subject, roles: vec![Role::Owner], expires_at }).await?;
+        let writers = Writers::under_way(&stack, &other, &stack.signer.mint(&claims)?).await?;
+        let revoked = RevokeAccessToken { token_id, by: ActorId::SYSTEM };
+        let ended = members.done(revoked).await?.position.position;
+        let late = writers.write_nothing_after(&stack, subject, ended).await;
+        at_the_gate += late.with_context(|| format!("round {round}"))?;
+    }
+    assert!(at_the_gate > 0, "no command came to the gate after the token was revoked");
     Ok(())
 }
 

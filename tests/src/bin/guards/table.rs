@@ -209,7 +209,10 @@ pub(crate) const SABOTAGES: &[Sabotage] = &[
     of(
         Guard::Gate,
         "no command of somebody whose session has ended is carried out",
-        &[whole("identity::access::race::a_command_of_an_ended_session_never_commits")],
+        &[
+            whole("identity::access::race::a_command_of_an_ended_session_never_commits"),
+            whole("identity::access::race::a_command_of_a_revoked_token_never_commits"),
+        ],
     ),
     of(
         Guard::StillStaff,
