@@ -17,8 +17,8 @@ those of the table, which every organisation has, and those that it defines itse
 organisation. Nobody may do anything in another one: what is there does not exist for them, and the answer is 404.
 Permissions of the platform are held by members of the platform alone.
 
-A token that an operator issues with `quipu token` belongs to no member; with the role `owner` it allows everything too, with
-`member` whatever reads, but for the audit trail.
+A token that an operator issues with `quipu token` belongs to no member; with the role `owner` it allows everything too but to
+act for a user, with `member` whatever reads, but for the audit trail.
 
 Every operation asks for one permission; a batch also for what each of its items would need by itself. Every use of an
 operation that is marked as recorded is an entry of the audit trail, written before the answer; and so is every command
