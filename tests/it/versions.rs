@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
 use domain::application::GrantConsent;
-use domain::identity::EnrolTotp;
-use domain::ids::{FactorId, ServiceId, TenantId, UserId};
+use domain::identity::{EnrolTotp, MintAccessToken, Role};
+use domain::ids::{FactorId, ServiceId, TenantId, TokenId, UserId};
 use domain::metadata::Label;
 use domain::organisation::{
     ChangeStanding, Policy, Registration, RequestTenant, RoleRef, Slug, TenantStatus,
@@ -206,7 +207,7 @@ async fn every_answer_tells_the_version_that_the_log_has() -> Test {
     programs(&mut walk, &members, &owner).await?;
     roles(&mut walk, &members).await?;
     platform(&mut walk).await?;
-    impersonation(&mut walk, &members).await?;
+    staff(&mut walk, &members).await?;
     walk.by(&owner.token);
     organisation(&mut walk, &members, &acme.slug).await?;
 
@@ -313,6 +314,10 @@ async fn programs(walk: &mut Walk<'_>, members: &Members<'_>, owner: &Member) ->
     let key = id(&walk.does("POST /v1/api-keys", &[], key, "application.api-key").await?);
     walk.does("POST /v1/api-keys/{id}/revoke", &[&key], Value::Null, "application.api-key").await?;
 
+    let operator = minted(members).await?;
+    let operation = "POST /v1/access-tokens/{id}/revoke";
+    walk.does(operation, &[&operator], Value::Null, "identity.access-token").await?;
+
     let mut corp = json!({
         "name": "corp", "title": "The company", "kind": "github", "client_id": "quipu", "client_secret": "none of theirs",
         "return_uris": ["https://a.example/"]
@@ -323,6 +328,14 @@ async fn programs(walk: &mut Walk<'_>, members: &Members<'_>, owner: &Member) ->
     walk.does("PUT /v1/providers/{id}", &[&made], corp, provider).await?;
     walk.does("DELETE /v1/providers/{id}", &[&made], Value::Null, provider).await?;
     Ok(())
+}
+
+/// A token of an operator, to be revoked.
+async fn minted(members: &Members<'_>) -> anyhow::Result<String> {
+    let token_id = TokenId::new(Uuid::now_v7());
+    let (subject, expires_at) = (UserId::new(Uuid::now_v7()).actor(), Utc::now() + TimeDelta::hours(1));
+    members.done(MintAccessToken { token_id, subject, roles: vec![Role::Owner], expires_at }).await?;
+    Ok(token_id.to_string())
 }
 
 async fn roles(walk: &mut Walk<'_>, members: &Members<'_>) -> Test {
@@ -353,8 +366,8 @@ async fn waiting(stack: &Stack, slug: &str) -> anyhow::Result<TenantId> {
 }
 
 async fn platform(walk: &mut Walk<'_>) -> Test {
-    let staff = Members::of(walk.stack, TenantId::PLATFORM)?.join(&[RoleRef::OWNER]).await?;
-    walk.by(&staff.token);
+    let pia = Members::of(walk.stack, TenantId::PLATFORM)?.join(&[RoleRef::OWNER]).await?;
+    walk.by(&pia.token);
     let [bell, core] = [waiting(walk.stack, "bell").await?, waiting(walk.stack, "core").await?];
     let (bell, core) = (bell.to_string(), core.to_string());
     let dossier = "organisation.tenant";
@@ -373,7 +386,8 @@ async fn platform(walk: &mut Walk<'_>) -> Test {
     Ok(())
 }
 
-async fn impersonation(walk: &mut Walk<'_>, members: &Members<'_>) -> Test {
+/// What staff of the platform do within an organisation.
+async fn staff(walk: &mut Walk<'_>, members: &Members<'_>) -> Test {
     let user = members.join(&[RoleRef::USER]).await?;
     let body = json!({ "reason": "a test", "ticket": "1", "minutes": 5 });
     let (tenant, user) = (members.tenant().to_string(), user.user.to_string());
@@ -381,6 +395,9 @@ async fn impersonation(walk: &mut Walk<'_>, members: &Members<'_>) -> Test {
     let begun = walk.send(begins, &[&tenant, &user], &body, None).await?;
     let ends = "POST /v1/platform/impersonations/{tenant_id}/{id}/end";
     walk.does(ends, &[&tenant, &id(&begun)], Value::Null, "platform.impersonation").await?;
+    let operator = minted(members).await?;
+    let revokes = "POST /v1/platform/access-tokens/{tenant_id}/{id}/revoke";
+    walk.does(revokes, &[&tenant, &operator], Value::Null, "identity.access-token").await?;
     Ok(())
 }
 
