@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use domain::Decision;
-use domain::identity::{DeactivateUser, EndSession, EndSessions, MintAccessToken, RevokeAccessToken};
+use domain::identity::{DeactivateUser, EndSession, EndSessions};
 use domain::ids::{ActorId, SessionId, UserId};
 use domain::organisation::{AssignRoles, Granter, RemoveMember, RoleRef, TenantStatus};
 use domain::words::Word;
@@ -17,7 +17,6 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::json;
 use service_kit::permissions::role_table;
-use service_kit::token::Role;
 use tests::books::Books;
 use tests::database::tenant;
 use tests::members::Members;
@@ -228,23 +227,6 @@ async fn a_role_means_the_same_everywhere_a_second_after_it_was_redefined() -> T
     all_tell(&stack, of(false), &member.token, missing).await?;
     all_tell(&stack, of(true), &member.token, (400, "batch.size")).await?;
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_of_an_operator_is_refused_and_any_other_is_not() -> Test {
-    let stack = Stack::whole().await?;
-    let doors = doors(&stack).await?;
-    let members = Members::of(&stack, tenant(1))?;
-    let claims = stack.claims(tenant(1), Role::Owner);
-    let (token, other) = (stack.signer.mint(&claims)?, stack.owner(tenant(1))?);
-    let expires_at = chrono::Utc::now() + chrono::TimeDelta::hours(1);
-    let roles = vec![domain::identity::Role::Owner];
-    let (token_id, subject) = (claims.jti, claims.sub);
-    members.done(MintAccessToken { token_id, subject, roles, expires_at }).await?;
-    all_open(&stack, &doors, &token).await?;
-    members.done(RevokeAccessToken { token_id, by: BY }).await?;
-    all_tell(&stack, &doors, &token, ENDED).await?;
-    all_open(&stack, &doors, &other).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
