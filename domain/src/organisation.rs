@@ -28,7 +28,7 @@ pub use membership::{
     MemberRemoved, Membership, OwnershipTransferred, RemoveMember, RolesAssigned, TransferOwnership,
 };
 pub use policy::{Policy, PolicyChanged, Registration, SecondFactor, SetPolicy};
-pub use profile::{OrganisationRenamed, Profile, RenameOrganisation};
+pub use profile::{Profile, ProfileRenamed, RenameOrganisation};
 pub use role::{DefineRole, DeleteRole, RedefineRole, Role, RoleDefined, RoleDeleted, RoleRedefined};
 pub use roster::{RoleUse, Roster};
 pub use standing::{
@@ -76,8 +76,8 @@ pub enum OrganisationEvent {
     #[serde(rename = "organisation.standing-changed")]
     StandingChanged(StandingChanged),
     /// An organisation has another name for people, as its own log tells it.
-    #[serde(rename = "organisation.renamed")]
-    OrganisationRenamed(OrganisationRenamed),
+    #[serde(rename = "organisation.profile-renamed")]
+    ProfileRenamed(ProfileRenamed),
     /// An organisation asks for something else.
     #[serde(rename = "organisation.policy-changed")]
     PolicyChanged(PolicyChanged),
@@ -137,7 +137,7 @@ impl OrganisationEvent {
             Self::TenantRenamed(_) => "organisation.tenant-renamed",
             Self::TenantTierChanged(_) => "organisation.tenant-tier-changed",
             Self::StandingChanged(_) => "organisation.standing-changed",
-            Self::OrganisationRenamed(_) => "organisation.renamed",
+            Self::ProfileRenamed(_) => "organisation.profile-renamed",
             Self::PolicyChanged(_) => "organisation.policy-changed",
             Self::MemberAdded(_) => "organisation.member-added",
             Self::RolesAssigned(_) => "organisation.roles-assigned",
@@ -174,7 +174,7 @@ impl OrganisationEvent {
             | Self::InvitationRevoked(_)
             | Self::InvitationExpired(_)
             | Self::StandingChanged(_)
-            | Self::OrganisationRenamed(_)
+            | Self::ProfileRenamed(_)
             | Self::PolicyChanged(_)
             | Self::MemberAdded(_)
             | Self::RolesAssigned(_)
@@ -202,7 +202,7 @@ impl OrganisationEvent {
             Self::TenantRenamed(it) => vec![tenant::stream(it.tenant_id)],
             Self::TenantTierChanged(it) => vec![tenant::stream(it.tenant_id)],
             Self::StandingChanged(it) => vec![standing::stream(it.tenant_id)],
-            Self::OrganisationRenamed(it) => vec![profile::stream(it.tenant_id)],
+            Self::ProfileRenamed(it) => vec![profile::stream(it.tenant_id)],
             Self::PolicyChanged(it) => vec![policy::stream(it.tenant_id)],
             Self::MemberAdded(it) => vec![membership::stream(it.user_id), roster::stream(it.tenant_id)],
             Self::RolesAssigned(it) => vec![membership::stream(it.user_id), roster::stream(it.tenant_id)],

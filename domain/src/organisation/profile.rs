@@ -19,7 +19,7 @@ use crate::stream::{Category, StreamId};
 
 /// An organisation has another name for people, as its own log tells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OrganisationRenamed {
+pub struct ProfileRenamed {
     /// Which organisation.
     pub tenant_id: TenantId,
     /// What it was called.
@@ -68,7 +68,7 @@ impl Decision for RenameOrganisation {
         if *before == self.name {
             return Ok(Verdict::already(primary));
         }
-        let event = OrganisationEvent::OrganisationRenamed(OrganisationRenamed {
+        let event = OrganisationEvent::ProfileRenamed(ProfileRenamed {
             tenant_id: view.tenant,
             before: before.clone(),
             name: self.name.clone(),
@@ -90,7 +90,7 @@ impl Aggregate for Profile {
     }
 
     fn restore(id: Uuid, newest: &Event) -> Option<Self> {
-        let Event::Organisation(OrganisationEvent::OrganisationRenamed(it)) = newest else { return None };
+        let Event::Organisation(OrganisationEvent::ProfileRenamed(it)) = newest else { return None };
         (it.tenant_id.uuid() == id)
             .then(|| Self { name: Some(it.name.clone()), before: Some(it.before.clone()) })
     }

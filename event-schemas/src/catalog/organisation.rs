@@ -2,8 +2,8 @@
 
 use domain::organisation::{
     Invitation, InvitationAccepted, InvitationClosed, InvitationResent, InvitationSent, MemberAdded,
-    MemberRemoved, Membership, OrganisationEvent, OrganisationRenamed, OwnershipTransferred, Policy,
-    PolicyChanged, Profile, Role, RoleDefined, RoleDeleted, RoleRedefined, RolesAssigned, Roster, Standing,
+    MemberRemoved, Membership, OrganisationEvent, OwnershipTransferred, Policy, PolicyChanged, Profile,
+    ProfileRenamed, Role, RoleDefined, RoleDeleted, RoleRedefined, RolesAssigned, Roster, Standing,
     StandingChanged, Tenant, TenantApproved, TenantClosed, TenantCreated, TenantReactivated, TenantRejected,
     TenantRenamed, TenantRequested, TenantSuspended, TenantTierChanged,
 };
@@ -51,8 +51,8 @@ pub(super) const EVENTS: &[EventType] = &[
         "organisation.standing-changed",
         "An organisation may work, or may not, or has another number of seats.",
     ),
-    event::<Profile, OrganisationEvent, OrganisationRenamed>(
-        "organisation.renamed",
+    event::<Profile, OrganisationEvent, ProfileRenamed>(
+        "organisation.profile-renamed",
         "An organisation has another name for people, as its own log tells it.",
     ),
     event::<Policy, OrganisationEvent, PolicyChanged>(

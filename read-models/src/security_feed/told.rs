@@ -111,7 +111,7 @@ fn of_person(event: &IdentityEvent) -> Option<Told> {
 fn of_organisation(event: &OrganisationEvent) -> Option<Told> {
     Some(match event {
         OrganisationEvent::StandingChanged(it) => Told::organisation().because(&it.because),
-        OrganisationEvent::OrganisationRenamed(_)
+        OrganisationEvent::ProfileRenamed(_)
         | OrganisationEvent::PolicyChanged(_)
         | OrganisationEvent::RoleDefined(_)
         | OrganisationEvent::RoleRedefined(_)

@@ -72,14 +72,18 @@ async fn its_owners_see_who_renamed_an_organisation_from_which_name_to_which() -
 
     let event = read(&format!("/v1/events/{position}")).await?;
     let subject = format!("organisation.profile/{}", acme.tenant);
-    assert_eq!((&event["type"], &event["version"]), (&json!("organisation.renamed"), &json!(1)), "{event}");
+    assert_eq!(
+        (&event["type"], &event["version"]),
+        (&json!("organisation.profile-renamed"), &json!(1)),
+        "{event}"
+    );
     assert_eq!((&event["stream"], &event["meta"]["actor"]), (&json!(subject), &json!(owner.user)));
     assert_eq!(
         (&event["payload"]["before"], &event["payload"]["name"]),
         (&json!("acme"), &json!("Acme & Sons"))
     );
 
-    let feed = read("/v1/security-feed?kind=organisation.renamed").await?;
+    let feed = read("/v1/security-feed?kind=organisation.profile-renamed").await?;
     let row = &feed["items"][0];
     assert_eq!(feed["items"].as_array().map(Vec::len), Some(1), "{feed}");
     assert_eq!((&row["position"], &row["actor"]), (&json!(position), &json!(owner.user)));
@@ -87,7 +91,10 @@ async fn its_owners_see_who_renamed_an_organisation_from_which_name_to_which() -
 
     let detail = read(&format!("/v1/audit/{position}")).await?;
     let entry = &detail["entry"];
-    assert_eq!((&entry["action"], &entry["actor"]), (&json!("organisation.renamed"), &json!(owner.user)));
+    assert_eq!(
+        (&entry["action"], &entry["actor"]),
+        (&json!("organisation.profile-renamed"), &json!(owner.user))
+    );
     let changes = detail["changes"].to_string();
     assert!(changes.contains("\"acme\"") && changes.contains("\"Acme & Sons\""), "old and new: {detail}");
 
@@ -116,7 +123,7 @@ async fn a_name_that_somebody_else_has_changed_is_not_overwritten() -> Test {
     // What is refused for one log changes nothing in the other.
     let expected =
         [("acme", "One"), ("One", "Two")].map(|(before, name)| (before.to_owned(), name.to_owned()));
-    assert_eq!(told(&stack, acme.tenant, "organisation.renamed").await?, expected);
+    assert_eq!(told(&stack, acme.tenant, "organisation.profile-renamed").await?, expected);
     assert_eq!(told(&stack, TenantId::PLATFORM, "organisation.tenant-renamed").await?, expected);
     Ok(())
 }
@@ -146,7 +153,7 @@ async fn of_those_who_rename_at_once_each_is_told_once_and_both_logs_tell_the_sa
     let versions: BTreeSet<&str> = free.iter().map(|it| it.header("etag")).collect();
     assert_eq!(versions.len(), WRITERS, "each has a version of its own: {versions:?}");
 
-    let own = told(&stack, acme.tenant, "organisation.renamed").await?;
+    let own = told(&stack, acme.tenant, "organisation.profile-renamed").await?;
     assert_eq!(own.len(), WRITERS + 1);
     assert_eq!(own[0].0, "acme");
     assert!(own.windows(2).all(|it| it[0].1 == it[1].0), "from the name before: {own:?}");
@@ -171,8 +178,8 @@ async fn who_may_not_rename_an_organisation_leaves_nothing_in_either_log() -> Te
         nameless.text
     );
     for (log, event_type) in [
-        (acme.tenant, "organisation.renamed"),
-        (TenantId::PLATFORM, "organisation.renamed"),
+        (acme.tenant, "organisation.profile-renamed"),
+        (TenantId::PLATFORM, "organisation.profile-renamed"),
         (TenantId::PLATFORM, "organisation.tenant-renamed"),
     ] {
         assert_eq!(told(&stack, log, event_type).await?, [], "{event_type}");

@@ -12,7 +12,7 @@ fn rename(before: &str, name: &str) -> RenameOrganisation {
 }
 
 fn renamed(verdict: &Verdict) -> (&str, &str) {
-    let [Event::Organisation(OrganisationEvent::OrganisationRenamed(it))] = verdict.events.as_slice() else {
+    let [Event::Organisation(OrganisationEvent::ProfileRenamed(it))] = verdict.events.as_slice() else {
         unreachable!("an organisation was renamed, once")
     };
     (it.before.as_str(), it.name.as_str())
