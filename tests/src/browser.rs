@@ -75,7 +75,7 @@ impl Browser {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
+            // Not killed: the browser would outlive it. It closes the browser and ends when there are no more orders.
             .spawn()?;
         let orders = process.stdin.take().context("its orders")?;
         let answers = BufReader::new(process.stdout.take().context("its answers")?).lines();
